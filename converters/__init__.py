@@ -1,0 +1,1 @@
+"""The workstation: a trained model becomes a proven bundle."""

@@ -1,0 +1,181 @@
+"""Reading a bundle: nothing in it is believed before sizes, paths, limits and hashes are checked."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+
+import numpy as np
+from pydantic import ValidationError
+
+from edge_sdk.bundle.manifest import MANIFEST, SCHEMA_VERSION, Manifest, Variant
+from edge_sdk.contract import describe_validation
+from edge_sdk.errors import BundleError, BundleVersionError
+from edge_sdk.tensors import Array
+
+MAX_ENTRIES = 1_000
+MAX_MANIFEST_BYTES = 4 << 20
+MAX_TOTAL_BYTES = 4 << 30
+
+
+class Bundle:
+    """An open bundle. Every entry was checked against its hash when it was opened.
+
+    Args:
+        path: the ``.edge`` file.
+
+    Raises:
+        BundleError: if it is damaged, hostile or no bundle.
+        BundleVersionError: if a newer edge-sdk wrote it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            self._zip = zipfile.ZipFile(self.path)
+        except FileNotFoundError as exc:
+            raise BundleError(f"{self.path} does not exist") from exc
+        except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as exc:
+            raise BundleError(f"{self.path} is not a bundle (a zip file made by edge-sdk convert): {exc}") from exc
+        try:
+            self._check_entries()
+            self.manifest = self._read_manifest()
+            self._check_files()
+        except BaseException:
+            self._zip.close()
+            raise
+
+    def __enter__(self) -> Bundle:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._zip.close()
+
+    def read(self, name: str) -> bytes:
+        """One entry's content.
+
+        Raises:
+            BundleError: if there is no such entry, or it changed on disk since the bundle was opened.
+        """
+        stored = self.manifest.files.get(name)
+        if stored is None:
+            raise BundleError(f"{self.path} has no entry {name!r}; it has {', '.join(sorted(self.manifest.files))}")
+        content = self._content(name)
+        if hashlib.sha256(content).hexdigest() != stored.sha256:
+            raise BundleError(f"{self.path}: entry {name!r} does not have the hash that the manifest states; the file is damaged")
+        return content
+
+    def variant(self, id_: str | None = None, *, kinds: tuple[str, ...] = ()) -> Variant:
+        """The variant of this id; without one, the first of the ``kinds`` that a board runs, else the bundle's first.
+
+        Raises:
+            BundleError: if there is none.
+        """
+        variants = self.manifest.variants
+        if id_ is not None:
+            for variant in variants:
+                if variant.id == id_:
+                    return variant
+            raise BundleError(f"{self.path} has no variant {id_!r}; it has {', '.join(v.id for v in variants)}")
+        for kind in kinds:
+            for variant in variants:
+                if variant.kind == kind:
+                    return variant
+        if kinds:
+            raise BundleError(
+                f"{self.path} has no variant for this board, which runs {', '.join(kinds)}; it has {', '.join(v.id for v in variants)}"
+            )
+        return variants[0]
+
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the model's output; empty if the bundle has none."""
+        if self.manifest.labels is None:
+            return ()
+        return tuple(self.read(self.manifest.labels).decode().splitlines())
+
+    def arrays(self, name: str) -> dict[str, Array]:
+        """The arrays of an ``.npz`` entry; pickled objects are refused."""
+        try:
+            with np.load(io.BytesIO(self.read(name)), allow_pickle=False) as stored:
+                return {key: stored[key] for key in stored.files}
+        except (ValueError, OSError, zipfile.BadZipFile) as exc:
+            raise BundleError(f"{self.path}: entry {name!r} does not hold plain arrays: {exc}") from exc
+
+    def _check_entries(self) -> None:
+        entries = self._zip.infolist()
+        if len(entries) > MAX_ENTRIES:
+            raise BundleError(f"{self.path} has {len(entries)} entries; at most {MAX_ENTRIES} are allowed")
+        names = set()
+        for entry in entries:
+            name = entry.filename
+            parts = PurePosixPath(name).parts
+            if not parts or name.startswith("/") or ".." in parts or "\\" in name or ":" in name or name.endswith("/"):
+                raise BundleError(f"{self.path}: entry {name!r} is not a plain relative path; the bundle is hostile or damaged")
+            if name in names:
+                raise BundleError(f"{self.path}: entry {name!r} stands twice")
+            names.add(name)
+            if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size or entry.flag_bits & 1:
+                raise BundleError(f"{self.path}: entry {name!r} is compressed or encrypted; a bundle's entries are stored plain")
+        total = sum(entry.file_size for entry in entries)
+        on_disk = self.path.stat().st_size
+        if total > min(MAX_TOTAL_BYTES, on_disk):
+            raise BundleError(
+                f"{self.path}: its entries claim {total} bytes, the file has {on_disk} and the limit is {MAX_TOTAL_BYTES}; "
+                "the bundle is hostile or damaged"
+            )
+        if MANIFEST not in names:
+            raise BundleError(f"{self.path} has no {MANIFEST}; it is not a bundle made by edge-sdk convert")
+        if self._zip.getinfo(MANIFEST).file_size > MAX_MANIFEST_BYTES:
+            raise BundleError(f"{self.path}: {MANIFEST} is larger than {MAX_MANIFEST_BYTES} bytes")
+
+    def _read_manifest(self) -> Manifest:
+        try:
+            content = json.loads(self._content(MANIFEST))
+        except (ValueError, RecursionError) as exc:
+            raise BundleError(f"{self.path}: {MANIFEST} is not JSON: {exc}") from exc
+        version = content.get("schema_version") if isinstance(content, dict) else None
+        if not isinstance(version, int) or isinstance(version, bool):
+            raise BundleError(f"{self.path}: {MANIFEST} has no schema_version; it is not a bundle made by edge-sdk convert")
+        if version > SCHEMA_VERSION:
+            raise BundleVersionError(
+                f"{self.path} has schema version {version}; this edge-sdk reads up to {SCHEMA_VERSION}. "
+                "Run: pip install --upgrade edge-device-sdk"
+            )
+        try:
+            return Manifest.model_validate(content)
+        except ValidationError as exc:
+            raise BundleError(describe_validation(exc, f"{self.path}: {MANIFEST}")) from exc
+
+    def _check_files(self) -> None:
+        present = {entry.filename for entry in self._zip.infolist()} - {MANIFEST}
+        stated = set(self.manifest.files)
+        if present != stated:
+            odd = ", ".join(sorted(present ^ stated))
+            raise BundleError(f"{self.path}: the manifest and the file do not have the same entries; they differ in {odd}")
+        manifest = self.manifest
+        named = [manifest.labels, manifest.golden_inputs, manifest.report]
+        named += [name for variant in manifest.variants for name in (variant.file, variant.golden)]
+        for name in named:
+            if name is not None and name not in stated:
+                raise BundleError(f"{self.path}: the manifest names {name!r}, which the bundle does not hold")
+        if len({variant.id for variant in manifest.variants}) != len(manifest.variants):
+            raise BundleError(f"{self.path}: two variants have the same id")
+        for name, stored in manifest.files.items():
+            size = self._zip.getinfo(name).file_size
+            if size != stored.size_bytes:
+                raise BundleError(f"{self.path}: entry {name!r} has {size} bytes, the manifest states {stored.size_bytes}")
+            self.read(name)
+
+    def _content(self, name: str) -> bytes:
+        try:
+            return self._zip.read(name)
+        except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, RuntimeError) as exc:
+            raise BundleError(f"{self.path}: entry {name!r} cannot be read: {exc}") from exc

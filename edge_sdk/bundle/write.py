@@ -1,0 +1,32 @@
+"""Writing a bundle: entries stored plain, hashed, the same bytes for the same content."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from edge_sdk.bundle.manifest import MANIFEST, Manifest, StoredFile
+from edge_sdk.outputs import replacing
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can state: bundles of the same content are the same bytes
+
+
+def stored_files(files: Mapping[str, bytes]) -> dict[str, StoredFile]:
+    """The manifest's table of these entries."""
+    return {name: StoredFile(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content)) for name, content in files.items()}
+
+
+def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes], *, overwrite: bool = False) -> None:
+    """Write a bundle; ``manifest.files`` must be ``stored_files(files)``.
+
+    Raises:
+        OutputError: if ``path`` exists without ``overwrite``, or cannot be written; what was there is as it was.
+    """
+    with replacing(path, overwrite=overwrite) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as bundle:
+        content = manifest.model_dump_json(indent=1, exclude_defaults=False).encode()
+        for name, data in {MANIFEST: content, **files}.items():
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.external_attr = 0o644 << 16
+            bundle.writestr(entry, data)

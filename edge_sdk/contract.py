@@ -1,0 +1,293 @@
+"""The contract: how raw input becomes the input tensor, one implementation for calibration, checks and the device.
+
+For images every normalisation followed by quantization is a function of one byte, so it is folded into a table of 256 entries a
+channel. The way of a frame is: resize (or letterbox, or crop), colour order, then one look-up straight into the input tensor.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from edge_sdk.errors import ConfigError, ContractError, needs
+from edge_sdk.tensors import Array, TensorSpec
+
+Colour = Literal["bgr", "rgb", "gray"]
+Bytes = npt.NDArray[np.uint8]
+
+
+class Contract(BaseModel):
+    """What is true of a model's input, whatever the variant.
+
+    Attributes:
+        input: ``"image"`` (bytes, height x width x channels) or ``"tensor"`` (numbers in the shape of the input tensor).
+        colour: the channel order that the model was trained with (images).
+        range: the two real numbers that bytes 0 and 255 stand for, such as (-1, 1) (images); or
+        mean, std: real = (x - mean) / std, in units of the raw input, one number or one a channel.
+        resize: ``"stretch"``, ``"letterbox"`` (keep the aspect, centre, fill with ``pad``) or ``"crop"`` (largest centred part) (images).
+        pad: the byte that letterboxing fills with.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: Literal["image", "tensor"]
+    colour: Colour | None = None
+    range: tuple[float, float] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    resize: Literal["stretch", "letterbox", "crop"] | None = None
+    pad: int = 0
+
+    @model_validator(mode="after")
+    def _complete(self) -> Contract:
+        if missing := self.missing():
+            raise ValueError("missing: " + "; ".join(missing))
+        if self.range is not None and (self.mean is not None or self.std is not None):
+            raise ValueError("give range or mean and std, not both")
+        if self.input == "tensor" and any((self.colour, self.range, self.resize)):
+            raise ValueError("colour, range and resize are for input = image; a tensor takes mean and std at most")
+        if any(s <= 0 for s in self.std or ()) or (self.range is not None and self.range[0] >= self.range[1]):
+            raise ValueError("std must be above 0, and range must rise")
+        if not 0 <= self.pad <= 255:
+            raise ValueError(f"pad is a byte, 0 to 255; found {self.pad}")
+        return self
+
+    def missing(self) -> list[str]:
+        """What is not known yet, each with the values allowed. Nothing of a contract is ever guessed."""
+        wanted = []
+        if self.input == "image":
+            if self.colour is None:
+                wanted.append("colour (rgb, bgr or gray: the order the model was trained with)")
+            if self.resize is None:
+                wanted.append("resize (stretch, letterbox or crop)")
+            if self.range is None and (self.mean is None or self.std is None):
+                wanted.append("range (such as -1,1 or 0,1) or both mean and std (in units of bytes 0..255)")
+        elif (self.mean is None) != (self.std is None):
+            wanted.append("mean and std (both or neither)")
+        return wanted
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image input."""
+        return 1 if self.colour == "gray" else 3
+
+    def real_of_bytes(self) -> npt.NDArray[np.float64]:
+        """The real number that each byte stands for, shape (256, channels)."""
+        byte = np.arange(256, dtype=np.float64)[:, None]
+        if self.range is not None:
+            low, high = self.range
+            real = low + byte * ((high - low) / 255)
+        else:
+            real = (byte - np.array(self.mean)) / np.array(self.std)
+        return np.broadcast_to(real, (256, self.channels)).copy()
+
+    def check(self, spec: TensorSpec) -> None:
+        """Raise ContractError if an input tensor of this ``spec`` cannot be made by this contract."""
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            last = self.channels if self.input == "image" else spec.shape[-1]
+            if values is not None and len(values) not in (1, last):
+                raise ContractError(f"{name} has {len(values)} numbers; input {spec.name!r} has {last} channels: give 1 or {last}")
+        if self.input == "tensor":
+            return
+        fits = len(spec.shape) == 4 and spec.shape[0] == 1 and spec.shape[3] == self.channels
+        if not fits:
+            raise ContractError(
+                f"the contract makes images of colour {self.colour}, shape (1, height, width, {self.channels}); "
+                f"input {spec.name!r} has shape {spec.shape}. Use another colour, or input = tensor for data that is no image"
+            )
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a source frame came to lie in the input tensor: tensor pixel = source pixel * scale + offset, x then y."""
+
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+    def to_source(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Points or boxes (..., 2 or 4: x, y, x, y) in pixels of the tensor to pixels of the source frame."""
+        repeat = boxes.shape[-1] // 2
+        offset = np.array(self.offset * repeat, np.float32)
+        return ((boxes - offset) / np.array(self.scale * repeat, np.float32)).astype(np.float32)
+
+
+class Encoder:
+    """Makes one input tensor from raw samples. Keeps its buffers: one encoder for one thread.
+
+    Args:
+        contract: what is true of the model.
+        spec: the variant's input tensor.
+
+    Raises:
+        ContractError: if they do not fit each other.
+    """
+
+    def __init__(self, contract: Contract, spec: TensorSpec) -> None:
+        contract.check(spec)
+        self.contract = contract
+        self.spec = spec
+        if contract.input == "image":
+            self._table = spec.quantize(contract.real_of_bytes())
+            height, width = spec.shape[1:3]
+            shape = (height, width) if contract.channels == 1 else (height, width, 3)
+            self._canvas: dict[int, Bytes] = {}
+            self._ordered: Bytes = np.empty(shape, np.uint8)
+            self._last: tuple[tuple[int, ...], _Layout] | None = None
+
+    def encode(self, sample: Array, out: Array, *, colour: Colour = "bgr") -> Placement | None:
+        """Write the input tensor for ``sample`` into ``out``.
+
+        Args:
+            sample: an image, uint8, (height, width, 3), (height, width, 1) or (height, width); or, for ``input = "tensor"``,
+                numbers in the shape of the input tensor, with or without its batch axis.
+            out: the input tensor, written in place.
+            colour: the channel order of a 3-channel ``sample``; the order that OpenCV gives is ``"bgr"``.
+
+        Returns:
+            Where the frame lies in the tensor, or None for ``input = "tensor"``.
+
+        Raises:
+            ContractError: if the sample is not of that form.
+        """
+        if self.contract.input == "tensor":
+            self._encode_numbers(sample, out)
+            return None
+        if sample.dtype != np.uint8 or sample.ndim not in (2, 3) or (sample.ndim == 3 and sample.shape[2] not in (1, 3)):
+            raise ContractError(
+                f"an image of bytes is needed, (height, width[, 1 or 3]) uint8; found {sample.dtype} of shape {sample.shape}. "
+                "If this data is already normalised, use input = tensor"
+            )
+        if sample.ndim == 3 and sample.shape[2] == 1:
+            sample = sample[:, :, 0]
+        if sample.ndim == 2:
+            colour = "gray"
+        layout = self._layout(sample.shape)
+        self._look_up(self._order(self._resize(sample, layout), colour), out)
+        return layout.placement
+
+    def _layout(self, shape: tuple[int, ...]) -> _Layout:
+        if self._last is None or self._last[0] != shape:
+            self._canvas.clear()  # another size leaves another border
+            self._last = (shape, _lay_out(self.contract.resize, (shape[1], shape[0]), (self.spec.shape[2], self.spec.shape[1])))
+        return self._last[1]
+
+    def _resize(self, sample: Bytes, layout: _Layout) -> Bytes:
+        left, top, right, bottom = layout.taken
+        part = sample[top:bottom, left:right]
+        width, height = layout.size
+        if layout.fills and part.shape[:2] == (height, width):
+            return part
+        cv2 = _opencv()
+        canvas = self._canvas.get(sample.ndim)
+        if canvas is None:
+            canvas = np.full((*self.spec.shape[1:3], *sample.shape[2:]), self.contract.pad, np.uint8)
+            self._canvas[sample.ndim] = canvas
+        x, y = layout.corner
+        cv2.resize(part, (width, height), dst=canvas[y : y + height, x : x + width], interpolation=cv2.INTER_LINEAR_EXACT)
+        return canvas
+
+    def _order(self, image: Bytes, colour: Colour) -> Bytes:
+        wanted = self.contract.colour
+        if colour == wanted:
+            return image
+        cv2 = _opencv()
+        code = getattr(cv2, f"COLOR_{colour}2{wanted}".upper())
+        return cv2.cvtColor(image, code, dst=self._ordered)  # type: ignore[no-any-return]
+
+    def _look_up(self, image: Bytes, out: Array) -> None:
+        if "cv2" in sys.modules:
+            target = out[0, :, :, 0] if image.ndim == 2 else out[0]
+            table = self._table.reshape(1, 256, -1)
+            sys.modules["cv2"].LUT(image, table, dst=target)
+            return
+        pixels = image[:, :, None] if image.ndim == 2 else image
+        for channel in range(self.contract.channels):
+            np.take(self._table[:, channel], pixels[:, :, channel], out=out[0, :, :, channel], mode="clip")
+
+    def _encode_numbers(self, sample: Array, out: Array) -> None:
+        if sample.shape not in (out.shape, out.shape[1:]):
+            raise ContractError(f"input {self.spec.name!r} takes shape {out.shape}; found {sample.shape}")
+        if sample.dtype.kind not in "fiub":
+            raise ContractError(f"input {self.spec.name!r} takes numbers; found {sample.dtype}")
+        real = np.asarray(sample, np.float64)
+        if not np.isfinite(real).all():
+            raise ContractError(f"a sample for input {self.spec.name!r} holds NaN or infinity")
+        if self.contract.mean is not None and self.contract.std is not None:
+            real = (real - np.array(self.contract.mean)) / np.array(self.contract.std)
+        out[...] = self.spec.quantize(real).reshape(out.shape)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    taken: tuple[int, int, int, int]  # of the source: left, top, right, bottom
+    size: tuple[int, int]  # after the resize: width, height
+    corner: tuple[int, int]  # in the tensor: x, y
+    fills: bool  # the resized part covers the whole tensor
+    placement: Placement
+
+
+def _lay_out(resize: str | None, source: tuple[int, int], target: tuple[int, int]) -> _Layout:
+    """Plan the resize of ``source`` (width, height) into ``target`` (width, height)."""
+    (sw, sh), (tw, th) = source, target
+    if sw == 0 or sh == 0:
+        raise ContractError(f"an image of {sw}x{sh} pixels has nothing in it")
+    left, top, right, bottom = 0, 0, sw, sh
+    size, corner = target, (0, 0)
+    if resize == "letterbox":
+        scale = min(tw / sw, th / sh)
+        size = (max(1, round(sw * scale)), max(1, round(sh * scale)))
+        corner = ((tw - size[0]) // 2, (th - size[1]) // 2)
+    elif resize == "crop":
+        scale = max(tw / sw, th / sh)
+        width, height = min(sw, max(1, round(tw / scale))), min(sh, max(1, round(th / scale)))
+        left, top = (sw - width) // 2, (sh - height) // 2
+        right, bottom = left + width, top + height
+    scales = (size[0] / (right - left), size[1] / (bottom - top))
+    offset = (corner[0] - left * scales[0], corner[1] - top * scales[1])
+    return _Layout((left, top, right, bottom), size, corner, size == target, Placement(scales, offset))
+
+
+def contract_from(settings: dict[str, object], where: str) -> Contract:
+    """A contract from parsed settings, with an error that asks for what is missing by name.
+
+    Args:
+        settings: keys of ``[contract]``, merged with flags.
+        where: what to call their origin in the message, such as ``"model.toml [contract]"``.
+
+    Raises:
+        ConfigError: if a key is unknown, missing or out of range.
+    """
+    from pydantic import ValidationError
+
+    if "input" not in settings:
+        raise ConfigError(f"{where}: missing: input (image: bytes to be resized and normalised; tensor: numbers used as they are)")
+    try:
+        return Contract.model_validate(settings)
+    except ValidationError as exc:
+        raise ConfigError(describe_validation(exc, where)) from exc
+
+
+def describe_validation(exc: Exception, where: str) -> str:
+    """One readable line an error of a pydantic ValidationError, naming keys as the user wrote them."""
+    from pydantic import ValidationError
+
+    assert isinstance(exc, ValidationError)  # noqa: S101 - narrows for the type checker
+    lines = []
+    for error in exc.errors():
+        key = ".".join(str(part) for part in error["loc"])
+        said = error["msg"].removeprefix("Value error, ")
+        if error["type"] == "extra_forbidden":
+            said = "no such key"
+        lines.append(f"{where}: {key + ': ' if key else ''}{said}")
+    return "\n".join(lines)
+
+
+def _opencv():  # type: ignore[no-untyped-def]
+    with needs("cv2", for_="resizing or reordering an image", extra="camera"):
+        import cv2
+    return cv2

@@ -1,0 +1,93 @@
+"""Engines run one variant: tensors in, tensors out.
+
+``load_engine`` runs an engine inline; ``edge_sdk.engines.process.ProcessEngine`` runs any of them in a child process, which is the default
+of the loop. An engine of somebody else's joins by an entry point of the group ``edge_sdk.engines``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from importlib import import_module
+from types import TracebackType
+
+from edge_sdk.errors import ConfigError
+from edge_sdk.tensors import Array, TensorSpec
+
+_ENGINES = {
+    "litert": "edge_sdk.engines.litert:LitertEngine",
+    "null": "edge_sdk.engines.null:NullEngine",
+    "faulty": "edge_sdk.engines.faulty:FaultyEngine",
+}
+
+Options = dict[str, str]
+
+
+class Engine(ABC):
+    """Base of all engines. Not thread-safe: one engine for one thread.
+
+    Subclasses take ``(model_path, options)`` and set the attributes; ``model_path`` may be a path below /proc/self/fd.
+
+    Attributes:
+        inputs, outputs: the model's tensors.
+        input_arrays: one array an input, written by the caller before ``run``; they stay the same objects until the engine restarts.
+        description: what runs it, such as ``"ai_edge_litert 2.3.0, 1 thread"``.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    input_arrays: tuple[Array, ...]
+    description: str
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @abstractmethod
+    def run(self) -> tuple[Array, ...]:
+        """Run the model on ``input_arrays``; the outputs are valid until the next call.
+
+        Raises:
+            EngineError: if it failed.
+        """
+
+    def close(self) -> None:  # noqa: B027 - most engines end with their object
+        """Let go of the model and the device; harmless if closed already."""
+
+
+def engine_names() -> tuple[str, ...]:
+    """Names that ``load_engine`` takes."""
+    return (*_ENGINES, *(e.name for e in _plugins() if e.name not in _ENGINES))
+
+
+def engine_class(name: str) -> Callable[[str, Options], Engine]:
+    """The engine of this name; imports its module and, through it, the vendor's library.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    if name in _ENGINES:
+        module, _, attribute = _ENGINES[name].partition(":")
+        return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+    for entry in _plugins():
+        if entry.name == name:
+            return entry.load()  # type: ignore[no-any-return]
+    raise ConfigError(f"no engine {name!r}; there are {', '.join(engine_names())}")
+
+
+def load_engine(name: str, model_path: str, options: Options | None = None) -> Engine:
+    """Load a model into an inline engine.
+
+    Raises:
+        ConfigError: if there is no such engine or option.
+        EngineError: if the engine cannot load the model.
+    """
+    return engine_class(name)(model_path, options or {})
+
+
+def _plugins():  # type: ignore[no-untyped-def]
+    from importlib.metadata import entry_points
+
+    return entry_points(group="edge_sdk.engines")

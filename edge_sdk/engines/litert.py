@@ -1,0 +1,124 @@
+"""The TensorFlow Lite interpreter, from whichever package has it: ai_edge_litert, tflite_runtime or tensorflow, in this order."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from edge_sdk.engines import Engine, Options
+from edge_sdk.errors import ConfigError, EngineError, MissingPackageError
+from edge_sdk.tensors import Array, TensorSpec
+
+INTERPRETERS = ("ai_edge_litert", "tflite_runtime", "tensorflow")
+_MODULES = {
+    "ai_edge_litert": "ai_edge_litert.interpreter",
+    "tflite_runtime": "tflite_runtime.interpreter",
+    "tensorflow": "tensorflow.lite.python.interpreter",
+}
+
+
+def find_interpreter() -> tuple[str, Any]:
+    """The package that has an interpreter here, and its interpreter module.
+
+    Raises:
+        MissingPackageError: if none is installed.
+        EngineError: if the first one that is installed cannot be imported: falling back in silence would hide a broken installation.
+    """
+    for package in INTERPRETERS:
+        try:
+            return package, import_module(_MODULES[package])
+        except ModuleNotFoundError as exc:
+            if exc.name is None or exc.name.partition(".")[0] != package:
+                raise EngineError(f"{package} is installed but cannot be imported: {exc}. Run: edge-sdk doctor") from exc
+        except Exception as exc:  # a broken native library raises anything, numpy's version clash an AttributeError
+            raise EngineError(f"{package} is installed but cannot be imported: {exc}. Run: edge-sdk doctor") from exc
+    raise MissingPackageError(
+        "an interpreter", needed_for="running a .tflite model", install="pip install edge-device-sdk (64 bits) or see edge-sdk doctor"
+    )
+
+
+class LitertEngine(Engine):
+    """Runs a .tflite model on the processor.
+
+    Args:
+        model_path: the model.
+        options: ``threads`` (default 1; more is slower on small models, measure with ``edge-sdk bench``).
+
+    Raises:
+        ConfigError: if an option is unknown.
+        EngineError: if the interpreter refuses the model.
+    """
+
+    def __init__(self, model_path: str, options: Options) -> None:
+        threads = _threads(options)
+        package, module = find_interpreter()
+        with _quiet_native_stderr():
+            try:
+                self._interpreter = module.Interpreter(model_path=model_path, num_threads=threads)
+                self._interpreter.allocate_tensors()
+            except (ValueError, RuntimeError) as exc:
+                raise EngineError(f"{package} refuses the model: {exc}") from exc
+        self._set: tuple[tuple[int, Array], ...]
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        self.inputs = tuple(_spec(d) for d in inputs)
+        self.outputs = tuple(_spec(d) for d in outputs)
+        self.input_arrays = tuple(np.zeros(s.shape, s.dtype) for s in self.inputs)
+        self._set = tuple(zip((d["index"] for d in inputs), self.input_arrays, strict=True))
+        self._get = tuple(d["index"] for d in outputs)
+        self.description = f"{package} {_version(package)}, {threads} thread{'s' if threads > 1 else ''}"
+
+    def run(self) -> tuple[Array, ...]:
+        """See the base class."""
+        interpreter = self._interpreter
+        try:
+            for index, array in self._set:
+                interpreter.set_tensor(index, array)
+            interpreter.invoke()
+            return tuple([interpreter.get_tensor(index) for index in self._get])
+        except (ValueError, RuntimeError) as exc:
+            raise EngineError(f"the interpreter failed: {exc}") from exc
+
+
+def _threads(options: Options) -> int:
+    if unknown := set(options) - {"threads"}:
+        raise ConfigError(f"engine litert has no option {', '.join(sorted(unknown))}; it has threads")
+    try:
+        threads = int(options.get("threads", "1"))
+    except ValueError:
+        threads = 0
+    if not 1 <= threads <= 64:
+        raise ConfigError(f"engine litert: threads is a number from 1 to 64; found {options['threads']!r}")
+    return threads
+
+
+def _spec(details: Any) -> TensorSpec:
+    scale, zero_point = details["quantization"]
+    shape = tuple(int(n) for n in details["shape"])
+    return TensorSpec(details["name"], shape, np.dtype(details["dtype"]).name, float(scale), int(zero_point))
+
+
+def _version(package: str) -> str:
+    for distribution in (package.replace("_", "-"), package, "tensorflow-cpu"):
+        with contextlib.suppress(PackageNotFoundError):
+            return version(distribution)
+    return "of unknown version"
+
+
+@contextlib.contextmanager
+def _quiet_native_stderr() -> Iterator[None]:
+    """Drop the "INFO: Created TensorFlow Lite XNNPACK delegate" line that the native library prints at every load."""
+    keep = os.dup(2)
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.close(null)
+        yield
+    finally:
+        os.dup2(keep, 2)
+        os.close(keep)

@@ -1,0 +1,151 @@
+"""Every error this project raises on purpose.
+
+    EdgeSdkError                    exit 1
+    ├── ConfigError                 exit 2: a key, flag or file of settings is missing, unknown or out of range
+    ├── ContractError               data or a tensor does not fit the contract
+    ├── ModelError                  not a model, damaged, or of a form that cannot be used
+    │   └── NotIntegerError         a float tensor is left where none may be
+    ├── DataError                   calibration or evaluation data is missing, broken or misleading
+    ├── BundleError                 a bundle is damaged, hostile or of the wrong kind
+    │   └── BundleVersionError      it was written by a newer edge-sdk
+    ├── BoardError                  no such board, or its profile is broken
+    ├── EngineError                 an engine cannot be started or run
+    │   ├── EngineHangError         it did not come back within its hang budget
+    │   └── EngineCrashError        its process died
+    ├── SourceError                 a source cannot be opened or read
+    │   └── SourceLostError         it was there and went away
+    ├── OutputError                 an output exists already or cannot be written; nothing was changed
+    ├── MissingPackageError         a package that this call needs is not installed
+    └── GateError                   exit 3: a gate failed
+
+Messages name what was found, what is allowed and what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+
+class EdgeSdkError(Exception):
+    """Base of all errors here; ``exit_code`` is what the command line ends with."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(EdgeSdkError):
+    """A setting is missing, unknown or out of range."""
+
+    exit_code = 2
+
+
+class ContractError(EdgeSdkError):
+    """Data or a tensor does not fit the contract."""
+
+
+class ModelError(EdgeSdkError):
+    """Not a model, damaged, or of a form that cannot be used."""
+
+
+class NotIntegerError(ModelError):
+    """A floating-point tensor is left in a model that must be full-integer.
+
+    Attributes:
+        operator: what produces or takes the tensor, such as ``"ELU (operator 4)"``.
+        tensor: the tensor's name.
+    """
+
+    def __init__(self, message: str, *, operator: str, tensor: str) -> None:
+        super().__init__(message)
+        self.operator = operator
+        self.tensor = tensor
+
+
+class DataError(EdgeSdkError):
+    """Calibration or evaluation data is missing, broken or misleading."""
+
+
+class BundleError(EdgeSdkError):
+    """A bundle is damaged, hostile or of the wrong kind."""
+
+
+class BundleVersionError(BundleError):
+    """A bundle was written by a newer edge-sdk."""
+
+
+class BoardError(EdgeSdkError):
+    """No such board, or its profile is broken."""
+
+
+class EngineError(EdgeSdkError):
+    """An engine cannot be started or run."""
+
+
+class EngineHangError(EngineError):
+    """An engine did not come back within its hang budget of ``hang_ms`` milliseconds."""
+
+    def __init__(self, hang_ms: float) -> None:
+        super().__init__(f"the engine did not come back within its hang budget of {hang_ms:g} ms; its process was killed")
+        self.hang_ms = hang_ms
+
+
+class EngineCrashError(EngineError):
+    """An engine's process died; ``reason`` says how (``"SIGSEGV"``, ``"exit code 3"``)."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the engine's process died: {reason}")
+        self.reason = reason
+
+
+class SourceError(EdgeSdkError):
+    """A source cannot be opened or read."""
+
+
+class SourceLostError(SourceError):
+    """A source was there and went away."""
+
+
+class OutputError(EdgeSdkError):
+    """An output exists already or cannot be written; nothing was changed."""
+
+
+class MissingPackageError(EdgeSdkError):
+    """A package that this call needs is not installed.
+
+    Attributes:
+        package: the import name that was not found.
+        install: what to run.
+    """
+
+    def __init__(self, package: str, *, needed_for: str, install: str) -> None:
+        super().__init__(f"{needed_for} needs {package}, which is not installed. Run: {install}")
+        self.package = package
+        self.install = install
+
+
+class GateError(EdgeSdkError):
+    """A gate, such as a largest accuracy drop, failed."""
+
+    exit_code = 3
+
+
+@contextmanager
+def needs(package: str, *, for_: str, extra: str) -> Iterator[None]:
+    """Turn the ImportError of ``package`` (import name) into a message with the exact install line.
+
+    Args:
+        package: the import name guarded by the block.
+        for_: what the user wanted, such as ``"reading a video"``.
+        extra: the extra of edge-device-sdk that brings the package.
+
+    Raises:
+        MissingPackageError: if the package itself is missing; an ImportError inside the package passes through.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.partition(".")[0] != package:
+            raise
+        install = f"pip install 'edge-device-sdk[{extra}]'"
+        raise MissingPackageError(package, needed_for=for_, install=install) from exc

@@ -1,0 +1,45 @@
+"""Writing outputs so that none is ever lost: beside the target, then renamed over it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge_sdk.errors import OutputError
+
+
+def refuse_existing(path: Path, *, overwrite: bool) -> None:
+    """Raise OutputError if ``path`` exists and may not be replaced, or its folder is missing."""
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; give the name of a file")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists already; give another name, or --overwrite (overwrite=True) to replace it")
+    if not path.parent.is_dir():
+        raise OutputError(f"the folder {path.parent} does not exist; create it first")
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a temporary path beside ``path``, which takes its place when the block ends well.
+
+    When the block fails (a full disk, Ctrl-C), the temporary file is removed and ``path`` is as it was. The temporary name
+    keeps the suffix, as some writers choose the format by it.
+
+    Raises:
+        OutputError: if ``path`` exists without ``overwrite``, or the operating system refuses the writing.
+    """
+    refuse_existing(path, overwrite=overwrite)
+    beside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    try:
+        yield beside
+        with beside.open("rb") as written:
+            os.fsync(written.fileno())
+        refuse_existing(path, overwrite=overwrite)
+        beside.replace(path)
+    except OSError as exc:
+        raise OutputError(f"cannot write {path}: {exc.strerror or exc}; nothing was changed") from exc
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,64 @@
+"""What the loop gives: results, and events that are no result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from edge_sdk.sources import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Where a sample's time went, in milliseconds: waiting in the mailbox, then each step."""
+
+    queue_ms: float
+    encode_ms: float
+    engine_ms: float
+    decode_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One sample's value.
+
+    Attributes:
+        value: what the task made of the output: see ``edge_sdk.tasks``.
+        sequence: the sample's number, counted from 0 over everything captured.
+        captured_ns: when it was captured, on the clock of ``time.monotonic_ns``.
+        age_ms: from capture to this result.
+        late: whether the age exceeds the deadline.
+        stages: where the time went.
+        variant: id of the variant that made it.
+        dropped_before: samples captured since the last result that gave none (dropped, skipped or lost).
+        sample: the raw sample.
+    """
+
+    value: Any
+    sequence: int
+    captured_ns: int
+    age_ms: float
+    late: bool
+    stages: Stages
+    variant: str
+    dropped_before: int
+    sample: Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that a person who looks after the device wants to know.
+
+    Attributes:
+        kind: ``hang``, ``crash``, ``recovered``, ``source_lost``, ``source_back``, ...
+        message: one sentence.
+        at_ns: when, on the clock of ``time.monotonic_ns``.
+        sequence: the sample concerned, or None.
+        took_ms: how long it lasted, where that makes sense.
+    """
+
+    kind: str
+    message: str
+    at_ns: int
+    sequence: int | None = None
+    took_ms: float | None = None
