@@ -1,0 +1,75 @@
+"""The command line. Commands load when they are called: ``--help`` and every device command start without host libraries."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from edge_sdk import __version__
+from edge_sdk.errors import EdgeSdkError
+
+_COMMANDS = {
+    "convert": ("converters.cli:convert", "Turn a trained model into a proven int8 bundle."),
+    "inspect": ("edge_sdk.cli.inspect:inspect", "Show what is in a bundle or a .tflite model."),
+    "run": ("edge_sdk.cli.run:run", "Run a bundle over a camera, video or files, under the watchdog."),
+    "bench": ("edge_sdk.cli.bench:bench", "Measure a bundle or a .tflite model on this machine."),
+    "boards": ("edge_sdk.cli.boards:boards", "List the boards, show one, or say which one this is."),
+    "doctor": ("edge_sdk.cli.doctor:doctor", "Check this machine, and give the exact fix for what is wrong."),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)  # noqa: S101 - narrows for the type checker
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="edge-sdk")
+def group() -> None:
+    """Neural networks on small computers, on time.
+
+    \b
+    workstation   edge-sdk convert model.tflite --calibrate photos/ -o model.edge
+    device        edge-sdk run model.edge --source camera:0 --deadline 50
+
+    Every command has its own --help with examples.
+    """
+
+
+def main() -> NoReturn:
+    """Entry point: library errors become one clean message and their exit code; Ctrl-C is 130."""
+    try:
+        group.main(standalone_mode=False)
+    except click.exceptions.Exit as exc:
+        sys.exit(exc.exit_code)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except EdgeSdkError as exc:
+        click.echo(f"error: {exc}", err=True)
+        sys.exit(exc.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of a pipe has gone: no second error at exit
+        sys.exit(1)
+    sys.exit(0)
+
+
