@@ -55,9 +55,7 @@ def group() -> None:
 def main() -> NoReturn:
     """Entry point: library errors become one clean message and their exit code; Ctrl-C is 130."""
     try:
-        group.main(standalone_mode=False)
-    except click.exceptions.Exit as exc:
-        sys.exit(exc.exit_code)
+        code = group.main(standalone_mode=False)  # the exit code where a command called ctx.exit, else what it returned
     except click.ClickException as exc:
         exc.show()
         sys.exit(exc.exit_code)
@@ -70,6 +68,6 @@ def main() -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of a pipe has gone: no second error at exit
         sys.exit(1)
-    sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
