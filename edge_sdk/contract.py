@@ -91,7 +91,9 @@ class Contract(BaseModel):
         for name, values in (("mean", self.mean), ("std", self.std)):
             last = self.channels if self.input == "image" else spec.shape[-1]
             if values is not None and len(values) not in (1, last):
-                raise ContractError(f"{name} has {len(values)} numbers; input {spec.name!r} has {last} channels: give 1 or {last}")
+                raise ContractError(
+                    f"{name} has {len(values)} numbers; input {spec.name!r} has {last} channels: give 1 or {last}"
+                )
         if self.input == "tensor":
             return
         fits = len(spec.shape) == 4 and spec.shape[0] == 1 and spec.shape[3] == self.channels
@@ -157,7 +159,11 @@ class Encoder:
         if self.contract.input == "tensor":
             self._encode_numbers(sample, out)
             return None
-        if sample.dtype != np.uint8 or sample.ndim not in (2, 3) or (sample.ndim == 3 and sample.shape[2] not in (1, 3)):
+        if (
+            sample.dtype != np.uint8
+            or sample.ndim not in (2, 3)
+            or (sample.ndim == 3 and sample.shape[2] not in (1, 3))
+        ):
             raise ContractError(
                 f"an image of bytes is needed, (height, width[, 1 or 3]) uint8; found {sample.dtype} of shape {sample.shape}. "
                 "If this data is already normalised, use input = tensor"
@@ -173,7 +179,10 @@ class Encoder:
     def _layout(self, shape: tuple[int, ...]) -> _Layout:
         if self._last is None or self._last[0] != shape:
             self._canvas.clear()  # another size leaves another border
-            self._last = (shape, _lay_out(self.contract.resize, (shape[1], shape[0]), (self.spec.shape[2], self.spec.shape[1])))
+            self._last = (
+                shape,
+                _lay_out(self.contract.resize, (shape[1], shape[0]), (self.spec.shape[2], self.spec.shape[1])),
+            )
         return self._last[1]
 
     def _resize(self, sample: Bytes, layout: _Layout) -> Bytes:
@@ -188,7 +197,9 @@ class Encoder:
             canvas = np.full((*self.spec.shape[1:3], *sample.shape[2:]), self.contract.pad, np.uint8)
             self._canvas[sample.ndim] = canvas
         x, y = layout.corner
-        cv2.resize(part, (width, height), dst=canvas[y : y + height, x : x + width], interpolation=cv2.INTER_LINEAR_EXACT)
+        cv2.resize(
+            part, (width, height), dst=canvas[y : y + height, x : x + width], interpolation=cv2.INTER_LINEAR_EXACT
+        )
         return canvas
 
     def _order(self, image: Bytes, colour: Colour) -> Bytes:
@@ -265,7 +276,9 @@ def contract_from(settings: dict[str, object], where: str) -> Contract:
     from pydantic import ValidationError
 
     if "input" not in settings:
-        raise ConfigError(f"{where}: missing: input (image: bytes to be resized and normalised; tensor: numbers used as they are)")
+        raise ConfigError(
+            f"{where}: missing: input (image: bytes to be resized and normalised; tensor: numbers used as they are)"
+        )
     try:
         return Contract.model_validate(settings)
     except ValidationError as exc:

@@ -86,7 +86,9 @@ class EngineHangError(EngineError):
     """An engine did not come back within its hang budget of ``hang_ms`` milliseconds."""
 
     def __init__(self, hang_ms: float) -> None:
-        super().__init__(f"the engine did not come back within its hang budget of {hang_ms:g} ms; its process was killed")
+        super().__init__(
+            f"the engine did not come back within its hang budget of {hang_ms:g} ms; its process was killed"
+        )
         self.hang_ms = hang_ms
 
 

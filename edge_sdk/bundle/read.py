@@ -52,7 +52,9 @@ class Bundle:
     def __enter__(self) -> Bundle:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -70,7 +72,9 @@ class Bundle:
             raise BundleError(f"{self.path} has no entry {name!r}; it has {', '.join(sorted(self.manifest.files))}")
         content = self._content(name)
         if hashlib.sha256(content).hexdigest() != stored.sha256:
-            raise BundleError(f"{self.path}: entry {name!r} does not have the hash that the manifest states; the file is damaged")
+            raise BundleError(
+                f"{self.path}: entry {name!r} does not have the hash that the manifest states; the file is damaged"
+            )
         return content
 
     def variant(self, id_: str | None = None, *, kinds: tuple[str, ...] = ()) -> Variant:
@@ -118,12 +122,20 @@ class Bundle:
             name = entry.filename
             parts = PurePosixPath(name).parts
             if not parts or name.startswith("/") or ".." in parts or "\\" in name or ":" in name or name.endswith("/"):
-                raise BundleError(f"{self.path}: entry {name!r} is not a plain relative path; the bundle is hostile or damaged")
+                raise BundleError(
+                    f"{self.path}: entry {name!r} is not a plain relative path; the bundle is hostile or damaged"
+                )
             if name in names:
                 raise BundleError(f"{self.path}: entry {name!r} stands twice")
             names.add(name)
-            if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size or entry.flag_bits & 1:
-                raise BundleError(f"{self.path}: entry {name!r} is compressed or encrypted; a bundle's entries are stored plain")
+            if (
+                entry.compress_type != zipfile.ZIP_STORED
+                or entry.file_size != entry.compress_size
+                or entry.flag_bits & 1
+            ):
+                raise BundleError(
+                    f"{self.path}: entry {name!r} is compressed or encrypted; a bundle's entries are stored plain"
+                )
         total = sum(entry.file_size for entry in entries)
         on_disk = self.path.stat().st_size
         if total > min(MAX_TOTAL_BYTES, on_disk):
@@ -143,7 +155,9 @@ class Bundle:
             raise BundleError(f"{self.path}: {MANIFEST} is not JSON: {exc}") from exc
         version = content.get("schema_version") if isinstance(content, dict) else None
         if not isinstance(version, int) or isinstance(version, bool):
-            raise BundleError(f"{self.path}: {MANIFEST} has no schema_version; it is not a bundle made by edge-sdk convert")
+            raise BundleError(
+                f"{self.path}: {MANIFEST} has no schema_version; it is not a bundle made by edge-sdk convert"
+            )
         if version > SCHEMA_VERSION:
             raise BundleVersionError(
                 f"{self.path} has schema version {version}; this edge-sdk reads up to {SCHEMA_VERSION}. "
@@ -159,7 +173,9 @@ class Bundle:
         stated = set(self.manifest.files)
         if present != stated:
             odd = ", ".join(sorted(present ^ stated))
-            raise BundleError(f"{self.path}: the manifest and the file do not have the same entries; they differ in {odd}")
+            raise BundleError(
+                f"{self.path}: the manifest and the file do not have the same entries; they differ in {odd}"
+            )
         manifest = self.manifest
         named = [manifest.labels, manifest.golden_inputs, manifest.report]
         named += [name for variant in manifest.variants for name in (variant.file, variant.golden)]
@@ -171,7 +187,9 @@ class Bundle:
         for name, stored in manifest.files.items():
             size = self._zip.getinfo(name).file_size
             if size != stored.size_bytes:
-                raise BundleError(f"{self.path}: entry {name!r} has {size} bytes, the manifest states {stored.size_bytes}")
+                raise BundleError(
+                    f"{self.path}: entry {name!r} has {size} bytes, the manifest states {stored.size_bytes}"
+                )
             self.read(name)
 
     def _content(self, name: str) -> bytes:

@@ -15,7 +15,10 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can state: bundles of the s
 
 def stored_files(files: Mapping[str, bytes]) -> dict[str, StoredFile]:
     """The manifest's table of these entries."""
-    return {name: StoredFile(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content)) for name, content in files.items()}
+    return {
+        name: StoredFile(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+        for name, content in files.items()
+    }
 
 
 def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes], *, overwrite: bool = False) -> None:

@@ -66,8 +66,8 @@ def main() -> NoReturn:
         click.echo(f"error: {exc}", err=True)
         sys.exit(exc.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of a pipe has gone: no second error at exit
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the reader of a pipe has gone: no second error at exit
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
-
-

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from importlib import import_module
 from types import TracebackType
 
-from edge_sdk.errors import ConfigError
+import numpy as np
+
+from edge_sdk.errors import ConfigError, EngineError
 from edge_sdk.tensors import Array, TensorSpec
 
 _ENGINES = {
@@ -42,7 +44,9 @@ class Engine(ABC):
     def __enter__(self) -> Engine:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     @abstractmethod
@@ -52,6 +56,22 @@ class Engine(ABC):
         Raises:
             EngineError: if it failed.
         """
+
+    def restart(self) -> None:
+        """Start again after a hang or crash; only an engine in a process of its own can.
+
+        Raises:
+            EngineError: if it cannot.
+        """
+        raise EngineError("this engine cannot be restarted; run it with isolation=process")
+
+    def expect(self, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+        """Raise EngineError if the model's tensors are not of these shapes, dtypes and quantization."""
+        for kind, found, expected in (("input", self.inputs, inputs), ("output", self.outputs, outputs)):
+            if [_form(s) for s in found] != [_form(s) for s in expected]:
+                raise EngineError(
+                    f"the model's {kind}s are not what the bundle states: found {found}, stated {expected}"
+                )
 
     def close(self) -> None:  # noqa: B027 - most engines end with their object
         """Let go of the model and the device; harmless if closed already."""
@@ -85,6 +105,10 @@ def load_engine(name: str, model_path: str, options: Options | None = None) -> E
         EngineError: if the engine cannot load the model.
     """
     return engine_class(name)(model_path, options or {})
+
+
+def _form(spec: TensorSpec) -> tuple[object, ...]:
+    return spec.shape, spec.dtype, spec.zero_point, np.float32(spec.scale)
 
 
 def _plugins():  # type: ignore[no-untyped-def]

@@ -35,11 +35,15 @@ def find_interpreter() -> tuple[str, Any]:
             return package, import_module(_MODULES[package])
         except ModuleNotFoundError as exc:
             if exc.name is None or exc.name.partition(".")[0] != package:
-                raise EngineError(f"{package} is installed but cannot be imported: {exc}. Run: edge-sdk doctor") from exc
+                raise EngineError(
+                    f"{package} is installed but cannot be imported: {exc}. Run: edge-sdk doctor"
+                ) from exc
         except Exception as exc:  # a broken native library raises anything, numpy's version clash an AttributeError
             raise EngineError(f"{package} is installed but cannot be imported: {exc}. Run: edge-sdk doctor") from exc
     raise MissingPackageError(
-        "an interpreter", needed_for="running a .tflite model", install="pip install edge-device-sdk (64 bits) or see edge-sdk doctor"
+        "an interpreter",
+        needed_for="running a .tflite model",
+        install="pip install edge-device-sdk (64 bits) or see edge-sdk doctor",
     )
 
 

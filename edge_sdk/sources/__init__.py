@@ -1,17 +1,47 @@
 """Sources give samples: camera frames, video, images, arrays. ``source_from("camera:0")`` makes one from text.
 
-A source of your own is a subclass of ``Source`` with three hooks, passed to ``Loop`` as an object.
+A source of your own is a subclass of ``Source`` with three hooks, passed to ``Loop`` as an object. To be found by text as well, it takes
+its settings as ``edge_sdk.kinds.Configured`` says, and joins by an entry point of the group ``edge_sdk.sources``.
 """
 
 from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
 from edge_sdk.contract import Colour
+from edge_sdk.errors import SourceError
+from edge_sdk.kinds import Kinds
 from edge_sdk.tensors import Array
+
+KINDS = Kinds(
+    thing="source",
+    builtin={
+        "camera": "edge_sdk.sources.camera:CameraSource",
+        "file": "edge_sdk.sources.video:VideoSource",
+        "images": "edge_sdk.sources.images:ImagesSource",
+        "replay": "edge_sdk.sources.replay:ReplaySource",
+    },
+    examples=("camera:0", "camera:/dev/video0?width=640&height=480", "file:clip.mp4?pace=fast", "images:folder", "replay:windows.npz"),
+    group="edge_sdk.sources",
+)
+
+
+def source_from(wanted: str | Mapping[str, object]) -> Source:
+    """A source from one line of text, or from a table with the same keys and ``kind``.
+
+    Args:
+        wanted: such as ``"file:clip.mp4?pace=fast"`` or ``{"kind": "file", "path": "clip.mp4", "pace": "fast"}``.
+
+    Raises:
+        ConfigError: if the kind or a setting is unknown, missing or out of range; the message names what is allowed.
+    """
+    source: Source = KINDS.make(wanted)
+    return source
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +69,21 @@ class Source(ABC):
     Attributes:
         live: samples come at their own pace whether read or not (a camera); the loop then keeps only the newest.
             Otherwise the loop reads when it is ready and nothing is dropped.
+        backlog: how many samples of a live source may wait; 1 keeps the newest only, which is right for frames.
     """
 
     live: bool = False
+    backlog: int = 1
     _sequence = 0
+    _was_opened = False
 
     def __enter__(self) -> Source:
         self.open()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def open(self) -> None:
@@ -57,14 +92,18 @@ class Source(ABC):
         Raises:
             SourceError: if that is impossible; the message names what was found and what to do.
         """
+        self._was_opened = True
         self._open()
 
     def read(self) -> Sample | None:
-        """The next sample, or None at the end. Waits for it.
+        """The next sample, or None at the end and after ``close``. Waits for it.
 
         Raises:
+            SourceError: if a sample is broken, or the source was never opened.
             SourceLostError: if the device went away.
         """
+        if not self._was_opened:
+            raise SourceError(f"{type(self).__name__} is not open; call open(), or use it in a with block")
         got = self._read()
         if got is None:
             return None
@@ -76,6 +115,9 @@ class Source(ABC):
     def close(self) -> None:
         """Let go of it; harmless if not open."""
         self._close()
+
+    def interrupt(self) -> None:  # noqa: B027 - most reads end by themselves in a moment
+        """Make a ``read`` that waits in another thread return None soon; called from outside that thread."""
 
     @abstractmethod
     def _open(self) -> None: ...

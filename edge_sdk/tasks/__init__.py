@@ -27,7 +27,9 @@ class Task(ABC):
         """
 
 
-def make_task(settings: TaskSettings, *, input_: TensorSpec, outputs: tuple[TensorSpec, ...], labels: tuple[str, ...]) -> Task:
+def make_task(
+    settings: TaskSettings, *, input_: TensorSpec, outputs: tuple[TensorSpec, ...], labels: tuple[str, ...]
+) -> Task:
     """The task of these settings for a variant's tensors.
 
     Raises:
@@ -51,4 +53,6 @@ def output_index(outputs: tuple[TensorSpec, ...], name: str, setting: str) -> in
     for index, spec in enumerate(outputs):
         if spec.name == name:
             return index
-    raise ConfigError(f"[task] {setting} = {name!r}: the model has no such output; it has {', '.join(repr(o.name) for o in outputs)}")
+    raise ConfigError(
+        f"[task] {setting} = {name!r}: the model has no such output; it has {', '.join(repr(o.name) for o in outputs)}"
+    )

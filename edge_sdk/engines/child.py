@@ -1,0 +1,65 @@
+"""The engine's child process: loads one model, then runs it whenever the application asks, on tensors that both share."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from time import perf_counter
+
+from edge_sdk.engines import Engine, load_engine
+from edge_sdk.engines.spin import Spin
+from edge_sdk.engines.wire import SharedTensors, receive, send, specs_to_json
+from edge_sdk.errors import EdgeSdkError
+
+
+def serve(engine_name: str, options: dict[str, str], fds: list[int]) -> int:
+    """Load and serve until the application closes the control socket; returns the exit code.
+
+    Args:
+        engine_name: see ``edge_sdk.engines``.
+        options: the engine's options.
+        fds: model, control socket, request eventfd, response eventfd.
+    """
+    model_fd, control_fd, request_fd, response_fd = fds
+    control = socket.socket(fileno=control_fd)
+    try:
+        engine = load_engine(engine_name, f"/proc/self/fd/{model_fd}", options)
+    except EdgeSdkError as exc:
+        send(control, {"error": (type(exc).__name__, str(exc))})
+        return 1
+    loaded = {
+        "inputs": specs_to_json(engine.inputs),
+        "outputs": specs_to_json(engine.outputs),
+        "description": engine.description,
+    }
+    send(control, loaded)
+    _, shared_fds = receive(control)
+    if not shared_fds:
+        return 0
+    shared = SharedTensors(shared_fds[0], engine.inputs, engine.outputs)
+    _serve_requests(engine, shared, control, request_fd, response_fd)
+    return 0
+
+
+def _serve_requests(
+    engine: Engine, shared: SharedTensors, control: socket.socket, request_fd: int, response_fd: int
+) -> None:
+    engine.input_arrays = shared.inputs
+    poll = select.poll()
+    poll.register(request_fd, select.POLLIN)
+    poll.register(control, select.POLLIN)
+    spin = Spin()
+    while True:
+        started = perf_counter()
+        events = spin.wait(poll, None)
+        if any(fd != request_fd for fd, _ in events):
+            return
+        spin.learn(perf_counter() - started)
+        os.eventfd_read(request_fd)
+        try:
+            for shared_output, output in zip(shared.outputs, engine.run(), strict=True):
+                shared_output[...] = output
+        except EdgeSdkError as exc:
+            shared.set_error(str(exc))
+        os.eventfd_write(response_fd, 1)

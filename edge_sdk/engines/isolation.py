@@ -1,0 +1,44 @@
+"""Opening an engine with or without a process of its own."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from edge_sdk.engines import Engine, Options, load_engine
+from edge_sdk.engines.process import ProcessEngine
+from edge_sdk.engines.wire import memory_file
+from edge_sdk.errors import ConfigError
+
+Isolation = Literal["process", "none"]
+
+
+def open_engine(
+    name: str,
+    model: bytes,
+    options: Options | None = None,
+    *,
+    isolation: Isolation = "process",
+    hang_ms: float = 10_000,
+) -> Engine:
+    """An engine that runs ``model``.
+
+    Args:
+        name: see ``edge_sdk.engines``.
+        model: the model's content.
+        options: the engine's options.
+        isolation: ``"process"`` (a hang or crash raises an error, and ``restart`` brings it back) or ``"none"``.
+        hang_ms: the hang budget of one run; without a process of its own an engine that hangs cannot be stopped.
+
+    Raises:
+        ConfigError, EngineError: as the engine does.
+    """
+    if isolation == "process":
+        return ProcessEngine(name, model, options, hang_ms=hang_ms)
+    if isolation != "none":
+        raise ConfigError(f"isolation is process or none; found {isolation!r}")
+    fd = memory_file("edge-sdk-model", model)
+    try:
+        return load_engine(name, f"/proc/self/fd/{fd}", options)
+    finally:
+        os.close(fd)  # engines map or read the file while they load

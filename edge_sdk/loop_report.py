@@ -1,0 +1,68 @@
+"""What a loop has to say of itself: figures for machines, a table for people."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from edge_sdk.accounting import Counts
+from edge_sdk.result import Event
+from edge_sdk.watchdog.durations import Percentiles
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """One restart of the engine: why, at which sample, and how long until it was back (after the hang budget)."""
+
+    kind: str
+    sequence: int
+    took_ms: float
+
+
+@dataclass(frozen=True)
+class LoopReport:
+    """Figures of one loop; ages and stages in milliseconds."""
+
+    variant: str
+    engine: str
+    deadline_ms: float
+    hang_ms: float
+    seconds: float
+    counts: Counts
+    miss_ratio: float
+    age: Percentiles
+    stages: dict[str, Percentiles]
+    recoveries: tuple[Recovery, ...]
+    sources_left_behind: int
+    events: tuple[Event, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """A table of at most 100 columns."""
+        c = self.counts
+        results = c.on_time + c.late
+        rate = results / self.seconds if self.seconds > 0 else 0.0
+        lines = [
+            f"{self.variant} on {self.engine}",
+            f"{results} results in {self.seconds:.1f} s ({rate:.1f}/s), deadline {self.deadline_ms:g} ms, hang budget {self.hang_ms:g} ms",
+            "",
+            f"{'captured':>10} {'on time':>10} {'late':>10} {'dropped':>10} {'skipped':>10} {'lost':>10} {'in flight':>10}",
+            f"{c.captured:>10} {c.on_time:>10} {c.late:>10} {c.dropped:>10} {c.skipped:>10} {c.lost:>10} {c.in_flight:>10}",
+            "",
+            f"{'ms':<16} {'p50':>9} {'p90':>9} {'p99':>9} {'p99.9':>9} {'max':>9}",
+            percentile_line("age at result", self.age),
+            *(percentile_line(f"  {name}", stage) for name, stage in self.stages.items()),
+        ]
+        if self.recoveries:
+            lines.append("")
+        for recovery in self.recoveries:
+            what = f"{recovery.kind} at sample {recovery.sequence}: the engine was back {recovery.took_ms:.0f} ms later"
+            lines.append(what + (f" (after the hang budget of {self.hang_ms:g} ms)" if recovery.kind == "hang" else ""))
+        return lines
+
+
+def percentile_line(name: str, p: Percentiles) -> str:
+    """One row of a table of durations."""
+    return f"{name:<16} {p.p50_ms:>9.3f} {p.p90_ms:>9.3f} {p.p99_ms:>9.3f} {p.p99_9_ms:>9.3f} {p.max_ms:>9.3f}"

@@ -1,0 +1,200 @@
+"""Reads a source in a thread of its own, so that a source that hangs never holds the loop; reopens what went away.
+
+A thread that hangs in a driver cannot be ended. It is left behind with its source, and a fresh source is tried.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from time import monotonic, monotonic_ns
+
+from edge_sdk.accounting import Accounting
+from edge_sdk.errors import SourceError, SourceLostError
+from edge_sdk.mailbox import Mailbox
+from edge_sdk.result import Event
+from edge_sdk.sources import Sample, Source
+
+OPEN_S = 15.0  # a camera that needs longer to open hangs
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
+
+
+class Reader:
+    """Keeps a mailbox filled from a source.
+
+    Args:
+        make_source: gives a source that is not open; called again when one hangs.
+        accounting: told of every sample.
+        on_event: told when the source goes and comes back; called from the reader's thread.
+        reopen_s: for how long a live source that went away is tried again.
+
+    Raises:
+        SourceError: if the source cannot be opened.
+    """
+
+    def __init__(
+        self,
+        make_source: Callable[[], Source],
+        accounting: Accounting,
+        on_event: Callable[[Event], None],
+        *,
+        reopen_s: float,
+    ) -> None:
+        self._make_source = make_source
+        self._accounting = accounting
+        self._on_event = on_event
+        self._reopen_s = reopen_s
+        self._captured = 0
+        self._stop = threading.Event()
+        self.left_behind = 0
+        source = make_source()
+        self.live = source.live
+        self._mailbox = Mailbox(
+            bound=source.backlog, on_drop=lambda: accounting.settle("dropped"), on_demand=not source.live
+        )
+        self._attempt = _Attempt(self, source)
+        try:
+            self._attempt.wait_open()
+        except BaseException:
+            self.close()
+            raise
+
+    def take(self, timeout_s: float) -> Sample | None:
+        """The next sample, or None at the end.
+
+        Raises:
+            SourceLostError: if the source went away and did not come back.
+        """
+        while True:
+            try:
+                return self._mailbox.take(timeout_s)
+            except TimeoutError:
+                self._replace(timeout_s)
+
+    def close(self) -> None:
+        """Stop reading and close the source; samples still held count as dropped."""
+        self._stop.set()
+        self._mailbox.end()
+        self._attempt.close()
+        for _ in range(self._mailbox.drain()):
+            self._accounting.settle("dropped")
+
+    def _replace(self, silent_s: float) -> None:
+        """The source has been silent for too long: leave it behind and try a fresh one."""
+        self.left_behind += 1
+        self._attempt.abandon()
+        if not self.live:  # opened again, it would begin anew
+            raise SourceLostError(f"the source gave nothing for {silent_s:.1f} s")
+        self._say("source_hung", f"the source gave nothing for {silent_s:.1f} s; it is closed and opened again")
+        started = monotonic()
+        wait_s = _FIRST_WAIT_S
+        while True:
+            attempt = _Attempt(self, self._make_source())
+            try:
+                attempt.wait_open()
+            except SourceError as exc:
+                attempt.abandon()
+                if monotonic() - started > self._reopen_s:
+                    raise SourceLostError(
+                        f"the source hung and could not be opened again for {self._reopen_s:g} s: {exc}"
+                    ) from exc
+                wait_s = self._back_off(wait_s)
+                continue
+            self._attempt = attempt
+            self._say("source_back", "the source is open again", started)
+            return
+
+    def _back_off(self, wait_s: float) -> float:
+        """Wait a jittered while; the next, longer one. The jitter keeps a fleet from knocking in step (AWS, "Exponential Backoff And Jitter")."""
+        self._stop.wait(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+        return min(2 * wait_s, _LONGEST_WAIT_S)
+
+    def _say(self, kind: str, message: str, since: float | None = None) -> None:
+        took_ms = None if since is None else (monotonic() - since) * 1000
+        self._on_event(Event(kind, message, monotonic_ns(), took_ms=took_ms))
+
+    def _deliver(self, sample: Sample) -> None:
+        numbered = Sample(sample.data, self._captured, sample.captured_ns, sample.colour, sample.name)
+        self._captured += 1  # over every reopening
+        self._accounting.capture()
+        self._mailbox.put(numbered)
+
+
+class _Attempt:
+    """One source and the thread that reads it."""
+
+    def __init__(self, reader: Reader, source: Source) -> None:
+        self._reader = reader
+        self._source = source
+        self._abandoned = threading.Event()
+        self._opened = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="edge-sdk-source", daemon=True)
+        self._thread.start()
+
+    def wait_open(self) -> None:
+        if not self._opened.wait(OPEN_S):
+            self.abandon()
+            raise SourceError(f"the source did not open within {OPEN_S:g} s; see edge-sdk doctor")
+        if self._failure is not None:
+            raise self._failure
+
+    def close(self) -> None:
+        self._abandoned.set()
+        self._source.interrupt()
+        self._thread.join(2)
+
+    def abandon(self) -> None:
+        """Never use what it reads from now on; its thread closes the source when it comes back."""
+        self._abandoned.set()
+        self._source.interrupt()
+
+    def _run(self) -> None:
+        mailbox = self._reader._mailbox
+        try:
+            self._source.open()
+        except BaseException as exc:  # noqa: BLE001 - carried to the thread that waits for the opening
+            self._failure = exc
+            return
+        finally:
+            self._opened.set()
+        try:
+            self._read_all(mailbox)
+            self._end()
+        except BaseException as exc:  # noqa: BLE001 - carried to the loop
+            self._end(exc)
+        finally:
+            self._source.close()
+
+    def _end(self, failure: BaseException | None = None) -> None:
+        if not self._abandoned.is_set():
+            self._reader._mailbox.end(failure)
+
+    def _read_all(self, mailbox: Mailbox) -> None:
+        while mailbox.wait_wanted():
+            try:
+                sample = self._source.read()
+            except SourceLostError as exc:
+                if not self._source.live or not self._reopen(exc):
+                    raise
+                continue
+            if self._abandoned.is_set() or sample is None:
+                return
+            self._reader._deliver(sample)
+
+    def _reopen(self, lost: SourceLostError) -> bool:
+        """Open the same source again, for as long as the reader wants; False if it did not come back."""
+        reader = self._reader
+        reader._say("source_lost", str(lost))
+        started, wait_s = monotonic(), _FIRST_WAIT_S
+        while not self._abandoned.is_set() and monotonic() - started < reader._reopen_s:
+            self._source.close()
+            wait_s = reader._back_off(wait_s)
+            try:
+                self._source.open()
+            except SourceError:
+                continue  # still away: the loop's bound says when to give up, and the first error is what is then raised
+            reader._say("source_back", "the source is open again", started)
+            return True
+        return False

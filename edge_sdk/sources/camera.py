@@ -1,0 +1,167 @@
+"""A camera through Video4Linux."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field, field_validator
+
+from edge_sdk.contract import Colour
+from edge_sdk.errors import SourceError, SourceLostError
+from edge_sdk.kinds import Settings
+from edge_sdk.sources import Source
+from edge_sdk.sources.capture import Capture, HeldCapture, opencv
+from edge_sdk.tensors import Array
+
+
+class CameraSettings(Settings):
+    """``camera:0`` or ``camera:/dev/video0?width=640&height=480&fps=30&format=MJPG``.
+
+    Attributes:
+        device: ``0`` for the board's default camera, or a device file.
+        width, height: of the frame, in pixels; without them, what the driver is set to.
+        fps: frames a second.
+        format: the four characters of a V4L2 pixel format, such as ``MJPG``, which USB 2 needs for large frames at full rate.
+    """
+
+    location: ClassVar[str | None] = "device"
+
+    device: str
+    width: int | None = Field(default=None, ge=1, le=16384)
+    height: int | None = Field(default=None, ge=1, le=16384)
+    fps: float | None = Field(default=None, gt=0, le=1000)
+    format: str | None = Field(default=None, pattern="^[ -~]{4}$")
+
+    @field_validator("device")
+    @classmethod
+    def _form(cls, device: str) -> str:
+        if not (device.startswith("/dev/") or (device.isascii() and device.isdigit())):
+            raise ValueError(f"a camera is 0 (the board's default) or a device file such as /dev/video0; found {device!r}")
+        return device
+
+
+class CameraSource(Source):
+    """Frames of a camera, BGR uint8 (height, width, 3), the newest that the driver has.
+
+    The driver is asked to keep one buffer only, so that no old frame waits in it. A hung driver holds up only the thread that opens or
+    reads: ``close`` returns at once, the source may be opened again, and the thread that hung releases its device when it comes back.
+
+    Args:
+        settings: which camera, and how.
+        capture: opens the device of this path; a test may give a video file in its place.
+    """
+
+    settings_class = CameraSettings
+    live = True
+
+    def __init__(self, settings: CameraSettings, *, capture: Callable[[str], Capture] | None = None) -> None:
+        self.settings = settings
+        self.path = device_path(settings.device)
+        self._make = capture or _open_v4l2
+        self._opened: tuple[HeldCapture, DriverClock] | None = None
+
+    def _open(self) -> None:
+        self._close()
+        held = HeldCapture(lambda: self._make(self.path))
+        self._opened = held, DriverClock()
+        try:
+            if held.use(self._configure) is None:
+                raise SourceError(f"{self.path} was closed while it was being opened")
+        except BaseException:
+            held.give_up()
+            raise
+
+    def _read(self) -> tuple[Array, Colour, str, int | None] | None:
+        if self._opened is None:
+            return None
+        held, clock = self._opened
+        got = held.use(_next_frame)
+        if got is None:
+            return None
+        image, stamp_ms = got
+        if image is None:
+            raise SourceLostError(f"{self.path} gives no frame any more: it was unplugged, or its driver hangs. Check the cable and dmesg")
+        return image, "bgr", "", clock.captured_ns(stamp_ms, time.monotonic_ns())
+
+    def _close(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened[0].give_up()
+
+    def _configure(self, capture: Capture) -> bool:
+        cv2 = opencv("reading a camera")
+        if not capture.isOpened():
+            raise SourceError(
+                f"{self.path} cannot be opened as a camera: another program uses it, or it gives no frames (many cameras have a "
+                f"second device file for metadata). {_cameras_there()}. Run: edge-sdk doctor"
+            )
+        wanted = self.settings
+        if wanted.format is not None:
+            _ask(cv2, capture, self.path, "format", _fourcc(wanted.format), shown=wanted.format)
+        for name in ("width", "height", "fps"):
+            value = getattr(wanted, name)
+            if value is not None:
+                capture.set(_property(cv2, name), value)
+        for name in ("width", "height", "fps"):
+            _check(cv2, capture, self.path, name, getattr(wanted, name))
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # not every driver can; the mailbox drops old frames in any case
+        return True
+
+
+class DriverClock:
+    """Decides when a frame was captured.
+
+    OpenCV's CAP_PROP_POS_MSEC of a V4L2 device is the driver's time stamp of the frame. Most drivers take it from CLOCK_MONOTONIC
+    (V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC), the clock of ``time.monotonic_ns``. Whether this one does is decided by the first frame, which is
+    fresh: its stamp must lie within a second before its reading. If it does not, frames count from when they were read, in this
+    opening: the time in the driver is then unknown, and not in the age.
+    """
+
+    def __init__(self) -> None:
+        self._monotonic: bool | None = None
+
+    def captured_ns(self, stamp_ms: float, now_ns: int) -> int:
+        """When the frame with this stamp, read at ``now_ns``, was captured."""
+        stamp_ns = round(stamp_ms * 1e6)
+        if self._monotonic is None:
+            self._monotonic = 0 <= now_ns - stamp_ns <= 1_000_000_000
+        return min(stamp_ns, now_ns) if self._monotonic else now_ns
+
+
+def device_path(device: str) -> str:
+    """The device file of a camera's name.
+
+    ``0`` is the board's default camera. It is /dev/video0 unless the board's profile says otherwise; this is the place where it does.
+    """
+    return f"/dev/video{int(device)}" if device.isdigit() else device
+
+
+def _open_v4l2(path: str) -> Capture:
+    device = Path(path)
+    if not device.exists():
+        raise SourceError(f"no camera at {path}. {_cameras_there()}. Run: edge-sdk doctor")
+    if not os.access(device, os.R_OK | os.W_OK):
+        raise SourceError(f"{path} may not be used by this user. Run: sudo usermod -aG video $USER, log in again; or see edge-sdk doctor")
+    cv2 = opencv("reading a camera")
+    capture: Capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
+    return capture
+
+
+def _cameras_there() -> str:
+    there = sorted(str(path) for path in Path("/dev").glob("video*"))
+    return f"There are {', '.join(there)}" if there else "There is no /dev/video* at all: no camera is connected, or its driver is not loaded"
+
+
+def _next_frame(capture: Capture) -> tuple[Array | None, float]:
+    """The frame, None if there is none, and its stamp in ms (CAP_PROP_POS_MSEC is 0)."""
+    done, image = capture.read()
+    return (image if done else None), capture.get(0)
+
+
+def _property(cv2: Any, name: str) -> int:
+    properties = {"width": cv2.CAP_PROP_FRAME_WIDTH, "height": cv2.CAP_PROP_FRAME_HEIGHT, "fps": cv2.CAP_PROP_FPS}
+    return properties[name]  # type: ignore[no-any-return]

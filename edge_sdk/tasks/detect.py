@@ -1,0 +1,197 @@
+"""Detection with an SSD: raw boxes relative to anchors, thresholded, decoded and thinned out.
+
+The formulas are those of MediaPipe's TfLiteTensorsToDetectionsCalculator
+(``mediapipe/calculators/tflite/tflite_tensors_to_detections_calculator.cc``) and the SSD paper (arXiv:1512.02325).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_sdk.contract import Placement
+from edge_sdk.errors import ConfigError
+from edge_sdk.tasks import Task, output_index
+from edge_sdk.tasks.anchors import generate_anchors
+from edge_sdk.tasks.scores import Floats, ScoreReader, activate, names_of
+from edge_sdk.tasks.settings import DetectSettings
+from edge_sdk.tensors import Array, TensorSpec
+
+MAX_CANDIDATES = 1_000  # of more, the best: a model gone wild must not cost the deadline
+_MAX_EXPONENT = 20.0  # e^20 anchors are wider than any frame; more would overflow
+_Indices = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One thing found.
+
+    Attributes:
+        box: (xmin, ymin, xmax, ymax) in pixels of the source frame. Not clipped: it may reach beyond the frame.
+        label: the name of its class (``class 3`` where the bundle has no labels).
+        index: its class, as the column in the model's scores.
+        score: 0 to 1.
+        keypoints: (x, y) of each, in pixels of the source frame.
+    """
+
+    box: tuple[float, float, float, float]
+    label: str
+    index: int
+    score: float
+    keypoints: tuple[tuple[float, float], ...] = ()
+
+
+class Detect(Task):
+    """Gives detections, the highest score first.
+
+    Args:
+        settings: which outputs hold what, and how to read it.
+        input_: the variant's input tensor, (1, height, width, channels).
+        outputs: the variant's output tensors, quantized or float32.
+        labels: one a class, with or without the background, or none at all.
+
+    Raises:
+        ConfigError: if the settings do not fit the tensors.
+    """
+
+    def __init__(
+        self, settings: DetectSettings, input_: TensorSpec, outputs: tuple[TensorSpec, ...], labels: tuple[str, ...]
+    ) -> None:
+        self._settings = settings
+        self._boxes_at = output_index(outputs, settings.boxes, "boxes")
+        self._scores_at = output_index(outputs, settings.scores, "scores")
+        self._box_spec, self._score_spec = outputs[self._boxes_at], outputs[self._scores_at]
+        count, self._classes = _check_shapes(settings, input_, self._box_spec, self._score_spec)
+        self._labels = names_of(self._classes, labels, settings.background)
+        self._size = np.array((input_.shape[2], input_.shape[1]), np.float32)
+        anchors = generate_anchors(settings.anchors, (input_.shape[2], input_.shape[1]), count)
+        self._anchors = anchors.reshape(count, 2, 2)  # centre, size
+        x, y, width, height = settings.box_scale
+        self._divisor = np.array([(x, y), (width, height), *[(x, y)] * settings.keypoints], np.float32)
+        if settings.activation != "softmax":
+            self._read = ScoreReader(self._score_spec, settings.activation, settings.threshold)
+
+    def decode(self, outputs: Sequence[Array], placement: Placement | None) -> tuple[Detection, ...]:
+        """Detections in pixels of the source frame, or of the input tensor where ``placement`` is None."""
+        rows, classes, scores = self._candidates(outputs[self._scores_at].reshape(-1, self._classes))
+        if not rows.size:
+            return ()
+        points = self._points(outputs[self._boxes_at][0][rows])
+        points = self._on_anchors(points, self._anchors[rows])
+        kept = non_maximum_suppression(
+            points[:, :2].reshape(-1, 4), classes, self._settings.iou_threshold, self._settings.max_boxes
+        )
+        found = (points[kept] * self._size).reshape(len(kept), -1)
+        if placement is not None:
+            found = placement.to_source(found)
+        pairs = zip(found.tolist(), classes[kept].tolist(), scores[kept].tolist(), strict=True)
+        return tuple([self._detection(numbers, index, score) for numbers, index, score in pairs])
+
+    def _candidates(self, stored: Array) -> tuple[_Indices, _Indices, Floats]:
+        """Anchor, class and score of what reaches the threshold, the highest score first."""
+        if self._settings.activation == "softmax":
+            values: Array = activate(self._score_spec.dequantize(stored), "softmax")
+            above = values >= self._settings.threshold
+        else:
+            values, above = stored, stored >= self._read.lowest
+        if self._settings.background is not None:
+            above[:, self._settings.background] = False
+        places = np.flatnonzero(above)
+        values = values.reshape(-1)[places]
+        if places.size > 1:
+            order = np.argsort(values, kind="stable")[: -MAX_CANDIDATES - 1 : -1]
+            places, values = places[order], values[order]
+        scores = values if self._settings.activation == "softmax" else self._read(values)
+        rows, classes = np.divmod(places, self._classes) if self._classes > 1 else (places, np.zeros_like(places))
+        return rows, classes, scores
+
+    def _points(self, stored: Array) -> Floats:
+        """The candidates' numbers, (candidates, 2 + keypoints, 2): centre, size and keypoints, each x, y."""
+        points = self._box_spec.dequantize(stored).reshape(-1, *self._divisor.shape)
+        if self._settings.box_order == "yxhw":
+            points[:, :2] = points[:, :2, ::-1].copy()
+        points /= self._divisor
+        return points
+
+    def _on_anchors(self, points: Floats, anchors: Floats) -> Floats:
+        """Numbers relative to anchors to corner, corner and keypoints relative to the input tensor, in place."""
+        centre, size = anchors[:, :1], anchors[:, 1:]
+        half = points[:, 1:2]
+        if self._settings.exponential:
+            half = np.exp(np.minimum(half, _MAX_EXPONENT))
+        half = half * size * np.float32(0.5)
+        points *= size
+        points += centre
+        np.add(points[:, :1], half, out=points[:, 1:2])
+        points[:, :1] -= half
+        return points
+
+    def _detection(self, numbers: list[float], index: int, score: float) -> Detection:
+        xmin, ymin, xmax, ymax, *rest = numbers
+        keypoints = tuple(zip(rest[::2], rest[1::2], strict=True))
+        return Detection((xmin, ymin, xmax, ymax), self._labels[index], index, score, keypoints)
+
+
+def non_maximum_suppression(boxes: Floats, classes: _Indices, iou_threshold: float, max_boxes: int) -> list[int]:
+    """Of boxes of one class that overlap, the first.
+
+    Args:
+        boxes: (count, 4): xmin, ymin, xmax, ymax, the highest score first. Boxes without area, or with NaN or infinity, are dropped.
+        classes: (count,); boxes of different classes do not touch each other.
+        iou_threshold: the largest intersection over union of two boxes that are both kept.
+        max_boxes: how many to keep at most.
+
+    Returns:
+        Places of the kept boxes, in their order.
+    """
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    left = np.flatnonzero(((sizes > 0) & np.isfinite(sizes)).all(axis=1))
+    areas = sizes[:, 0] * sizes[:, 1]
+    kept: list[int] = []
+    while left.size and len(kept) < max_boxes:
+        best, left = left[0], left[1:]
+        kept.append(int(best))
+        if not left.size:
+            break
+        others = boxes[left]
+        overlap = np.minimum(others[:, 2:], boxes[best, 2:]) - np.maximum(others[:, :2], boxes[best, :2])
+        np.maximum(overlap, 0, out=overlap)
+        shared = overlap[:, 0] * overlap[:, 1]
+        apart = shared <= iou_threshold * (areas[left] + areas[best] - shared)
+        left = left[apart | (classes[left] != classes[best])]
+    return kept
+
+
+def _check_shapes(
+    settings: DetectSettings, input_: TensorSpec, boxes: TensorSpec, scores: TensorSpec
+) -> tuple[int, int]:
+    """How many anchors and classes there are.
+
+    Raises:
+        ConfigError: if a tensor has another shape than the settings tell.
+    """
+    if len(input_.shape) != 4:
+        raise ConfigError(
+            f"[task] kind = detect takes an input (1, height, width, channels); {input_.name!r} has {input_.shape}"
+        )
+    numbers = 4 + 2 * settings.keypoints
+    if len(boxes.shape) != 3 or boxes.shape[0] != 1 or boxes.shape[2] != numbers:
+        raise ConfigError(
+            f"[task] boxes = {boxes.name!r} has shape {boxes.shape}; with keypoints = {settings.keypoints} it must be (1, anchors, {numbers})"
+        )
+    count = boxes.shape[1]
+    if len(scores.shape) != 3 or scores.shape[:2] != (1, count) or scores.shape[2] < 1:
+        raise ConfigError(
+            f"[task] scores = {scores.name!r} has shape {scores.shape}; with {count} boxes it must be (1, {count}, classes)"
+        )
+    classes = scores.shape[2]
+    if settings.background is not None and not 0 <= settings.background < classes:
+        raise ConfigError(
+            f"[task] background = {settings.background} is not among the {classes} classes, counted from 0"
+        )
+    if 0 in settings.box_scale:
+        raise ConfigError(f"[task] box_scale is divided by and cannot hold 0; found {settings.box_scale}")
+    return count, classes

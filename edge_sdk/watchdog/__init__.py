@@ -1,0 +1,1 @@
+"""The rings of the watchdog; each works when the inner one has failed."""
