@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -300,7 +300,7 @@ def describe_validation(exc: Exception, where: str) -> str:
     return "\n".join(lines)
 
 
-def _opencv():  # type: ignore[no-untyped-def]
+def _opencv() -> Any:
     with needs("cv2", for_="resizing or reordering an image", extra="camera"):
         import cv2
     return cv2

@@ -103,7 +103,7 @@ class Kinds:
             ConfigError: if the text has no kind, or is not of the form ``kind:location?key=value&key=value``.
         """
         head, has_query, query = text.partition("?")
-        kind, has_location, location = head.partition(":")
+        kind, _, location = head.partition(":")
         if kind not in self.names():
             raise ConfigError(
                 f"{self.thing} {text!r} does not begin with a kind; write one such as {', '.join(self.examples)}"

@@ -106,7 +106,7 @@ class Reader:
             return
 
     def _back_off(self, wait_s: float) -> float:
-        """Wait a jittered while; the next, longer one. The jitter keeps a fleet from knocking in step (AWS, "Exponential Backoff And Jitter")."""
+        """Wait a jittered while; returns the next, longer one. The jitter keeps a fleet from knocking in step."""
         self._stop.wait(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         return min(2 * wait_s, _LONGEST_WAIT_S)
 

@@ -47,7 +47,8 @@ class TensorSpec:
         steps = real.astype(np.float64) / self.scale
         stored = np.trunc(steps + np.copysign(0.5, steps)) + self.zero_point
         limits = np.iinfo(self.dtype)
-        return np.clip(stored, limits.min, limits.max).astype(self.dtype)
+        clipped: Array = np.clip(stored, limits.min, limits.max).astype(self.dtype)
+        return clipped
 
     def dequantize(self, stored: Array) -> npt.NDArray[np.float32]:
         """This tensor's stored numbers (any shape) to real ones, float32."""

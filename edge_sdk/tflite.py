@@ -117,6 +117,11 @@ class ModelDescription:
             used.update(operator.inputs, operator.outputs)
         return tuple(tensor for tensor in self.tensors if tensor.floating and tensor.index in used)
 
+    def float_operators(self) -> tuple[Operator, ...]:
+        """Operators that take or make a floating-point tensor."""
+        floating = {tensor.index for tensor in self.tensors if tensor.floating}
+        return tuple(op for op in self.operators if not floating.isdisjoint(op.inputs + op.outputs))
+
 
 def describe(content: bytes) -> ModelDescription:
     """Read a .tflite model's structure.

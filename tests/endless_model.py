@@ -21,7 +21,9 @@ def _operator(code: int, inputs: list[int], outputs: list[int], kind: int, optio
     return operator
 
 
-def _graph(name: str, tensors: list[s.TensorT], inputs: list[int], outputs: list[int], operator: s.OperatorT) -> s.SubGraphT:
+def _graph(
+    name: str, tensors: list[s.TensorT], inputs: list[int], outputs: list[int], operator: s.OperatorT
+) -> s.SubGraphT:
     graph = s.SubGraphT()
     graph.name, graph.tensors, graph.inputs, graph.outputs, graph.operators = name, tensors, inputs, outputs, [operator]
     return graph

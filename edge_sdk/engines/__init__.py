@@ -10,11 +10,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib import import_module
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edge_sdk.errors import ConfigError, EngineError
 from edge_sdk.tensors import Array, TensorSpec
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 _ENGINES = {
     "litert": "edge_sdk.engines.litert:LitertEngine",
@@ -33,6 +37,7 @@ class Engine(ABC):
     Attributes:
         inputs, outputs: the model's tensors.
         input_arrays: one array an input, written by the caller before ``run``; they stay the same objects until the engine restarts.
+            Who runs the engine may put arrays of his own in their place: ``run`` reads whatever stands here.
         description: what runs it, such as ``"ai_edge_litert 2.3.0, 1 thread"``.
     """
 
@@ -111,7 +116,7 @@ def _form(spec: TensorSpec) -> tuple[object, ...]:
     return spec.shape, spec.dtype, spec.zero_point, np.float32(spec.scale)
 
 
-def _plugins():  # type: ignore[no-untyped-def]
+def _plugins() -> EntryPoints:
     from importlib.metadata import entry_points
 
     return entry_points(group="edge_sdk.engines")

@@ -68,12 +68,11 @@ class LitertEngine(Engine):
                 self._interpreter.allocate_tensors()
             except (ValueError, RuntimeError) as exc:
                 raise EngineError(f"{package} refuses the model: {exc}") from exc
-        self._set: tuple[tuple[int, Array], ...]
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         self.inputs = tuple(_spec(d) for d in inputs)
         self.outputs = tuple(_spec(d) for d in outputs)
         self.input_arrays = tuple(np.zeros(s.shape, s.dtype) for s in self.inputs)
-        self._set = tuple(zip((d["index"] for d in inputs), self.input_arrays, strict=True))
+        self._set = tuple(d["index"] for d in inputs)
         self._get = tuple(d["index"] for d in outputs)
         self.description = f"{package} {_version(package)}, {threads} thread{'s' if threads > 1 else ''}"
 
@@ -81,7 +80,7 @@ class LitertEngine(Engine):
         """See the base class."""
         interpreter = self._interpreter
         try:
-            for index, array in self._set:
+            for index, array in zip(self._set, self.input_arrays, strict=True):
                 interpreter.set_tensor(index, array)
             interpreter.invoke()
             return tuple([interpreter.get_tensor(index) for index in self._get])

@@ -6,7 +6,7 @@ memory between the processes on every architecture, and releases the interpreter
 
 from __future__ import annotations
 
-from select import poll as Poll  # noqa: N812 - the type is only reachable under the function's name
+from select import poll as Poll
 from time import perf_counter
 
 _LONGEST_S = 200e-6  # above this a wake-up is a small part of the wait, and spinning would only burn a core
@@ -29,14 +29,14 @@ class Spin:
         else:
             self.expected_s += (waited_s - self.expected_s) * (0.5 if waited_s < self.expected_s else 0.2)
 
-    def wait(self, poll: Poll, timeout_ms: float | None) -> list[tuple[int, int]]:  # type: ignore[valid-type]
+    def wait(self, poll: Poll, timeout_ms: float | None) -> list[tuple[int, int]]:
         """The events of ``poll``, empty after ``timeout_ms`` (None waits for ever)."""
         if self.expected_s < _LONGEST_S:
             end = perf_counter() + 2 * self.expected_s
             while True:
-                events: list[tuple[int, int]] = poll.poll(0)  # type: ignore[attr-defined]
+                events: list[tuple[int, int]] = poll.poll(0)
                 if events:
                     return events
                 if perf_counter() > end:
                     break
-        return poll.poll(timeout_ms)  # type: ignore[attr-defined,no-any-return]
+        return poll.poll(timeout_ms)

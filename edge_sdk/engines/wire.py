@@ -109,7 +109,7 @@ def memory_file(name: str, content: bytes) -> int:
     import fcntl
 
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    with open(fd, "wb", closefd=False) as file:  # noqa: PTH123 - a descriptor has no path
+    with open(fd, "wb", closefd=False) as file:
         file.write(content)
     # Values of linux/fcntl.h; Python's fcntl has names for them on some builds only.
     add_seals, seal_shrink, seal_grow, seal_write = 1033, 2, 4, 8

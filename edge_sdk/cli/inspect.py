@@ -1,0 +1,67 @@
+"""``edge-sdk inspect``: what is in a bundle or a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from edge_sdk.bundle import Bundle
+from edge_sdk.cli.inspect_bundle import bundle_facts, bundle_lines
+from edge_sdk.cli.inspect_model import model_facts, model_lines
+from edge_sdk.errors import ModelError
+from edge_sdk.tflite import describe
+
+MAX_BYTES = 4 << 30
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--tensors", is_flag=True, help="List every tensor of a .tflite model.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for machines.")
+def inspect(file: Path, tensors: bool, as_json: bool) -> None:
+    """Show what is in FILE, a bundle or a .tflite model.
+
+    Of a model: inputs, outputs, operators and quantization, and whether it is full-integer; of a bundle: contract, task, variants,
+    what was measured, and whether every file in it has its hash.
+
+    \b
+    edge-sdk inspect detector.edge
+    edge-sdk inspect model.tflite --tensors
+    edge-sdk inspect model.tflite --json | jq .full_integer
+    """
+    if _begins(file) == b"PK":
+        with Bundle(file) as bundle:
+            found = {"kind": "bundle", "file": str(file), **bundle_facts(bundle)} if as_json else None
+            lines = [] if as_json else list(bundle_lines(bundle))
+    else:
+        model = describe(file.read_bytes())
+        found = {"kind": "tflite", "file": str(file), **model_facts(model, tensors=tensors)} if as_json else None
+        lines = [] if as_json else list(model_lines(file.name, model, tensors=tensors))
+    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(lines))
+
+
+def _begins(file: Path) -> bytes:
+    """The first two bytes of a file that may be read whole.
+
+    Raises:
+        ModelError: if it is no bundle and no model.
+    """
+    try:
+        if not file.exists():
+            raise ModelError(f"{file} does not exist; give a bundle (.edge) or a .tflite model")
+        if not file.is_file():
+            raise ModelError(f"{file} is not a file; give a bundle (.edge) or a .tflite model")
+        if file.stat().st_size > MAX_BYTES:
+            raise ModelError(f"{file} has {file.stat().st_size} bytes; a model has at most {MAX_BYTES}")
+        with file.open("rb") as opened:
+            start = opened.read(8)
+    except OSError as exc:
+        raise ModelError(f"{file} cannot be read: {exc.strerror}") from exc
+    if start[:2] != b"PK" and start[4:] != b"TFL3":
+        raise ModelError(
+            f"{file} is no bundle and no .tflite model: it begins with {start!r}, a bundle with b'PK', and a model has b'TFL3' "
+            "at bytes 4 to 8. Other formats: edge-sdk convert"
+        )
+    return start[:2]

@@ -1,0 +1,134 @@
+"""What ``edge-sdk inspect`` says of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from edge_sdk.bundle import Bundle, Variant
+from edge_sdk.cli.inspect_model import verdict
+from edge_sdk.cli.table import facts, heading, paragraph, size, table
+from edge_sdk.contract import Contract
+from edge_sdk.errors import MissingPackageError, ModelError
+from edge_sdk.tasks import TaskSettings
+from edge_sdk.tensors import TensorSpec
+from edge_sdk.tflite import describe
+
+_SHOWN = 40  # measured figures
+
+
+def bundle_facts(bundle: Bundle) -> dict[str, Any]:
+    """The description for ``--json``: the manifest, and what was found in each variant."""
+    return {
+        "size_bytes": bundle.path.stat().st_size,
+        "manifest": bundle.manifest.model_dump(mode="json"),
+        "labels": list(bundle.labels()),
+        "variants": {variant.id: variant_verdict(bundle, variant) for variant in bundle.manifest.variants},
+        "verdict": _verdict(bundle),
+    }
+
+
+def bundle_lines(bundle: Bundle) -> Iterator[str]:
+    """The description for people."""
+    manifest = bundle.manifest
+    yield from facts([(manifest.name, f"bundle, {size(bundle.path.stat().st_size)}, made by {manifest.created_by}")])
+    yield ""
+    yield from facts(_facts(bundle))
+    yield from heading("Variants")
+    yield from _variant_lines(bundle)
+    if manifest.measured:
+        yield from heading("Measured")
+        measured = list(_flat("", manifest.measured))
+        yield from facts(measured[:_SHOWN])
+        if len(measured) > _SHOWN:
+            yield f"  and {len(measured) - _SHOWN} more (--json lists all)"
+    yield from heading("Files")
+    rows = [(name, f"{stored.size_bytes:,}", stored.sha256) for name, stored in sorted(manifest.files.items())]
+    yield from table(("name", "bytes", "SHA-256"), rows, right=("bytes",))
+    yield from heading("Verdict")
+    yield paragraph(_verdict(bundle))
+    yield from facts((variant.id, variant_verdict(bundle, variant)) for variant in manifest.variants)
+
+
+def variant_verdict(bundle: Bundle, variant: Variant) -> str:
+    """What the variant's file itself tells, whatever the manifest says of it."""
+    if not variant.file.endswith(".tflite"):
+        return f"Not looked into: {variant.file} is no .tflite model."
+    try:
+        return verdict(describe(bundle.read(variant.file)))
+    except ModelError as exc:
+        return f"Damaged: {exc}."
+    except MissingPackageError as exc:
+        return f"Not looked into: {exc}."
+
+
+def _verdict(bundle: Bundle) -> str:
+    return f"Whole: each of the {len(bundle.manifest.files)} files has the size and the hash that the manifest states."
+
+
+def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
+    manifest = bundle.manifest
+    yield "contract", contract_text(manifest.contract)
+    yield "task", _task_text(manifest.task)
+    labels = bundle.labels()
+    shown = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
+    yield "labels", f"{len(labels):,}: {shown}" if labels else "none"
+    yield "boards", ", ".join(manifest.boards) or "none named"
+    yield "golden", f"inputs in {manifest.golden_inputs}" if manifest.golden_inputs else "none"
+    yield "report", manifest.report or "none"
+
+
+def contract_text(contract: Contract) -> str:
+    """The contract in one line."""
+    if contract.input == "tensor":
+        return "numbers in the shape of the input" + (
+            f", (x - {contract.mean}) / {contract.std}" if contract.mean else ", as they are"
+        )
+    if contract.range is not None:
+        scaling = f"bytes 0..255 stand for {contract.range[0]:g}..{contract.range[1]:g}"
+    else:
+        scaling = f"(byte - {contract.mean}) / {contract.std}"
+    pad = f", filled with {contract.pad}" if contract.resize == "letterbox" else ""
+    return f"image, {contract.colour}, {scaling}, resize {contract.resize}{pad}"
+
+
+def _task_text(task: TaskSettings) -> str:
+    settings = task.model_dump(mode="json", exclude={"kind"}, exclude_defaults=True)
+    return task.kind + "".join(f", {key} {value}" for key, value in _flat("", settings))
+
+
+def _variant_lines(bundle: Bundle) -> Iterator[str]:
+    files = bundle.manifest.files
+    rows = [
+        (
+            v.id,
+            size(files[v.file].size_bytes),
+            _specs_text(v.inputs),
+            _specs_text(v.outputs),
+            f"{sum(v.operators.values()):,}",
+            _golden_text(v),
+        )
+        for v in bundle.manifest.variants
+    ]
+    yield from table(("id", "size", "input", "output", "operators", "golden"), rows, right=("size", "operators"))
+
+
+def _specs_text(specs: tuple[TensorSpec, ...]) -> str:
+    return ", ".join(f"{spec.dtype} {'x'.join(map(str, spec.shape))}" for spec in specs)
+
+
+def _golden_text(variant: Variant) -> str:
+    return f"within {variant.golden_tolerance:g}" if variant.golden else "none"
+
+
+def _flat(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Leaves of nested figures, their keys joined by dots; long lists by their length."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _flat(f"{key}.{name}" if key else str(name), inner)
+    elif isinstance(value, list) and len(value) > 12:
+        yield key, f"{len(value):,} entries"
+    elif isinstance(value, float):
+        yield key, f"{value:.6g}"
+    else:
+        yield key, str(value)

@@ -1,0 +1,170 @@
+"""Drawing results on frames, for people: boxes, classes, the age, and a mark that nobody overlooks on a late one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edge_sdk.errors import ContractError
+from edge_sdk.result import Result
+from edge_sdk.sources import Sample
+from edge_sdk.sources.capture import opencv
+from edge_sdk.tensors import Array
+
+# BGR. One colour a class index, told apart by people who see colours differently (Okabe and Ito, 2008).
+PALETTE = ((233, 180, 86), (0, 159, 230), (115, 158, 0), (66, 228, 240), (167, 121, 204), (0, 94, 213), (178, 114, 0))
+_PAPER, _INK, _DIM = (32, 30, 28), (240, 240, 240), (170, 165, 160)
+_ON_TIME, _LATE = (115, 158, 0), (40, 40, 220)
+_READABLE_WIDTH = 480  # pixels: smaller frames are enlarged, at most threefold, so that text is in proportion
+_STRIP = 30  # height of the line below the frame, pixels
+_MARGIN = 8
+
+
+def bgr_image(sample: Sample) -> Array:
+    """The sample as an image, BGR uint8 (height, width, 3); the sample's own data where they are that already.
+
+    Raises:
+        ContractError: if the sample is no image.
+    """
+    data = sample.data
+    if data.dtype != np.uint8 or data.ndim not in (2, 3) or (data.ndim == 3 and data.shape[2] not in (1, 3)):
+        raise ContractError(f"only images can be drawn, uint8 (height, width[, 1 or 3]); found {data.dtype} of shape {data.shape}")
+    if data.ndim == 2 or data.shape[2] == 1:
+        return np.repeat(data.reshape(*data.shape[:2], 1), 3, axis=2)
+    return data[:, :, ::-1] if sample.colour == "rgb" else data
+
+
+def annotate(frame_bgr: Array, result: Result, deadline_ms: float | None = None) -> Array:
+    """A new frame with the result drawn on it, and a line below with its number, age and whether it came late.
+
+    Args:
+        frame_bgr: BGR uint8 (height, width, 3). It is not changed.
+        result: boxes (of ``detect``) and classes (of ``classify``) are drawn; other values leave the frame as it is.
+        deadline_ms: shown beside the age.
+
+    Returns:
+        BGR uint8. Frames narrower than 480 pixels are enlarged two- or threefold.
+    """
+    cv2 = opencv("drawing results")
+    factor = min(3, max(1, math.ceil(_READABLE_WIDTH / frame_bgr.shape[1])))
+    image = cv2.resize(frame_bgr, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC) if factor > 1 else frame_bgr.copy()
+    values = result.value if isinstance(result.value, (tuple, list)) else ()
+    for found in values:
+        if hasattr(found, "box"):
+            _draw_box(cv2, image, found, factor)
+    _draw_classes(cv2, image, [v for v in values if hasattr(v, "score") and not hasattr(v, "box")])
+    if result.late:
+        cv2.rectangle(image, (0, 0), (image.shape[1] - 1, image.shape[0] - 1), _LATE, 6)
+    return np.vstack([image, _status(cv2, image.shape[1], result, deadline_ms)])
+
+
+def contact_sheet(frames: Sequence[Array], *, columns: int, captions: Sequence[str] = (), title: str = "", cell_width: int = 360) -> Array:
+    """Frames side by side on one dark page.
+
+    Args:
+        frames: BGR uint8 images of any size; each is fitted into a cell of the first one's shape.
+        columns: frames a row.
+        captions: one below each frame, or none.
+        title: a heading.
+        cell_width: width of a frame on the page, pixels.
+
+    Returns:
+        BGR uint8.
+
+    Raises:
+        ContractError: if there is no frame, or the captions are not as many.
+    """
+    cv2 = opencv("drawing a contact sheet")
+    if not frames or columns < 1 or (captions and len(captions) != len(frames)):
+        raise ContractError(
+            f"a contact sheet takes frames, at least one column, and a caption for each frame or none; "
+            f"found {len(frames)} frames, {columns} columns, {len(captions)} captions"
+        )
+    gap, foot, head = 14, 26 if captions else 0, 52 if title else 0
+    height = round(frames[0].shape[0] * cell_width / frames[0].shape[1])
+    rows = math.ceil(len(frames) / columns)
+    page = np.full((head + gap + rows * (height + foot + gap), gap + columns * (cell_width + gap), 3), _PAPER, np.uint8)
+    if title:
+        _text(cv2, page, title, (gap, head - 14), _INK, scale=0.8, room=page.shape[1] - 2 * gap)
+    for index, frame in enumerate(frames):
+        x = gap + index % columns * (cell_width + gap)
+        y = head + gap + index // columns * (height + foot + gap)
+        page[y : y + height, x : x + cell_width] = fit(frame, (cell_width, height))
+        if captions:
+            _text(cv2, page, captions[index], (x, y + height + 18), _DIM, scale=0.45, room=cell_width)
+    return page
+
+
+def fit(image: Array, size: tuple[int, int]) -> Array:
+    """The image in a frame of ``size`` (width, height), its aspect kept, black around it."""
+    cv2 = opencv("drawing results")
+    width, height = size
+    scale = min(width / image.shape[1], height / image.shape[0])
+    inner = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    framed = np.zeros((height, width, 3), np.uint8)
+    x, y = (width - inner[0]) // 2, (height - inner[1]) // 2
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    framed[y : y + inner[1], x : x + inner[0]] = cv2.resize(image, inner, interpolation=method)
+    return framed
+
+
+def _draw_box(cv2: Any, image: Array, found: Any, factor: int) -> None:
+    """One detection, its box and keypoints in pixels of the frame before it was enlarged by ``factor``."""
+    colour = PALETTE[found.index % len(PALETTE)]
+    xmin, ymin, xmax, ymax = (round(float(v) * factor) for v in found.box)
+    cv2.rectangle(image, (xmin, ymin), (xmax, ymax), colour, 2, cv2.LINE_AA)
+    for point in found.keypoints:
+        centre = tuple(round(float(v) * factor) for v in point)
+        cv2.circle(image, centre, 4, _PAPER, -1, cv2.LINE_AA)
+        cv2.circle(image, centre, 3, colour, -1, cv2.LINE_AA)
+    text = f"{_name(found)} {found.score:.2f}"
+    width, height = _size(cv2, text, 0.5)
+    x = min(max(xmin - 1, 0), max(image.shape[1] - width - 8, 0))
+    y = ymin - height - 8 if ymin >= height + 8 else max(ymin, 0)
+    cv2.rectangle(image, (x, y), (x + width + 8, y + height + 8), colour, -1)
+    _text(cv2, image, text, (x + 4, y + height + 3), _PAPER, scale=0.5)
+
+
+def _draw_classes(cv2: Any, image: Array, classes: Sequence[Any]) -> None:
+    """The best five classes, best first, each with a bar as long as its score, on a darkened corner."""
+    for row, found in enumerate(classes[:5]):
+        top, room = _MARGIN + row * 24, min(260, image.shape[1] - 2 * _MARGIN)
+        line = image[top : top + 22, _MARGIN : _MARGIN + room]
+        line //= 3
+        length = round(room * min(max(float(found.score), 0.0), 1.0))
+        line[:, :length] += np.array(PALETTE[found.index % len(PALETTE)], np.uint8) // 2
+        _text(cv2, image, f"{found.score:.2f}  {_name(found)}", (_MARGIN + 6, top + 16), _INK, scale=0.5, room=room - 12)
+
+
+def _status(cv2: Any, width: int, result: Result, deadline_ms: float | None) -> Array:
+    """The line below a frame."""
+    strip = np.full((_STRIP, width, 3), _LATE if result.late else _PAPER, np.uint8)
+    limit = "" if deadline_ms is None else f" / {deadline_ms:g} ms"
+    dropped = f"   {result.dropped_before} dropped before" if result.dropped_before else ""
+    mark = "LATE" if result.late else "on time"
+    mark_width = _size(cv2, mark, 0.55)[0]
+    room = width - mark_width - 3 * _MARGIN
+    left = f"#{result.sequence}   age {result.age_ms:.1f} ms{limit}{dropped}"
+    _text(cv2, strip, left, (_MARGIN, 20), _INK, scale=0.5, room=room)
+    colour = _INK if result.late else _ON_TIME
+    _text(cv2, strip, mark, (width - mark_width - _MARGIN, 20), colour, scale=0.55, bold=result.late)
+    return strip
+
+
+def _name(found: Any) -> str:
+    return found.label or f"class {found.index}"
+
+
+def _text(cv2: Any, image: Array, text: str, corner: tuple[int, int], colour: Any, *, scale: float, room: int = 0, bold: bool = False) -> None:
+    """Write at the lower left ``corner`` (x, y); made smaller if wider than ``room`` pixels, where one is given."""
+    if room:
+        scale = min(scale, scale * room / max(_size(cv2, text, scale)[0], 1))
+    cv2.putText(image, text, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 2 if bold else 1, cv2.LINE_AA)
+
+
+def _size(cv2: Any, text: str, scale: float) -> tuple[int, int]:
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    return width, height

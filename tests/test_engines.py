@@ -1,0 +1,242 @@
+"""What every engine promises, in both isolations, and what the process adds."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_sdk.engines import Engine, engine_names
+from edge_sdk.engines.faulty import order_fault
+from edge_sdk.engines.isolation import open_engine
+from edge_sdk.engines.process import ProcessEngine
+from edge_sdk.errors import ConfigError, EngineCrashError, EngineError, EngineHangError
+from tests.endless_model import endless_model
+from tests.processes import descendants, is_alive, open_descriptors
+
+HANG_MS = 300
+
+
+@pytest.fixture
+def orders(tmp_path: Path) -> Path:
+    return tmp_path / "orders"
+
+
+@pytest.fixture(params=["litert", "null", "faulty"])
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=["process", "none"])
+def engine(name: str, request: pytest.FixtureRequest, face_model: Path, orders: Path) -> Iterator[Engine]:
+    options = {"orders": str(orders)} if name == "faulty" else {}
+    with open_engine(name, face_model.read_bytes(), options, isolation=request.param, hang_ms=5_000) as engine:
+        yield engine
+
+
+def test_tensors_are_as_stated(engine: Engine) -> None:
+    assert [(a.shape, a.dtype.name) for a in engine.input_arrays] == [(s.shape, s.dtype) for s in engine.inputs]
+    outputs = engine.run()
+    assert [(a.shape, a.dtype.name) for a in outputs] == [(s.shape, s.dtype) for s in engine.outputs]
+
+
+def test_the_same_input_gives_the_same_output(engine: Engine) -> None:
+    engine.input_arrays[0][...] = 1
+    first = [output.copy() for output in engine.run()]
+    engine.input_arrays[0][...] = 0
+    engine.run()
+    engine.input_arrays[0][...] = 1
+    assert all(np.array_equal(a, b) for a, b in zip(first, engine.run(), strict=True))
+
+
+def test_an_unknown_option_is_refused_by_name(name: str, orders: Path) -> None:
+    options = {"orders": str(orders)} if name == "faulty" else {}
+    with pytest.raises(ConfigError, match="no option colour"):
+        open_engine(name, b"", {**options, "colour": "red"}, isolation="none")
+
+
+def test_close_is_harmless_twice(engine: Engine) -> None:
+    engine.close()
+    engine.close()
+
+
+def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=f"no engine 'tpu'; there are {', '.join(engine_names())}"):
+        open_engine("tpu", b"")
+
+
+def test_process_and_inline_agree(face_model: Path) -> None:
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 128, 128, 3)).astype(np.float32)
+    outputs = []
+    for isolation in ("process", "none"):
+        with open_engine("litert", face_model.read_bytes(), isolation=isolation) as engine:
+            engine.input_arrays[0][...] = image
+            outputs.append([output.copy() for output in engine.run()])
+    assert all(np.array_equal(a, b) for a, b in zip(*outputs, strict=True))
+    assert np.ptp(outputs[0][0]) > 0
+
+
+def test_garbage_is_refused_by_the_child_with_the_reason() -> None:
+    with pytest.raises(EngineError, match="refuses the model"):
+        ProcessEngine("litert", b"garbage" * 100, hang_ms=HANG_MS)
+
+
+def test_a_real_native_hang_ends_with_the_hang_budget() -> None:
+    with ProcessEngine("litert", endless_model(), hang_ms=HANG_MS) as engine:
+        with pytest.raises(EngineHangError, match=f"hang budget of {HANG_MS} ms"):
+            engine.run()
+        engine.restart()
+        with pytest.raises(EngineHangError):
+            engine.run()
+
+
+def test_the_shipped_endless_model_is_the_one_built_here() -> None:
+    shipped = Path(__file__).parents[1] / "edge_sdk/engines/endless.tflite"
+    assert shipped.read_bytes() == endless_model()
+
+
+@pytest.mark.parametrize(
+    ("order", "error"),
+    [("hang", EngineHangError), ("stop", EngineHangError), ("crash", EngineCrashError), ("error 1", EngineError)],
+)
+def test_ordered_faults_strike_once(order: str, error: type[EngineError], orders: Path) -> None:
+    with ProcessEngine("faulty", b"", {"orders": str(orders), "inner": "null"}, hang_ms=HANG_MS) as engine:
+        engine.run()
+        order_fault(orders, order)
+        with pytest.raises(EngineError) as caught:
+            engine.run()
+        assert type(caught.value) is error
+        if order != "error 1":
+            engine.restart()
+        engine.run()
+
+
+def test_a_crash_is_named_by_its_signal(orders: Path) -> None:
+    with ProcessEngine("faulty", b"", {"orders": str(orders), "inner": "null"}, hang_ms=HANG_MS) as engine:
+        order_fault(orders, "crash")
+        with pytest.raises(EngineCrashError, match="SIGSEGV"):
+            engine.run()
+
+
+def test_wrong_outputs_are_wrong_and_only_as_often_as_ordered(orders: Path) -> None:
+    with ProcessEngine("faulty", b"", {"orders": str(orders), "inner": "null"}, hang_ms=HANG_MS) as engine:
+        order_fault(orders, "wrong 2")
+        assert [int(engine.run()[0][0, 0]) for _ in range(3)] == [-1, -1, 0]
+
+
+def test_an_engine_that_hangs_while_it_loads_is_a_hang(tmp_path: Path) -> None:
+    (tmp_path / "sleeper.py").write_text("import time\ndef load(path, options): time.sleep(3600)\n")
+    info = tmp_path / "sleeper-1.dist-info"
+    info.mkdir()
+    (info / "entry_points.txt").write_text("[edge_sdk.engines]\nsleeper = sleeper:load\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sleeper\nVersion: 1\n")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        with pytest.raises(EngineHangError):
+            ProcessEngine("sleeper", b"", hang_ms=100, start_ms=1_500)
+    finally:
+        sys.path.remove(str(tmp_path))
+
+
+@pytest.mark.parametrize("victim", ["server", "child"])
+@pytest.mark.parametrize("with_signal", [signal.SIGKILL, signal.SIGSTOP])
+def test_whatever_process_is_killed_or_stopped_the_engine_comes_back(victim: str, with_signal: signal.Signals) -> None:
+    with ProcessEngine("null", b"", hang_ms=HANG_MS) as engine:
+        engine.run()
+        server = next(iter(descendants() - {engine.pid}))
+        os.kill(server if victim == "server" else engine.pid, with_signal)
+        if victim == "child":
+            with pytest.raises(EngineError):
+                engine.run()
+        engine.restart()
+        engine.run()
+
+
+def test_nothing_is_left_after_close(face_model: Path) -> None:
+    before = open_descriptors(), descendants()
+    for _ in range(3):
+        with ProcessEngine("litert", face_model.read_bytes(), hang_ms=HANG_MS) as engine:
+            engine.run()
+            engine.restart()
+            engine.run()
+    assert (open_descriptors(), descendants()) == before
+
+
+_HANGING_APPLICATION = """
+import sys
+from pathlib import Path
+from edge_sdk.engines.process import ProcessEngine
+engine = ProcessEngine("litert", Path(sys.argv[1]).read_bytes(), hang_ms=1e6)
+print(engine.pid, flush=True)
+engine.run()
+"""
+
+
+def test_a_killed_application_takes_a_child_that_hangs_in_native_code_with_it(tmp_path: Path) -> None:
+    model = tmp_path / "endless.tflite"
+    model.write_bytes(endless_model())
+    with subprocess.Popen(
+        [sys.executable, "-c", _HANGING_APPLICATION, str(model)], stdout=subprocess.PIPE, text=True
+    ) as application:
+        assert application.stdout is not None
+        child = int(application.stdout.readline())
+        family = descendants(application.pid)
+        assert child in family
+        handles = [os.pidfd_open(pid) for pid in family]
+        application.kill()
+    for handle in handles:
+        _wait_for_end(handle)
+    assert not any(is_alive(pid) for pid in family)
+
+
+def _wait_for_end(pidfd: int) -> None:
+    import select
+
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    assert poll.poll(10_000), "a process outlived its application by 10 s"
+    os.close(pidfd)
+
+
+def test_ctrl_c_during_a_run_leaves_no_stale_answer(orders: Path) -> None:
+    with ProcessEngine("null", b"", {"wait_ms": "200"}, hang_ms=5_000) as engine:
+        old = signal.signal(signal.SIGALRM, _interrupt)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(KeyboardInterrupt):
+                engine.run()
+        finally:
+            signal.signal(signal.SIGALRM, old)
+        with pytest.raises(EngineError, match="restart"):
+            engine.run()
+        engine.restart()
+        engine.run()
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_a_hundred_kills_stops_and_hangs_leave_nothing(orders: Path, face_model: Path) -> None:
+    before = open_descriptors(), descendants()
+    with ProcessEngine("faulty", face_model.read_bytes(), {"orders": str(orders)}, hang_ms=100) as engine:
+        for round_ in range(100):
+            engine.run()
+            if round_ % 3 == 0:
+                os.kill(engine.pid, signal.SIGKILL)
+            elif round_ % 3 == 1:
+                os.kill(engine.pid, signal.SIGSTOP)
+            else:
+                order_fault(orders, "hang")
+            with pytest.raises(EngineCrashError if round_ % 3 == 0 else EngineHangError):
+                engine.run()
+            engine.restart()
+        assert engine.abandoned == 0
+    assert (open_descriptors(), descendants()) == before
