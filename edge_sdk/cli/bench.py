@@ -1,0 +1,204 @@
+"""``edge-sdk bench``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+
+import click
+import numpy as np
+
+from edge_sdk.bundle import Bundle, Variant
+from edge_sdk.bundle.golden import GoldenCheck, check_golden
+from edge_sdk.contract import Encoder
+from edge_sdk.engines import Engine
+from edge_sdk.engines.isolation import Isolation, open_engine
+from edge_sdk.engines.process import ProcessEngine
+from edge_sdk.errors import GateError, ModelError
+from edge_sdk.loop_report import percentile_line
+from edge_sdk.tasks import make_task
+from edge_sdk.tensors import Array
+from edge_sdk.watchdog.durations import Durations, Percentiles
+
+_WARM_UP = 5
+
+
+@click.command(epilog="\b\nExit codes: 0 done, 1 error, 3 the golden vectors were not reproduced.")
+@click.argument("model", type=click.Path(path_type=Path), metavar="BUNDLE.edge|MODEL.tflite")
+@click.option("--runs", default=200, show_default=True, type=click.IntRange(min=1), help="Measured inferences.")
+@click.option("--variant", "variant_id", help="Id of the bundle's variant; default its first.")
+@click.option("--engine", "engine_name", default="litert", show_default=True, help="What runs it.")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 64), help="Threads of the interpreter.")
+@click.option(
+    "--isolation",
+    default="process",
+    show_default=True,
+    type=click.Choice(["process", "none"]),
+    help="Child process or inline.",
+)
+@click.option(
+    "--hang", "hang_ms", default=10_000.0, show_default=True, metavar="MS", help="Hang budget of one inference."
+)
+@click.option("--json", "as_json", is_flag=True, help="Figures for machines.")
+def bench(
+    model: Path,
+    runs: int,
+    variant_id: str | None,
+    engine_name: str,
+    threads: int,
+    isolation: Isolation,
+    hang_ms: float,
+    as_json: bool,
+) -> None:
+    """Measure a bundle or a .tflite model on this machine, one inference after the other.
+
+    \b
+    edge-sdk bench face.edge
+    edge-sdk bench face.edge --threads 2 --isolation none
+    edge-sdk bench model.tflite --json
+
+    A bundle is measured from raw input to value, after its golden vectors have been replayed: the figures are of a model that computes
+    what the converter proved. A bare .tflite is measured on random input, the engine alone.
+    """
+    with contextlib.ExitStack() as stack:
+        options = {"threads": str(threads)}
+        if model.suffix == ".edge":
+            bundle = stack.enter_context(Bundle(model))
+            variant = bundle.variant(variant_id)
+            content, name = bundle.read(variant.file), f"{model.name}, {variant.id}"
+        else:
+            content, name = _read(model), model.name
+        engine = stack.enter_context(open_engine(engine_name, content, options, isolation=isolation, hang_ms=hang_ms))
+        golden: GoldenCheck | None = None
+        if model.suffix == ".edge":
+            golden = _replay_golden(bundle, variant, engine)
+            step, stages = _whole_way(bundle, variant, engine)
+        else:
+            step, stages = _engine_alone(engine)
+        pids = [os.getpid()] + ([engine.pid] if isinstance(engine, ProcessEngine) else [])
+        seconds, processor_s = _measure(step, stages, runs, pids)
+    figures = _Figures(
+        model=name,
+        engine=engine.description,
+        runs=runs,
+        per_second=runs / seconds,
+        processor_ms=processor_s * 1000 / runs,
+        golden=golden,
+        stages={stage: durations.percentiles() for stage, durations in stages.items()},
+    )
+    click.echo(json.dumps(asdict(figures)) if as_json else "\n".join(figures.lines()))
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """What was measured; ``processor_ms`` is of all processes together, for one inference."""
+
+    model: str
+    engine: str
+    runs: int
+    per_second: float
+    processor_ms: float
+    golden: GoldenCheck | None
+    stages: dict[str, Percentiles]
+
+    def lines(self) -> list[str]:
+        """A table for people."""
+        golden = "golden vectors: none"
+        if self.golden is not None:
+            g = self.golden
+            golden = f"golden vectors: {g.inputs} replayed, largest difference {g.worst:g} (tolerance {g.tolerance:g})"
+        rate = f"{self.runs} inferences one after the other, {self.per_second:.1f}/s, {self.processor_ms:.2f} ms of processor time each"
+        heading = f"{'ms':<16} {'p50':>9} {'p90':>9} {'p99':>9} {'p99.9':>9} {'max':>9}"
+        rows = [percentile_line(stage, percentiles) for stage, percentiles in self.stages.items()]
+        return [f"{self.model} on {self.engine}", golden, rate, "", heading, *rows]
+
+
+def _read(model: Path) -> bytes:
+    try:
+        return model.read_bytes()
+    except OSError as exc:
+        raise ModelError(f"{model} cannot be read: {exc.strerror}; give a .edge bundle or a .tflite model") from exc
+
+
+def _replay_golden(bundle: Bundle, variant: Variant, engine: Engine) -> GoldenCheck | None:
+    check = check_golden(bundle, variant, engine)
+    if check is not None and not check.passed:
+        raise GateError(
+            f"this machine does not reproduce the golden vectors of {variant.id}: largest difference {check.worst:g}, "
+            f"tolerance {check.tolerance:g}. Another interpreter version or a faulty delegate computes something else: see edge-sdk doctor"
+        )
+    return check
+
+
+Step = Callable[[], None]
+
+
+def _whole_way(bundle: Bundle, variant: Variant, engine: Engine) -> tuple[Step, dict[str, Durations]]:
+    """One sample from raw input to value: a golden input if there is one, else noise of the tensor's own size."""
+    contract, spec = bundle.manifest.contract, variant.inputs[0]
+    encoder = Encoder(contract, spec)
+    task = make_task(bundle.manifest.task, input_=spec, outputs=variant.outputs, labels=bundle.labels())
+    if bundle.manifest.golden_inputs is not None:
+        sample = bundle.arrays(bundle.manifest.golden_inputs)["0"]
+    else:
+        sample = _noise(spec.shape[1:], "uint8" if contract.input == "image" else "float32")
+    stages = {name: Durations() for name in ("whole", "encode", "engine", "decode")}
+
+    def step() -> None:
+        start = perf_counter()
+        placement = encoder.encode(sample, engine.input_arrays[0])
+        encoded = perf_counter()
+        outputs = engine.run()
+        ran = perf_counter()
+        task.decode(outputs, placement)
+        end = perf_counter()
+        for stage, took_s in zip(
+            stages.values(), (end - start, encoded - start, ran - encoded, end - ran), strict=True
+        ):
+            stage.add(took_s * 1000)
+
+    return step, stages
+
+
+def _engine_alone(engine: Engine) -> tuple[Step, dict[str, Durations]]:
+    for array in engine.input_arrays:
+        array[...] = _noise(array.shape, array.dtype.name)
+    stages = {"engine": Durations()}
+
+    def step() -> None:
+        start = perf_counter()
+        engine.run()
+        stages["engine"].add((perf_counter() - start) * 1000)
+
+    return step, stages
+
+
+def _measure(step: Step, stages: dict[str, Durations], runs: int, pids: list[int]) -> tuple[float, float]:
+    """Wall seconds of ``runs`` steps, and processor seconds of ``pids`` meanwhile, after a warm-up that is not counted."""
+    for _ in range(_WARM_UP):
+        step()
+    for name in stages:
+        stages[name] = Durations()
+    started, cpu_started = perf_counter(), _processor_s(pids)
+    for _ in range(runs):
+        step()
+    return perf_counter() - started, _processor_s(pids) - cpu_started
+
+
+def _processor_s(pids: list[int]) -> float:
+    """Processor time of these processes so far, user and system (proc(5), /proc/PID/stat fields 14 and 15)."""
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(f[11]) + int(f[12]) for f in fields) / os.sysconf("SC_CLK_TCK")
+
+
+def _noise(shape: tuple[int, ...], dtype: str) -> Array:
+    generator = np.random.default_rng(0)
+    if np.issubdtype(np.dtype(dtype), np.integer):
+        limits = np.iinfo(dtype)
+        return generator.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
+    return generator.standard_normal(shape).astype(dtype)
