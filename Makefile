@@ -1,0 +1,58 @@
+# Two commands for newcomers: make demo, make test. Each sets up all it needs in .venv and says what is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test check lint slow bench bench-soak wheel clean
+
+help:
+	@echo "make demo        convert a real face detector, prove it, run it over a real video under the watchdog (under 5 minutes)"
+	@echo "make test        the fast tests"
+	@echo "make check       ruff, mypy, the fast tests, then the slow ones"
+	@echo "make bench       the benchmark table (under 15 minutes); make bench-soak: the long ones"
+	@echo "make wheel       build the wheel and the source distribution into dist/"
+	@echo "PYTHON=python3.12 make ... takes another Python (3.10 to 3.13)"
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/python -m examples.face.demo
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m "not slow"
+
+check: lint test slow
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+slow: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m slow
+
+bench: $(VENV)/demo.stamp
+	$(BIN)/python -m benchmarks
+
+bench-soak: $(VENV)/demo.stamp
+	$(BIN)/python -m benchmarks.soak
+
+wheel: $(VENV)/dev.stamp
+	rm -rf build/lib build/bdist.*
+	$(BIN)/python -m build
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(VENV)/demo.stamp: setup.cfg $(VENV)/made.stamp
+	$(BIN)/python -m pip install --quiet --editable '.[convert,camera]'
+	@touch $@
+
+$(VENV)/dev.stamp: setup.cfg $(VENV)/made.stamp
+	$(BIN)/python -m pip install --quiet --editable '.[convert,camera,dev]'
+	@touch $@
+
+$(VENV)/made.stamp:
+	@command -v $(PYTHON) >/dev/null || { echo "missing: $(PYTHON). Run: sudo apt-get install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "missing: Python 3.10 or newer; $$($(PYTHON) --version) was found. Run: PYTHON=python3.11 make ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "missing: venv for $(PYTHON). Run: sudo apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
