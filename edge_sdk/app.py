@@ -41,28 +41,14 @@ class LoopTable(_Strict):
     reopen_s: float = Field(default=30.0, ge=0)
 
 
-class SourceTable(_Strict):
-    """``[source]``: a source as text."""
-
-    uri: str
-
-
-class SinkTable(BaseModel):
-    """``[[sink]]``: a kind and its options, such as ``path``."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    kind: str
-
-
 class App(_Strict):
-    """The whole file."""
+    """The whole file. ``[source]`` and ``[[sink]]`` have a ``kind`` and its settings; either may be one line of text instead."""
 
     model: ModelTable
-    source: SourceTable
+    source: str | dict[str, JsonValue]
     loop: LoopTable
     task: dict[str, JsonValue] = {}
-    sink: tuple[SinkTable, ...] = ()
+    sink: tuple[str | dict[str, JsonValue], ...] = ()
 
 
 def read_app(path: Path) -> App:

@@ -33,7 +33,7 @@ class Contract(BaseModel):
         pad: the byte that letterboxing fills with.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     input: Literal["image", "tensor"]
     colour: Colour | None = None
@@ -211,10 +211,11 @@ class Encoder:
         return cv2.cvtColor(image, code, dst=self._ordered)  # type: ignore[no-any-return]
 
     def _look_up(self, image: Bytes, out: Array) -> None:
-        if "cv2" in sys.modules:
+        cv2 = sys.modules.get("cv2")
+        if cv2 is not None:
             target = out[0, :, :, 0] if image.ndim == 2 else out[0]
             table = self._table.reshape(1, 256, -1)
-            sys.modules["cv2"].LUT(image, table, dst=target)
+            cv2.LUT(image, table, dst=target)
             return
         pixels = image[:, :, None] if image.ndim == 2 else image
         for channel in range(self.contract.channels):

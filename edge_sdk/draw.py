@@ -12,12 +12,14 @@ from edge_sdk.errors import ContractError
 from edge_sdk.result import Result
 from edge_sdk.sources import Sample
 from edge_sdk.sources.capture import opencv
+from edge_sdk.tasks.classify import ClassScore
+from edge_sdk.tasks.detect import Detection
 from edge_sdk.tensors import Array
 
 # BGR. One colour a class index, told apart by people who see colours differently (Okabe and Ito, 2008).
 PALETTE = ((233, 180, 86), (0, 159, 230), (115, 158, 0), (66, 228, 240), (167, 121, 204), (0, 94, 213), (178, 114, 0))
 _PAPER, _INK, _DIM = (32, 30, 28), (240, 240, 240), (170, 165, 160)
-_ON_TIME, _LATE = (115, 158, 0), (40, 40, 220)
+_ON_TIME, _LATE = (120, 200, 60), (40, 40, 220)
 _READABLE_WIDTH = 480  # pixels: smaller frames are enlarged, at most threefold, so that text is in proportion
 _STRIP = 30  # height of the line below the frame, pixels
 _MARGIN = 8
@@ -31,7 +33,9 @@ def bgr_image(sample: Sample) -> Array:
     """
     data = sample.data
     if data.dtype != np.uint8 or data.ndim not in (2, 3) or (data.ndim == 3 and data.shape[2] not in (1, 3)):
-        raise ContractError(f"only images can be drawn, uint8 (height, width[, 1 or 3]); found {data.dtype} of shape {data.shape}")
+        raise ContractError(
+            f"only images can be drawn, uint8 (height, width[, 1 or 3]); found {data.dtype} of shape {data.shape}"
+        )
     if data.ndim == 2 or data.shape[2] == 1:
         return np.repeat(data.reshape(*data.shape[:2], 1), 3, axis=2)
     return data[:, :, ::-1] if sample.colour == "rgb" else data
@@ -50,18 +54,24 @@ def annotate(frame_bgr: Array, result: Result, deadline_ms: float | None = None)
     """
     cv2 = opencv("drawing results")
     factor = min(3, max(1, math.ceil(_READABLE_WIDTH / frame_bgr.shape[1])))
-    image = cv2.resize(frame_bgr, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC) if factor > 1 else frame_bgr.copy()
+    image = (
+        cv2.resize(frame_bgr, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+        if factor > 1
+        else frame_bgr.copy()
+    )
     values = result.value if isinstance(result.value, (tuple, list)) else ()
     for found in values:
-        if hasattr(found, "box"):
+        if isinstance(found, Detection):
             _draw_box(cv2, image, found, factor)
-    _draw_classes(cv2, image, [v for v in values if hasattr(v, "score") and not hasattr(v, "box")])
+    _draw_classes(cv2, image, [found for found in values if isinstance(found, ClassScore)])
     if result.late:
         cv2.rectangle(image, (0, 0), (image.shape[1] - 1, image.shape[0] - 1), _LATE, 6)
     return np.vstack([image, _status(cv2, image.shape[1], result, deadline_ms)])
 
 
-def contact_sheet(frames: Sequence[Array], *, columns: int, captions: Sequence[str] = (), title: str = "", cell_width: int = 360) -> Array:
+def contact_sheet(
+    frames: Sequence[Array], *, columns: int, captions: Sequence[str] = (), title: str = "", cell_width: int = 360
+) -> Array:
     """Frames side by side on one dark page.
 
     Args:
@@ -111,32 +121,39 @@ def fit(image: Array, size: tuple[int, int]) -> Array:
     return framed
 
 
-def _draw_box(cv2: Any, image: Array, found: Any, factor: int) -> None:
+def _draw_box(cv2: Any, image: Array, found: Detection, factor: int) -> None:
     """One detection, its box and keypoints in pixels of the frame before it was enlarged by ``factor``."""
     colour = PALETTE[found.index % len(PALETTE)]
-    xmin, ymin, xmax, ymax = (round(float(v) * factor) for v in found.box)
+    height, width = image.shape[:2]
+    xmin, xmax = (_pixel(x * factor, width) for x in found.box[0::2])
+    ymin, ymax = (_pixel(y * factor, height) for y in found.box[1::2])
     cv2.rectangle(image, (xmin, ymin), (xmax, ymax), colour, 2, cv2.LINE_AA)
-    for point in found.keypoints:
-        centre = tuple(round(float(v) * factor) for v in point)
+    for x, y in found.keypoints:
+        centre = _pixel(x * factor, width), _pixel(y * factor, height)
         cv2.circle(image, centre, 4, _PAPER, -1, cv2.LINE_AA)
         cv2.circle(image, centre, 3, colour, -1, cv2.LINE_AA)
-    text = f"{_name(found)} {found.score:.2f}"
-    width, height = _size(cv2, text, 0.5)
-    x = min(max(xmin - 1, 0), max(image.shape[1] - width - 8, 0))
-    y = ymin - height - 8 if ymin >= height + 8 else max(ymin, 0)
-    cv2.rectangle(image, (x, y), (x + width + 8, y + height + 8), colour, -1)
-    _text(cv2, image, text, (x + 4, y + height + 3), _PAPER, scale=0.5)
+    text = f"{found.label} {found.score:.2f}"
+    text_width, text_height = _size(cv2, text, 0.5)
+    left = min(max(xmin - 1, 0), max(width - text_width - 8, 0))
+    top = ymin - text_height - 8 if ymin >= text_height + 8 else max(ymin, 0)
+    cv2.rectangle(image, (left, top), (left + text_width + 8, top + text_height + 8), colour, -1)
+    _text(cv2, image, text, (left + 4, top + text_height + 3), _PAPER, scale=0.5)
 
 
-def _draw_classes(cv2: Any, image: Array, classes: Sequence[Any]) -> None:
+def _pixel(position: float, size: int) -> int:
+    """A whole pixel; what lies far outside, where OpenCV's integers would overflow, lies just outside."""
+    return round(min(max(position, -10.0), size + 10.0))
+
+
+def _draw_classes(cv2: Any, image: Array, classes: Sequence[ClassScore]) -> None:
     """The best five classes, best first, each with a bar as long as its score, on a darkened corner."""
     for row, found in enumerate(classes[:5]):
         top, room = _MARGIN + row * 24, min(260, image.shape[1] - 2 * _MARGIN)
         line = image[top : top + 22, _MARGIN : _MARGIN + room]
         line //= 3
         length = round(room * min(max(float(found.score), 0.0), 1.0))
-        line[:, :length] += np.array(PALETTE[found.index % len(PALETTE)], np.uint8) // 2
-        _text(cv2, image, f"{found.score:.2f}  {_name(found)}", (_MARGIN + 6, top + 16), _INK, scale=0.5, room=room - 12)
+        line[:, :length] += np.array(PALETTE[found.index % len(PALETTE)], np.uint8) // 3 * 2
+        _text(cv2, image, f"{found.score:.2f}  {found.label}", (_MARGIN + 6, top + 16), _INK, scale=0.5, room=room - 12)
 
 
 def _status(cv2: Any, width: int, result: Result, deadline_ms: float | None) -> Array:
@@ -154,11 +171,17 @@ def _status(cv2: Any, width: int, result: Result, deadline_ms: float | None) -> 
     return strip
 
 
-def _name(found: Any) -> str:
-    return found.label or f"class {found.index}"
-
-
-def _text(cv2: Any, image: Array, text: str, corner: tuple[int, int], colour: Any, *, scale: float, room: int = 0, bold: bool = False) -> None:
+def _text(
+    cv2: Any,
+    image: Array,
+    text: str,
+    corner: tuple[int, int],
+    colour: Any,
+    *,
+    scale: float,
+    room: int = 0,
+    bold: bool = False,
+) -> None:
     """Write at the lower left ``corner`` (x, y); made smaller if wider than ``room`` pixels, where one is given."""
     if room:
         scale = min(scale, scale * room / max(_size(cv2, text, scale)[0], 1))

@@ -8,7 +8,7 @@ with Loop("detector.edge", source="camera:0", deadline_ms=50) as loop:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic_ns, perf_counter_ns
 from types import TracebackType
@@ -39,7 +39,7 @@ class Loop:
 
     Args:
         bundle: the ``.edge`` file, or an open ``Bundle``.
-        source: text such as ``"camera:0"`` or ``"file:clip.mp4"``, or a ``Source``.
+        source: text such as ``"camera:0"`` or ``"file:clip.mp4"``, a table with its ``kind``, or a ``Source``.
         deadline_ms: the longest time from capture to result that is of use.
         hang_ms: an inference that is not back by then is a hang; default max(10 x deadline, 1000).
         engine: name of the engine that runs the variant.
@@ -61,7 +61,7 @@ class Loop:
     def __init__(
         self,
         bundle: str | Path | Bundle,
-        source: str | Source,
+        source: str | Mapping[str, object] | Source,
         *,
         deadline_ms: float,
         hang_ms: float | None = None,

@@ -141,14 +141,14 @@ class _Attempt:
             raise self._failure
 
     def close(self) -> None:
-        self._abandoned.set()
-        self._source.interrupt()
+        """End it; a thread that hangs is left behind."""
+        self.abandon()
         self._thread.join(2)
 
     def abandon(self) -> None:
-        """Never use what it reads from now on; its thread closes the source when it comes back."""
+        """Never use what it reads from now on."""
         self._abandoned.set()
-        self._source.interrupt()
+        self._source.close()
 
     def _run(self) -> None:
         mailbox = self._reader._mailbox
@@ -165,7 +165,8 @@ class _Attempt:
         except BaseException as exc:  # noqa: BLE001 - carried to the loop
             self._end(exc)
         finally:
-            self._source.close()
+            if not self._abandoned.is_set():  # else the source is closed, and may be open again for another attempt
+                self._source.close()
 
     def _end(self, failure: BaseException | None = None) -> None:
         if not self._abandoned.is_set():

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from edge_sdk.contract import Contract
 from edge_sdk.tasks.settings import TaskSettings
 from edge_sdk.tensors import TensorSpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 MANIFEST = "manifest.json"
+MAX_TENSOR_BYTES = 1 << 30
+_INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+DTYPES = (*_INTEGERS, "bool", "float16", "float32", "float64")
 
 
 class _Strict(BaseModel):
@@ -46,6 +50,20 @@ class Variant(_Strict):
     operators: dict[str, int] = {}
     golden: str | None = None
     golden_tolerance: float = 1.0
+
+    @field_validator("inputs", "outputs")
+    @classmethod
+    def _sane(cls, specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        for spec in specs:
+            if spec.dtype not in DTYPES:
+                raise ValueError(f"tensor {spec.name!r} has dtype {spec.dtype!r}; allowed are {', '.join(DTYPES)}")
+            if any(axis < 1 for axis in spec.shape) or spec.size_bytes > MAX_TENSOR_BYTES:
+                found = f"tensor {spec.name!r} has shape {spec.shape}"
+                raise ValueError(f"{found}; axes are 1 or more, and it has at most {MAX_TENSOR_BYTES} bytes")
+            if not 0 <= spec.scale < math.inf or (spec.scale and spec.dtype not in _INTEGERS):
+                found = f"tensor {spec.name!r}, {spec.dtype}, has scale {spec.scale}"
+                raise ValueError(f"{found}; it is 0 (not quantized) or, of integers, above 0 and finite")
+        return specs
 
 
 class Manifest(_Strict):

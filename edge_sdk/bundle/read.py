@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import stat
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 
@@ -20,6 +22,18 @@ from edge_sdk.tensors import Array
 MAX_ENTRIES = 1_000
 MAX_MANIFEST_BYTES = 4 << 20
 MAX_TOTAL_BYTES = 4 << 30
+MAX_ARRAY_BYTES = 256 << 20
+# What numpy and zipfile raise for an .npz that is none; MemoryError where a header claims an absurd shape.
+_NO_ARRAYS = (
+    ValueError,
+    OSError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class Bundle:
@@ -103,14 +117,28 @@ class Bundle:
         """The names of the classes, in the order of the model's output; empty if the bundle has none."""
         if self.manifest.labels is None:
             return ()
-        return tuple(self.read(self.manifest.labels).decode().splitlines())
+        try:
+            return tuple(self.read(self.manifest.labels).decode().splitlines())
+        except UnicodeDecodeError as exc:
+            raise BundleError(f"{self.path}: entry {self.manifest.labels!r} is not text in UTF-8: {exc}") from exc
 
     def arrays(self, name: str) -> dict[str, Array]:
-        """The arrays of an ``.npz`` entry; pickled objects are refused."""
+        """The arrays of an ``.npz`` entry.
+
+        Raises:
+            BundleError: if there is no such entry, or it is no ``.npz`` of plain arrays; pickled objects are refused.
+        """
+        content = io.BytesIO(self.read(name))
         try:
-            with np.load(io.BytesIO(self.read(name)), allow_pickle=False) as stored:
+            with zipfile.ZipFile(content) as inner:
+                unpacked = sum(entry.file_size for entry in inner.infolist())
+            if unpacked > MAX_ARRAY_BYTES:
+                raise BundleError(
+                    f"{self.path}: arrays {name!r} have {unpacked} bytes; at most {MAX_ARRAY_BYTES} are allowed"
+                )
+            with np.load(content, allow_pickle=False) as stored:
                 return {key: stored[key] for key in stored.files}
-        except (ValueError, OSError, zipfile.BadZipFile) as exc:
+        except _NO_ARRAYS as exc:
             raise BundleError(f"{self.path}: entry {name!r} does not hold plain arrays: {exc}") from exc
 
     def _check_entries(self) -> None:
@@ -128,6 +156,8 @@ class Bundle:
             if name in names:
                 raise BundleError(f"{self.path}: entry {name!r} stands twice")
             names.add(name)
+            if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
+                raise BundleError(f"{self.path}: entry {name!r} is a link or device; the bundle is hostile or damaged")
             if (
                 entry.compress_type != zipfile.ZIP_STORED
                 or entry.file_size != entry.compress_size

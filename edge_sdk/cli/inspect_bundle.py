@@ -43,8 +43,8 @@ def bundle_lines(bundle: Bundle) -> Iterator[str]:
         if len(measured) > _SHOWN:
             yield f"  and {len(measured) - _SHOWN} more (--json lists all)"
     yield from heading("Files")
-    rows = [(name, f"{stored.size_bytes:,}", stored.sha256) for name, stored in sorted(manifest.files.items())]
-    yield from table(("name", "bytes", "SHA-256"), rows, right=("bytes",))
+    rows = [(name, f"{stored.size_bytes:,}", stored.sha256[:16]) for name, stored in sorted(manifest.files.items())]
+    yield from table(("name", "bytes", "SHA-256 begins"), rows, right=("bytes",))
     yield from heading("Verdict")
     yield paragraph(_verdict(bundle))
     yield from facts((variant.id, variant_verdict(bundle, variant)) for variant in manifest.variants)

@@ -5,49 +5,34 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import click
 
-from edge_sdk.app import App, LoopTable, ModelTable, SinkTable, SourceTable, read_app
+from edge_sdk.app import App, LoopTable, ModelTable, read_app
 from edge_sdk.engines import Options
 from edge_sdk.errors import ConfigError
 from edge_sdk.loop import Loop
-from edge_sdk.sinks import Sink, sink_from
+from edge_sdk.sinks import sink_from
 
 
 @click.command(epilog="\b\nExit codes: 0 the source ended, 1 error, 2 wrong settings, 130 interrupted.")
 @click.argument("what", type=click.Path(path_type=Path), metavar="APP.toml|BUNDLE.edge")
-@click.option("--source", "source", metavar="URI", help="camera:0, file:clip.mp4, images:folder, replay:x.npz")
-@click.option(
-    "--deadline", "deadline_ms", type=float, metavar="MS", help="Longest time from capture to result that is of use."
-)
-@click.option(
-    "--hang",
-    "hang_ms",
-    type=float,
-    metavar="MS",
-    help="Hang budget of one inference; default max(10 x deadline, 1000).",
-)
-@click.option(
-    "--sink",
-    "sinks",
-    multiple=True,
-    metavar="KIND[:PATH]",
-    help="console (default), jsonl:out.jsonl, pictures:folder, video:out.mp4",
-)
+@click.option("--source", metavar="URI", help="camera:0, file:clip.mp4, images:folder, replay:x.npz")
+@click.option("--deadline", "deadline_ms", type=float, metavar="MS", help="Longest time from capture to result.")
+@click.option("--hang", "hang_ms", type=float, metavar="MS", help="Hang budget; default max(10 x deadline, 1000).")
+@click.option("--sink", "sinks", multiple=True, metavar="KIND[:PATH]", help="console, jsonl:, pictures:, video:")
 @click.option("--variant", help="Id of the variant; default the first that the board runs.")
 @click.option("--board", help="Board profile; see edge-sdk boards.")
 @click.option("--engine", help="litert (default), null, faulty")
 @click.option("--engine-option", "engine_options", multiple=True, metavar="KEY=VALUE", help="Such as threads=2.")
-@click.option(
-    "--isolation", type=click.Choice(["process", "none"]), help="Run the engine in a child (default) or inline."
-)
+@click.option("--isolation", type=click.Choice(["process", "none"]), help="Engine in a child (default) or inline.")
 @click.option("--results", "most", type=click.IntRange(min=1), metavar="N", help="Stop after N results.")
 @click.option("--overwrite", is_flag=True, help="Let sinks replace existing files.")
-@click.option("--json", "as_json", is_flag=True, help="Print the closing report as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the closing report as JSON, and nothing else.")
 def run(
     what: Path,
     source: str | None,
@@ -70,53 +55,38 @@ def run(
     edge-sdk run face.edge --source camera:0 --deadline 50
     edge-sdk run face.edge --source file:clip.mp4 --deadline 50 --sink jsonl:out.jsonl --sink video:out.mp4
 
-    Flags override the keys of app.toml. At the end (or on Ctrl-C) a table tells where the time went and what became of every sample.
+    Flags override the keys of app.toml. At the end (or on Ctrl-C) a table tells where the time went and what became of
+    every sample.
     """
-    app = _app_of(what, source, deadline_ms)
+    app = _app_of(what, source, deadline_ms, hang_ms)
     changes = {"variant": variant, "board": board, "engine": engine, "isolation": isolation}
     model = app.model.model_copy(update={k: v for k, v in changes.items() if v is not None})
-    options = {**model.options, **_pairs(engine_options)}
-    wanted = tuple(_sink_of(text) for text in sinks) or app.sink or (() if as_json else (SinkTable(kind="console"),))
     signal.signal(signal.SIGTERM, _terminated)
-    opened: list[Sink] = []
-    try:
-        for table in wanted:
-            opened.append(
-                sink_from(
-                    table.kind, dict(table.model_extra or {}), deadline_ms=app.loop.deadline_ms, overwrite=overwrite
-                )
-            )
-    except BaseException:
-        for sink in opened:
-            sink.close()
-        raise
-    loop = Loop(
-        model.bundle,
-        app.source.uri,
-        deadline_ms=app.loop.deadline_ms,
-        hang_ms=hang_ms or app.loop.hang_ms,
-        silence_ms=app.loop.silence_ms,
-        reopen_s=app.loop.reopen_s,
-        engine=model.engine,
-        engine_options=options,
-        isolation=model.isolation,
-        variant=model.variant,
-        board=model.board,
-        task=dict(app.task),
-        sinks=opened,
-    )
-    with loop:
-        try:
-            _drive(loop, most)
-        finally:
-            loop.close()
-            _print_report(loop, as_json)
-
-
-def _drive(loop: Loop, most: int | None) -> None:
-    for count, _ in enumerate(loop, start=1):
-        if count == most:
-            return
+    with ExitStack() as stack:
+        opened = []
+        for wanted in sinks or app.sink or (() if as_json else ("console",)):
+            sink = sink_from(wanted, deadline_ms=app.loop.deadline_ms, overwrite=overwrite)
+            opened.append(stack.enter_context(sink))
+        loop = Loop(
+            model.bundle,
+            app.source,
+            deadline_ms=app.loop.deadline_ms,
+            hang_ms=app.loop.hang_ms,
+            silence_ms=app.loop.silence_ms,
+            reopen_s=app.loop.reopen_s,
+            engine=model.engine,
+            engine_options={**model.options, **_pairs(engine_options)},
+            isolation=model.isolation,
+            variant=model.variant,
+            board=model.board,
+            task=dict(app.task),
+            sinks=opened,
+        )
+        with loop:
+            stack.callback(_print_report, loop, as_json)  # however it ends, after the loop has closed the sinks
+            for count, _ in enumerate(loop, start=1):
+                if count == most:
+                    return
 
 
 def _print_report(loop: Loop, as_json: bool) -> None:
@@ -124,21 +94,17 @@ def _print_report(loop: Loop, as_json: bool) -> None:
     click.echo(json.dumps(report.as_dict()) if as_json else "\n".join(["", *report.lines()]))
 
 
-def _app_of(what: Path, source: str | None, deadline_ms: float | None) -> App:
+def _app_of(what: Path, source: str | None, deadline_ms: float | None, hang_ms: float | None) -> App:
     if what.suffix == ".toml":
         app = read_app(what)
-        uri = SourceTable(uri=source) if source else app.source
-        loop = app.loop.model_copy(update={"deadline_ms": deadline_ms}) if deadline_ms else app.loop
-        return app.model_copy(update={"source": uri, "loop": loop})
-    missing = [name for name, value in (("--source", source), ("--deadline", deadline_ms)) if value is None]
-    if missing or source is None or deadline_ms is None:
-        raise ConfigError(f"missing: {' and '.join(missing)}; give them, or an app.toml that has them")
-    return App(model=ModelTable(bundle=what), source=SourceTable(uri=source), loop=LoopTable(deadline_ms=deadline_ms))
-
-
-def _sink_of(text: str) -> SinkTable:
-    kind, _, path = text.partition(":")
-    return SinkTable.model_validate({"kind": kind, **({"path": path} if path else {})})
+    else:
+        missing = [name for name, value in (("--source", source), ("--deadline", deadline_ms)) if value is None]
+        if missing or source is None or deadline_ms is None:
+            raise ConfigError(f"missing: {' and '.join(missing)}; give them, or an app.toml that has them")
+        app = App(model=ModelTable(bundle=what), source=source, loop=LoopTable.model_construct(deadline_ms=deadline_ms))
+    flags = {"deadline_ms": deadline_ms, "hang_ms": hang_ms}
+    loop = app.loop.model_copy(update={k: v for k, v in flags.items() if v is not None})
+    return app.model_copy(update={"source": source or app.source, "loop": loop})
 
 
 def _pairs(texts: tuple[str, ...]) -> Options:

@@ -1,14 +1,46 @@
 """Sinks take results elsewhere: the console, JSON lines, annotated pictures or video.
 
-A sink of your own is a subclass of ``Sink``.
+``sink_from("jsonl:results.jsonl")`` makes one from text. A sink of your own is a subclass of ``Sink``. To be found by text as well,
+it takes its settings as ``edge_sdk.kinds.Configured`` says, and joins by an entry point of the group ``edge_sdk.sinks``.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from types import TracebackType
 
+from edge_sdk.kinds import Kinds
 from edge_sdk.result import Event, Result
+
+KINDS = Kinds(
+    thing="sink",
+    builtin={
+        "console": "edge_sdk.sinks.console:ConsoleSink",
+        "jsonl": "edge_sdk.sinks.jsonl:JsonlSink",
+        "pictures": "edge_sdk.sinks.pictures:PicturesSink",
+        "video": "edge_sdk.sinks.video:VideoSink",
+    },
+    examples=("console", "jsonl:results.jsonl", "pictures:folder?every=30", "video:annotated.mp4"),
+    group="edge_sdk.sinks",
+)
+
+
+def sink_from(wanted: str | Mapping[str, object], *, deadline_ms: float | None = None, overwrite: bool = False) -> Sink:
+    """A sink from one line of text, or from a table (such as a ``[[sink]]`` of app.toml) with the same keys and ``kind``.
+
+    Args:
+        wanted: such as ``"jsonl:results.jsonl"`` or ``{"kind": "jsonl", "path": "results.jsonl"}``.
+        deadline_ms: of the loop, for sinks that show it.
+        overwrite: whether sinks that write files may replace what is there, where ``wanted`` does not say.
+        overwrite: for sinks with a path, unless ``wanted`` says it: replace what is there.
+
+    Raises:
+        ConfigError: if the kind or a setting is unknown, missing or out of range; the message names what is allowed.
+        OutputError: if the output exists already, or cannot be written.
+    """
+    sink: Sink = KINDS.make(wanted, deadline_ms=deadline_ms, overwrite=overwrite)
+    return sink
 
 
 class Sink(ABC):

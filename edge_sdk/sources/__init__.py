@@ -25,7 +25,13 @@ KINDS = Kinds(
         "images": "edge_sdk.sources.images:ImagesSource",
         "replay": "edge_sdk.sources.replay:ReplaySource",
     },
-    examples=("camera:0", "camera:/dev/video0?width=640&height=480", "file:clip.mp4?pace=fast", "images:folder", "replay:windows.npz"),
+    examples=(
+        "camera:0",
+        "camera:/dev/video0?width=640&height=480",
+        "file:clip.mp4?pace=fast",
+        "images:folder",
+        "replay:windows.npz",
+    ),
     group="edge_sdk.sources",
 )
 
@@ -41,7 +47,6 @@ def source_from(wanted: str | Mapping[str, object]) -> Source:
     """
     source: Source = KINDS.make(wanted)
     return source
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +97,8 @@ class Source(ABC):
         Raises:
             SourceError: if that is impossible; the message names what was found and what to do.
         """
-        self._was_opened = True
         self._open()
+        self._was_opened = True
 
     def read(self) -> Sample | None:
         """The next sample, or None at the end and after ``close``. Waits for it.
@@ -113,11 +118,12 @@ class Source(ABC):
         return sample
 
     def close(self) -> None:
-        """Let go of it; harmless if not open."""
-        self._close()
+        """Let go of it; harmless if not open.
 
-    def interrupt(self) -> None:  # noqa: B027 - most reads end by themselves in a moment
-        """Make a ``read`` that waits in another thread return None soon; called from outside that thread."""
+        Called from any thread and never waits: a ``read`` that waits in another thread returns None, one that hangs in a driver lets go
+        when it comes back.
+        """
+        self._close()
 
     @abstractmethod
     def _open(self) -> None: ...

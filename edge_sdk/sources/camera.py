@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from edge_sdk.contract import Colour
 from edge_sdk.errors import SourceError, SourceLostError
@@ -40,8 +40,16 @@ class CameraSettings(Settings):
     @classmethod
     def _form(cls, device: str) -> str:
         if not (device.startswith("/dev/") or (device.isascii() and device.isdigit())):
-            raise ValueError(f"a camera is 0 (the board's default) or a device file such as /dev/video0; found {device!r}")
+            raise ValueError(
+                f"a camera is 0 (the board's default) or a device file such as /dev/video0; found {device!r}"
+            )
         return device
+
+    @model_validator(mode="after")
+    def _both(self) -> CameraSettings:
+        if (self.width is None) != (self.height is None):
+            raise ValueError("give width and height, or neither: the driver takes them together")
+        return self
 
 
 class CameraSource(Source):
@@ -84,7 +92,9 @@ class CameraSource(Source):
             return None
         image, stamp_ms = got
         if image is None:
-            raise SourceLostError(f"{self.path} gives no frame any more: it was unplugged, or its driver hangs. Check the cable and dmesg")
+            raise SourceLostError(
+                f"{self.path} gives no frame any more: it was unplugged, or its driver hangs. Check the cable and dmesg"
+            )
         return image, "bgr", "", clock.captured_ns(stamp_ms, time.monotonic_ns())
 
     def _close(self) -> None:
@@ -99,17 +109,30 @@ class CameraSource(Source):
                 f"{self.path} cannot be opened as a camera: another program uses it, or it gives no frames (many cameras have a "
                 f"second device file for metadata). {_cameras_there()}. Run: edge-sdk doctor"
             )
-        wanted = self.settings
-        if wanted.format is not None:
-            _ask(cv2, capture, self.path, "format", _fourcc(wanted.format), shown=wanted.format)
-        for name in ("width", "height", "fps"):
-            value = getattr(wanted, name)
-            if value is not None:
-                capture.set(_property(cv2, name), value)
-        for name in ("width", "height", "fps"):
-            _check(cv2, capture, self.path, name, getattr(wanted, name))
+        asked = self._asked(cv2)
+        for _, prop, value in asked:
+            capture.set(prop, value)
+        for name, prop, value in asked:
+            given = capture.get(prop)
+            if abs(given - value) > (0.05 * value if name == "fps" else 0):  # drivers round rates: 29.97 for 30
+                raise SourceError(
+                    f"{self.path} gives {name}={_shown(name, given)}, not {name}={_shown(name, value)}. Ask for what it has: "
+                    f"v4l2-ctl -d {self.path} --list-formats-ext"
+                )
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # not every driver can; the mailbox drops old frames in any case
         return True
+
+    def _asked(self, cv2: Any) -> list[tuple[str, int, float]]:
+        """Name, OpenCV property and value of what the settings ask for, the format first as the sizes depend on it."""
+        settings = self.settings
+        fourcc = None if settings.format is None else int.from_bytes(settings.format.encode(), "little")
+        asked = (
+            ("format", cv2.CAP_PROP_FOURCC, fourcc),
+            ("width", cv2.CAP_PROP_FRAME_WIDTH, settings.width),
+            ("height", cv2.CAP_PROP_FRAME_HEIGHT, settings.height),
+            ("fps", cv2.CAP_PROP_FPS, settings.fps),
+        )
+        return [(name, prop, value) for name, prop, value in asked if value is not None]
 
 
 class DriverClock:
@@ -145,7 +168,9 @@ def _open_v4l2(path: str) -> Capture:
     if not device.exists():
         raise SourceError(f"no camera at {path}. {_cameras_there()}. Run: edge-sdk doctor")
     if not os.access(device, os.R_OK | os.W_OK):
-        raise SourceError(f"{path} may not be used by this user. Run: sudo usermod -aG video $USER, log in again; or see edge-sdk doctor")
+        raise SourceError(
+            f"{path} may not be used by this user. Run: sudo usermod -aG video $USER, log in again; or see edge-sdk doctor"
+        )
     cv2 = opencv("reading a camera")
     capture: Capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
     return capture
@@ -153,7 +178,11 @@ def _open_v4l2(path: str) -> Capture:
 
 def _cameras_there() -> str:
     there = sorted(str(path) for path in Path("/dev").glob("video*"))
-    return f"There are {', '.join(there)}" if there else "There is no /dev/video* at all: no camera is connected, or its driver is not loaded"
+    return (
+        f"There are {', '.join(there)}"
+        if there
+        else "There is no /dev/video* at all: no camera is connected, or its driver is not loaded"
+    )
 
 
 def _next_frame(capture: Capture) -> tuple[Array | None, float]:
@@ -162,6 +191,5 @@ def _next_frame(capture: Capture) -> tuple[Array | None, float]:
     return (image if done else None), capture.get(0)
 
 
-def _property(cv2: Any, name: str) -> int:
-    properties = {"width": cv2.CAP_PROP_FRAME_WIDTH, "height": cv2.CAP_PROP_FRAME_HEIGHT, "fps": cv2.CAP_PROP_FPS}
-    return properties[name]  # type: ignore[no-any-return]
+def _shown(name: str, value: float) -> str:
+    return f"{value:g}" if name != "format" else int(value).to_bytes(4, "little").decode("ascii", "replace")

@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Capture(Protocol):
     """What is used of ``cv2.VideoCapture``; an application or a test may inject its own."""
 
-    def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+    def isOpened(self) -> bool:
         """Whether opening succeeded."""
 
     def grab(self) -> bool:
@@ -62,11 +62,7 @@ class HeldCapture:
                 self._capture = self._make()
             got = call(self._capture)
         finally:
-            with self._lock:
-                self._busy = False
-                given_up = self._given_up
-            if given_up:
-                self._release()
+            given_up = self._end_call()
         return None if given_up else got
 
     def rewind(self) -> None:
@@ -81,6 +77,15 @@ class HeldCapture:
             busy = self._busy
         if not busy:
             self._release()
+
+    def _end_call(self) -> bool:
+        """Release the capture if it was given up during the call, and say whether it was."""
+        with self._lock:
+            self._busy = False
+            given_up = self._given_up
+        if given_up:
+            self._release()
+        return given_up
 
     def _release(self) -> None:
         capture, self._capture = self._capture, None

@@ -36,9 +36,10 @@ def generate_anchors(settings: AnchorSettings, size: tuple[int, int], count: int
     made = sum(grid.columns * grid.rows * len(grid.sizes) for grid in grids)
     if made != count:
         parts = " + ".join(f"{g.columns}x{g.rows}x{len(g.sizes)}" for g in grids)
+        found = f"strides {list(settings.strides)} on an input of {size[0]}x{size[1]} give {made} anchors ({parts})"
         raise ConfigError(
-            f"[task.anchors] strides {list(settings.strides)} on an input of {size[0]}x{size[1]} give {made} anchors ({parts}); "
-            f"the model's output has {count}. Correct strides, aspect_ratios or interpolated_scale_aspect_ratio"
+            f"[task.anchors] {found}; the model's output has {count}. "
+            "Correct strides, aspect_ratios or interpolated_scale_aspect_ratio"
         )
     return np.concatenate([_lay(grid, settings) for grid in grids])
 

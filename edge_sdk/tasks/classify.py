@@ -6,12 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from edge_sdk.contract import Placement
 from edge_sdk.errors import ConfigError
 from edge_sdk.tasks import Task
-from edge_sdk.tasks.scores import Floats, ScoreReader, activate, names_of
+from edge_sdk.tasks.scores import ScoreReader, activate, descending, names_of
 from edge_sdk.tasks.settings import ClassifySettings
 from edge_sdk.tensors import Array, TensorSpec
 
@@ -28,7 +26,7 @@ class ClassScore:
 class Classify(Task):
     """Gives the best classes, the best first; of equal ones the lower index first.
 
-    Quantized outputs are ranked as stored and only what is reported is dequantized, except for softmax, which needs the sum.
+    Quantized outputs are ranked as stored, and only what is reported is dequantized; softmax alone needs all of them.
 
     Args:
         settings: how many, from which score on.
@@ -49,21 +47,16 @@ class Classify(Task):
         shape = self._spec.shape
         classes = math.prod(shape)
         if classes == 0 or classes != shape[-1]:
-            raise ConfigError(
-                f"[task] kind = classify takes one score a class, shape (1, classes); output {self._spec.name!r} has {shape}. "
-                "Use kind = raw"
-            )
+            found = f"output {self._spec.name!r} has shape {shape}"
+            raise ConfigError(f"[task] kind = classify takes one score a class, (1, classes); {found}. Use kind = raw")
         self._settings = settings
         self._labels = names_of(classes, labels)
-        self._last = classes - 1
-        self._read = None if settings.activation == "softmax" else ScoreReader(self._spec, settings.activation, 0.5)
+        self._read = None if settings.activation == "softmax" else ScoreReader(self._spec, settings.activation)
 
     def decode(self, outputs: Sequence[Array], placement: Placement | None) -> tuple[ClassScore, ...]:
         """The best classes with at least the threshold's score; ``placement`` is of no use here."""
         stored = outputs[0].reshape(-1)
-        # A stable sort of the reversed scores, read backwards: descending, and equal ones in the order of their index.
-        ranks = np.argsort(stored[::-1], kind="stable")[: -self._settings.top_k - 1 : -1]
-        best = self._last - ranks
+        best = descending(stored, self._settings.top_k)
         scores = self._scores(stored, best)
         return tuple(
             [
@@ -73,7 +66,7 @@ class Classify(Task):
             ]
         )
 
-    def _scores(self, stored: Array, best: Array) -> Floats:
+    def _scores(self, stored: Array, best: Array) -> Array:
         if self._read is not None:
             return self._read(stored[best])
         return activate(self._spec.dequantize(stored), "softmax")[best]

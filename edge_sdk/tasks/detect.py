@@ -16,7 +16,7 @@ from edge_sdk.contract import Placement
 from edge_sdk.errors import ConfigError
 from edge_sdk.tasks import Task, output_index
 from edge_sdk.tasks.anchors import generate_anchors
-from edge_sdk.tasks.scores import Floats, ScoreReader, activate, names_of
+from edge_sdk.tasks.scores import Floats, ScoreReader, activate, descending, names_of
 from edge_sdk.tasks.settings import DetectSettings
 from edge_sdk.tensors import Array, TensorSpec
 
@@ -72,19 +72,19 @@ class Detect(Task):
         x, y, width, height = settings.box_scale
         self._divisor = np.array([(x, y), (width, height), *[(x, y)] * settings.keypoints], np.float32)
         if settings.activation != "softmax":
-            self._read = ScoreReader(self._score_spec, settings.activation, settings.threshold)
+            self._read = ScoreReader(self._score_spec, settings.activation)
+            self._lowest = self._read.lowest(settings.threshold)
 
     def decode(self, outputs: Sequence[Array], placement: Placement | None) -> tuple[Detection, ...]:
         """Detections in pixels of the source frame, or of the input tensor where ``placement`` is None."""
         rows, classes, scores = self._candidates(outputs[self._scores_at].reshape(-1, self._classes))
         if not rows.size:
             return ()
-        points = self._points(outputs[self._boxes_at][0][rows])
-        points = self._on_anchors(points, self._anchors[rows])
-        kept = non_maximum_suppression(
-            points[:, :2].reshape(-1, 4), classes, self._settings.iou_threshold, self._settings.max_boxes
-        )
-        found = (points[kept] * self._size).reshape(len(kept), -1)
+        with np.errstate(over="ignore", invalid="ignore"):  # boxes with NaN or infinity are dropped
+            points = self._on_anchors(self._points(outputs[self._boxes_at][0][rows]), self._anchors[rows])
+            corners = points[:, :2].reshape(-1, 4)
+            kept = non_maximum_suppression(corners, classes, self._settings.iou_threshold, self._settings.max_boxes)
+        found = (points[kept] * self._size).reshape(len(kept), self._divisor.size)
         if placement is not None:
             found = placement.to_source(found)
         pairs = zip(found.tolist(), classes[kept].tolist(), scores[kept].tolist(), strict=True)
@@ -96,13 +96,13 @@ class Detect(Task):
             values: Array = activate(self._score_spec.dequantize(stored), "softmax")
             above = values >= self._settings.threshold
         else:
-            values, above = stored, stored >= self._read.lowest
+            values, above = stored, stored >= self._lowest
         if self._settings.background is not None:
             above[:, self._settings.background] = False
         places = np.flatnonzero(above)
         values = values.reshape(-1)[places]
         if places.size > 1:
-            order = np.argsort(values, kind="stable")[: -MAX_CANDIDATES - 1 : -1]
+            order = descending(values, MAX_CANDIDATES)
             places, values = places[order], values[order]
         scores = values if self._settings.activation == "softmax" else self._read(values)
         rows, classes = np.divmod(places, self._classes) if self._classes > 1 else (places, np.zeros_like(places))
@@ -139,7 +139,8 @@ def non_maximum_suppression(boxes: Floats, classes: _Indices, iou_threshold: flo
     """Of boxes of one class that overlap, the first.
 
     Args:
-        boxes: (count, 4): xmin, ymin, xmax, ymax, the highest score first. Boxes without area, or with NaN or infinity, are dropped.
+        boxes: (count, 4): xmin, ymin, xmax, ymax, the highest score first. A box without area,
+            or with NaN or infinity, is dropped.
         classes: (count,); boxes of different classes do not touch each other.
         iou_threshold: the largest intersection over union of two boxes that are both kept.
         max_boxes: how many to keep at most.
@@ -174,19 +175,16 @@ def _check_shapes(
         ConfigError: if a tensor has another shape than the settings tell.
     """
     if len(input_.shape) != 4:
-        raise ConfigError(
-            f"[task] kind = detect takes an input (1, height, width, channels); {input_.name!r} has {input_.shape}"
-        )
+        found = f"{input_.name!r} has shape {input_.shape}"
+        raise ConfigError(f"[task] kind = detect takes an input (1, height, width, channels); {found}. Use kind = raw")
     numbers = 4 + 2 * settings.keypoints
     if len(boxes.shape) != 3 or boxes.shape[0] != 1 or boxes.shape[2] != numbers:
-        raise ConfigError(
-            f"[task] boxes = {boxes.name!r} has shape {boxes.shape}; with keypoints = {settings.keypoints} it must be (1, anchors, {numbers})"
-        )
+        found = f"[task] boxes = {boxes.name!r} has shape {boxes.shape}"
+        raise ConfigError(f"{found}; with keypoints = {settings.keypoints} it must be (1, anchors, {numbers})")
     count = boxes.shape[1]
     if len(scores.shape) != 3 or scores.shape[:2] != (1, count) or scores.shape[2] < 1:
-        raise ConfigError(
-            f"[task] scores = {scores.name!r} has shape {scores.shape}; with {count} boxes it must be (1, {count}, classes)"
-        )
+        found = f"[task] scores = {scores.name!r} has shape {scores.shape}"
+        raise ConfigError(f"{found}; with {count} boxes it must be (1, {count}, classes)")
     classes = scores.shape[2]
     if settings.background is not None and not 0 <= settings.background < classes:
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -14,14 +15,23 @@ Activation = Literal["none", "sigmoid", "softmax"]
 Floats = npt.NDArray[np.float32]
 
 
-def activate(raw: Floats, activation: Activation) -> Floats:
-    """Raw scores to scores; softmax is over the last axis. Neither overflows."""
+def activate(raw: Array, activation: Activation) -> Array:
+    """Raw scores (floats) to scores of the same width; softmax is over the last axis. Neither overflows."""
+    scores = raw
     if activation == "sigmoid":
-        return np.exp(-np.logaddexp(np.float32(0), -raw))  # 1 / (1 + e^-x)
-    if activation == "softmax":
+        scores = np.exp(-np.logaddexp(raw.dtype.type(0), -raw))  # 1 / (1 + e^-x)
+    elif activation == "softmax":
         powers = np.exp(raw - raw.max(axis=-1, keepdims=True))
-        return powers / powers.sum(axis=-1, keepdims=True)  # type: ignore[no-any-return]
-    return raw
+        scores = powers / powers.sum(axis=-1, keepdims=True)
+    return scores
+
+
+def descending(values: Array, count: int) -> npt.NDArray[np.intp]:
+    """Places of the ``count`` largest of ``values`` (one axis), the largest first, of equal ones the lower place first."""
+    last_ranks = np.argsort(values[::-1], kind="stable")[
+        : -count - 1 : -1
+    ]  # reversed twice, so that ties keep their order
+    return len(values) - 1 - last_ranks
 
 
 class ScoreReader:
@@ -33,33 +43,35 @@ class ScoreReader:
     Args:
         spec: the tensor of the scores.
         activation: ``"none"`` or ``"sigmoid"``.
-        threshold: the lowest score of interest.
 
-    Attributes:
-        lowest: the smallest stored number with a score of at least ``threshold``; beyond the dtype where there is none.
+    Raises:
+        ConfigError: if the tensor is quantized to more than 16 bits.
     """
 
-    def __init__(self, spec: TensorSpec, activation: Activation, threshold: float) -> None:
+    def __init__(self, spec: TensorSpec, activation: Activation) -> None:
         self._activation = activation
         self._table: Floats | None = None
-        self._first = 0
         if not spec.quantized:
-            self.lowest: float = threshold if activation == "none" else float(np.log(threshold / (1 - threshold)))
             return
         limits = np.iinfo(spec.dtype)
         if limits.bits > 16:
-            raise ConfigError(
-                f"[task] scores {spec.name!r} are {spec.dtype}; int8, uint8, int16 and float32 can be read"
-            )
+            found = f"[task] scores {spec.name!r} are {spec.dtype}"
+            raise ConfigError(f"{found}; int8, uint8, int16, uint16 and float32 can be read. Convert the model again")
         self._first = int(limits.min)
-        self._table = activate(spec.dequantize(np.arange(limits.min, limits.max + 1)), activation)
-        self.lowest = self._first + int(np.searchsorted(self._table, np.float32(threshold)))
+        real = spec.dequantize(np.arange(limits.min, limits.max + 1))
+        self._table = activate(real.astype(np.float64), activation).astype(np.float32)  # float64 so that it never falls
 
     def __call__(self, stored: Array) -> Floats:
         """Scores of these stored numbers."""
         if self._table is None:
             return activate(stored.astype(np.float32, copy=False), self._activation)
         return self._table[stored.astype(np.intp) - self._first]
+
+    def lowest(self, threshold: float) -> float:
+        """The smallest stored number with a score of at least ``threshold``; beyond the dtype where there is none."""
+        if self._table is not None:
+            return self._first + int(np.searchsorted(self._table, np.float32(threshold)))
+        return threshold if self._activation == "none" else math.log(threshold / (1 - threshold))
 
 
 def names_of(count: int, labels: tuple[str, ...], background: int | None = None) -> tuple[str, ...]:
@@ -76,6 +88,6 @@ def names_of(count: int, labels: tuple[str, ...], background: int | None = None)
         return (*labels[:background], "background", *labels[background:])
     if len(labels) != count:
         raise ConfigError(
-            f"there are {len(labels)} labels, and the model has {count} classes; give one label a class, in order"
+            f"there are {len(labels)} labels, and the model has {count} classes; give one a class, in order"
         )
     return labels

@@ -1,0 +1,422 @@
+"""Sinks write what they are given, lose no file that was there, and leave whole files whatever happens."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_sdk.draw import annotate, bgr_image, contact_sheet
+from edge_sdk.errors import ConfigError, ContractError, OutputError
+from edge_sdk.result import Event, Result, Stages
+from edge_sdk.sinks import sink_from
+from edge_sdk.sinks.console import ConsoleSettings, ConsoleSink
+from edge_sdk.sources import Sample
+from edge_sdk.tasks.classify import ClassScore
+from edge_sdk.tasks.detect import Detection
+
+FACE = Detection(
+    box=(20.0, 10.0, 60.0, 50.0), label="face", index=0, score=0.947, keypoints=((30.0, 20.0), (45.0, 21.0))
+)
+FILE_SINKS = ("jsonl:{}/out.jsonl", "video:{}/out.mp4", "video:{}/out.avi")
+
+
+def result(
+    sequence: int = 0,
+    value: Any = (FACE,),
+    *,
+    age_ms: float = 12.3,
+    late: bool = False,
+    dropped: int = 0,
+    data: Any = None,
+) -> Result:
+    """A result of 30 frames/s over a grey frame of 96x64 pixels."""
+    frame = np.full((64, 96, 3), 90, np.uint8) if data is None else data
+    captured_ns = sequence * 33_333_333
+    sample = Sample(frame, sequence, captured_ns, name=f"clip.mp4#{sequence}")
+    return Result(value, sequence, captured_ns, age_ms, late, Stages(0.5, 1, 8, 0.5), "tflite-int8", dropped, sample)
+
+
+EVENT = Event("hang", "the engine did not come back", at_ns=5, sequence=7, took_ms=120.4)
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def frames_of(path: Path) -> int:
+    capture, count = cv2.VideoCapture(str(path)), 0
+    while capture.read()[0]:
+        count += 1
+    capture.release()
+    return count
+
+
+@contextmanager
+def largest_file(size_bytes: int) -> Iterator[None]:
+    """Files cannot grow beyond this: writing fails in its middle as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+# Console
+
+
+def shown(*, every_s: float = 1.0) -> tuple[ConsoleSink, io.StringIO]:
+    stream = io.StringIO()
+    return ConsoleSink(ConsoleSettings(every_s=every_s), stream=stream), stream
+
+
+def test_the_console_gives_a_line_a_second_and_sums_up_the_rest() -> None:
+    sink, stream = shown()
+    with sink:
+        for sequence in range(40):
+            sink.result(
+                result(
+                    sequence,
+                    age_ms=60 + sequence if sequence in (5, 6) else 12.3,
+                    late=sequence in (5, 6),
+                    dropped=sequence == 9,
+                )
+            )
+    first, second, last = stream.getvalue().splitlines()
+    assert first.split() == ["#0", "12.3", "ms", "face", "0.95", "at", "20,10", "size", "40x40"]
+    assert second.startswith("#31 ") and second.endswith("[30 more before: 2 late, oldest 66.0 ms, 1 dropped]")
+    assert last.startswith("#39 ") and last.endswith("[7 more before: 0 late, oldest 12.3 ms]")
+
+
+def test_the_console_marks_late_results_and_gives_every_event_in_full() -> None:
+    sink, stream = shown(every_s=0)
+    with sink:
+        sink.result(result(1))
+        sink.event(EVENT)
+        sink.result(result(2, age_ms=80, late=True, dropped=3))
+    lines = stream.getvalue().splitlines()
+    assert lines[1] == "hang at #7, took 120 ms: the engine did not come back"
+    assert "LATE" not in lines[0]
+    assert lines[2].split()[:4] == ["#2", "80.0", "ms", "LATE"] and lines[2].endswith(", 3 dropped before")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ((), "nothing found"),
+        ((FACE,) * 5, "face 0.95 at 20,10 size 40x40 and 2 more"),
+        ((ClassScore(3, "cat", 0.8), ClassScore(1, "dog", 0.1)), "cat 0.80, dog 0.10"),
+        ({"scores": np.zeros((1, 896, 1), np.float32), "sum": np.array([0.5])}, "scores float32 1x896x1, sum [0.5]"),
+        ("x" * 200, "x" * 77 + "..."),
+    ],
+)
+def test_the_console_keeps_values_short(value: Any, text: str) -> None:
+    sink, stream = shown()
+    sink.result(result(0, value))
+    assert stream.getvalue().rstrip("\n").endswith(text)
+
+
+# JSON lines
+
+
+def test_json_lines_hold_every_result_and_event(tmp_path: Path) -> None:
+    with sink_from({"kind": "jsonl", "path": tmp_path / "out.jsonl"}) as sink:
+        sink.result(result(3, dropped=2))
+        assert len(records(tmp_path / "out.jsonl")) == 1  # at once, not at the end
+        sink.event(EVENT)
+    first, second = records(tmp_path / "out.jsonl")
+    assert first.pop("utc").endswith("Z") and second.pop("utc").endswith("Z")
+    assert first == {
+        "type": "result",
+        "name": "clip.mp4#3",
+        "value": [
+            {"box": [20, 10, 60, 50], "label": "face", "index": 0, "score": 0.947, "keypoints": [[30, 20], [45, 21]]}
+        ],
+        "sequence": 3,
+        "captured_ns": 99_999_999,
+        "age_ms": 12.3,
+        "late": False,
+        "stages": {"queue_ms": 0.5, "encode_ms": 1, "engine_ms": 8, "decode_ms": 0.5},
+        "variant": "tflite-int8",
+        "dropped_before": 2,
+    }
+    assert second == {
+        "type": "event", "kind": "hang", "message": "the engine did not come back", "at_ns": 5, "sequence": 7, "took_ms": 120.4,
+    }  # fmt: skip
+
+
+def test_json_lines_take_numpy_values_and_odd_text(tmp_path: Path) -> None:
+    value = {
+        "a": np.array([[1.5, np.nan]], np.float32),
+        "b": np.int8(-3),
+        "c": np.float32("inf"),
+        "d": "zwei\nZeilen ü",
+        "e": np.bool_(True),
+    }
+    with sink_from(f"jsonl:{tmp_path}/out.jsonl") as sink:
+        sink.result(result(0, value))
+    (record,) = records(tmp_path / "out.jsonl")
+    assert record["value"] == {"a": [[1.5, None]], "b": -3, "c": None, "d": "zwei\nZeilen ü", "e": True}
+
+
+def test_json_lines_refuse_a_value_without_a_form_and_go_on(tmp_path: Path) -> None:
+    with sink_from(f"jsonl:{tmp_path}/out.jsonl") as sink:
+        sink.result(result(0))
+        with pytest.raises(OutputError, match="a value of type complex has no form in JSON"):
+            sink.result(result(1, 1j))
+        sink.result(result(2))
+    assert [r["sequence"] for r in records(tmp_path / "out.jsonl")] == [0, 2]
+
+
+def test_json_lines_end_in_a_whole_line_on_a_full_disk(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    with sink_from(f"jsonl:{path}") as sink:
+        with (
+            largest_file(1000),
+            pytest.raises(OutputError, match=f"{os.strerror(errno.EFBIG)}; it ends after its last whole line"),
+        ):
+            for sequence in range(10):
+                sink.result(result(sequence))
+        whole = [r["sequence"] for r in records(path)]
+        assert 0 < len(whole) < 10 and path.stat().st_size > 500
+        sink.event(EVENT)  # there is space again
+    assert [r.get("sequence") for r in records(path)] == [*whole, 7]
+
+
+def test_json_lines_are_whole_after_an_interrupt_in_the_middle_of_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+
+    def interrupted(file: int, content: bytes) -> int:
+        write(file, content[:20])
+        raise KeyboardInterrupt
+
+    with sink_from(f"jsonl:{tmp_path}/out.jsonl") as sink:
+        sink.result(result(0))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                sink.result(result(1))
+        sink.event(EVENT)
+    assert [r["type"] for r in records(tmp_path / "out.jsonl")] == ["result", "event"]
+
+
+# What was there before
+
+
+@pytest.mark.parametrize("text", FILE_SINKS)
+def test_a_file_that_exists_is_kept_without_overwrite(tmp_path: Path, text: str) -> None:
+    text = text.format(tmp_path)
+    path = Path(text.partition(":")[2])
+    path.write_bytes(b"precious")
+    with pytest.raises(OutputError, match=r"exists already; give another name, or --overwrite"):
+        sink_from(text)
+    assert path.read_bytes() == b"precious"
+    with sink_from(f"{text}?overwrite=1") as sink:
+        sink.result(result(0))
+    with sink_from(text, overwrite=True) as sink:
+        sink.result(result(0))
+    assert path.read_bytes() != b"precious"
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("text", FILE_SINKS)
+def test_a_missing_folder_is_named(tmp_path: Path, text: str) -> None:
+    with pytest.raises(OutputError, match="none does not exist; create it first"):
+        sink_from(text.format(tmp_path / "none"))
+
+
+def test_json_lines_go_to_plain_files_only(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="pipe is not a plain file"):
+        sink_from(f"jsonl:{tmp_path}/pipe?overwrite=1")
+
+
+# Pictures
+
+
+def test_pictures_are_written_of_every_nth_result(tmp_path: Path) -> None:
+    with sink_from(f"pictures:{tmp_path}/out?every=3", deadline_ms=50) as sink:
+        for sequence in range(10, 18):
+            sink.result(result(sequence))
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["00000010.png", "00000013.png", "00000016.png"]
+    picture = cv2.imread(str(tmp_path / "out" / "00000013.png"))
+    np.testing.assert_array_equal(picture, annotate(result(13).sample.data, result(13), 50))
+    with pytest.raises(OutputError, match="holds pictures already"):
+        sink_from(f"pictures:{tmp_path}/out")
+
+
+def test_no_half_picture_is_left_on_a_full_disk(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (64, 96, 3), np.uint8)
+    sink = sink_from(f"pictures:{tmp_path}/out?every=1")
+    with largest_file(5000), pytest.raises(OutputError, match=r"00000004\.png: .*; nothing was changed"):
+        sink.result(result(4, data=noise))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+# Video
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_a_video_has_a_frame_for_each_result_also_of_other_sizes(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    with sink_from(f"video:{path}?fps=25") as sink:
+        for sequence in range(10):
+            sink.result(result(sequence, data=np.zeros((80, 65), np.uint8) if sequence == 5 else None))
+        assert not path.exists()  # it takes its place when it is whole
+    assert frames_of(path) == 10
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    capture = cv2.VideoCapture(str(path))
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(25)
+    capture.release()
+
+
+def test_a_video_without_a_result_is_no_file(tmp_path: Path) -> None:
+    sink_from(f"video:{tmp_path}/out.mp4").close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_a_video_that_did_not_become_whole_does_not_replace_one(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    path.write_bytes(b"precious")
+    sink = sink_from(f"video:{path}?overwrite=1")
+    noise = np.random.default_rng(1).integers(0, 255, (240, 480, 3), np.uint8)
+    with largest_file(300_000), pytest.raises(OutputError, match=r"cannot write .*/out\.(mp4|avi)"):
+        for sequence in range(40):
+            sink.result(result(sequence, data=noise))
+        sink.close()
+    assert path.read_bytes() == b"precious"
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_ctrl_c_leaves_whole_files(tmp_path: Path) -> None:
+    program = f"""
+        import sys
+        from contextlib import ExitStack
+        from edge_sdk.sinks import sink_from
+        from test_sinks import result
+        with ExitStack() as stack:
+            sinks = [stack.enter_context(sink_from(text)) for text in {[t.format(tmp_path) for t in FILE_SINKS]!r}]
+            sequence = 0
+            while True:
+                for sink in sinks:
+                    sink.result(result(sequence))
+                sequence += 1
+                if sequence == 20:
+                    print("going", flush=True)
+        """
+    running = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=Path(__file__).parent,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout is not None and running.stdout.readline() == "going\n"
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate()
+    assert "KeyboardInterrupt" in errors.splitlines()[-1]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.avi", "out.jsonl", "out.mp4"]
+    counts = [len(records(tmp_path / "out.jsonl")), frames_of(tmp_path / "out.mp4"), frames_of(tmp_path / "out.avi")]
+    assert min(counts) >= 20 and max(counts) - min(counts) <= 1
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("out.jsonl", "sink 'out.jsonl' does not begin with a kind; write one such as console, jsonl:results.jsonl"),
+        ("console:here", "console has no location; write console or console:"),
+        ("console:?often=1", "often: no such key\nsink console takes every_s"),
+        ("video:out.gif", r"a video ends in .mp4 or .avi; found 'out.gif'"),
+        ({"kind": "mqtt"}, "no sink kind 'mqtt'; there are console, jsonl, pictures, video"),
+        ({"kind": "pictures", "path": "x", "every": 0}, "every: Input should be greater than or equal to 1"),
+    ],
+)
+def test_wrong_settings_name_what_is_allowed(wanted: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        sink_from(wanted)
+
+
+def test_the_loop_s_deadline_is_given_only_to_sinks_that_show_it(tmp_path: Path) -> None:
+    assert sink_from(f"pictures:{tmp_path}", deadline_ms=50).settings.deadline_ms == 50
+    assert (
+        sink_from({"kind": "pictures", "path": tmp_path, "deadline_ms": 20}, deadline_ms=50).settings.deadline_ms == 20
+    )
+    sink_from("console", deadline_ms=50)
+
+
+# Drawing
+
+
+def test_a_late_frame_is_seen_to_be_late_and_the_frame_is_not_changed() -> None:
+    frame = np.full((144, 176, 3), 90, np.uint8)
+    on_time = annotate(frame, result(value=()), 50)
+    late = annotate(frame, result(value=(), late=True), 50)
+    assert on_time.shape == late.shape == (144 * 3 + 30, 176 * 3, 3)  # enlarged, and a line below
+    assert (frame == 90).all()
+    assert (on_time[:432] == 90).all()
+    red = (late[:, :, 2] > 180) & (late[:, :, :2].max(axis=2) < 80)
+    assert red[0].all() and red[:, 0].all() and red[432:].mean() > 0.7
+
+
+def test_boxes_and_points_are_drawn_where_they_are() -> None:
+    frame = np.full((480, 640, 3), 90, np.uint8)
+    found = Detection(box=(200.4, 100.0, 300.0, 260.0), label="face", index=0, score=0.9, keypoints=((250.0, 180.0),))
+    image = annotate(frame, result(value=(found,)))[:480]
+    ys, xs = np.nonzero((image != 90).any(axis=2))
+    assert (xs.min(), xs.max(), ys.max()) == (
+        pytest.approx(200, abs=2),
+        pytest.approx(300, abs=2),
+        pytest.approx(260, abs=2),
+    )
+    assert 100 - 25 <= ys.min() < 100  # the label above it
+    assert (image[180, 250] != 90).any() and (image[200:250, 210:240] == 90).all()
+
+
+def test_what_lies_outside_the_frame_does_not_break_drawing() -> None:
+    wild = Detection(box=(-1e30, -5.0, 1e30, 4e9), label="class 9", index=9, score=1.0, keypoints=((1e20, -1e20),))
+    annotate(np.zeros((20, 30, 3), np.uint8), result(value=(wild, ClassScore(2, "a" * 300, 1.5))))
+
+
+def test_samples_are_drawn_in_their_own_colour_order() -> None:
+    red = np.zeros((2, 2, 3), np.uint8)
+    red[:, :, 0] = 200
+    assert bgr_image(Sample(red, 0, 0, "rgb"))[0, 0].tolist() == [0, 0, 200]
+    assert bgr_image(Sample(red, 0, 0, "bgr"))[0, 0].tolist() == [200, 0, 0]
+    assert bgr_image(Sample(red[:, :, 0], 0, 0)).tolist() == [[[200] * 3] * 2] * 2
+    with pytest.raises(ContractError, match=r"only images can be drawn.*float32 of shape \(49, 10\)"):
+        bgr_image(Sample(np.zeros((49, 10), np.float32), 0, 0))
+
+
+def test_a_contact_sheet_has_a_cell_for_each_frame() -> None:
+    frames = [np.full((48, 64, 3), 40 * n, np.uint8) for n in range(1, 6)]
+    page = contact_sheet(frames, columns=3, captions=[f"frame {n}" for n in range(5)], title="five", cell_width=128)
+    assert page.shape == (52 + 14 + 2 * (96 + 26 + 14), 14 + 3 * (128 + 14), 3)
+    for index in range(5):
+        x, y = 14 + index % 3 * 142 + 64, 66 + index // 3 * 136 + 48
+        assert page[y, x].tolist() == [40 * (index + 1)] * 3
+    with pytest.raises(ContractError, match="found 5 frames, 3 columns, 1 captions"):
+        contact_sheet(frames, columns=3, captions=["one"])
