@@ -1,0 +1,152 @@
+"""``edge-sdk convert``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from edge_sdk.errors import ConfigError
+
+_EPILOG = """\b
+Examples:
+  edge-sdk convert face.tflite --config model.toml --calibrate "clip.mp4?start=0&stop=60" \\
+      --holdout "clip.mp4?start=60" --board raspberry-pi-5 -o face.edge
+  edge-sdk convert flowers.tflite --task classify --labels flowers.txt \\
+      --input image --colour rgb --range -1,1 --resize stretch \\
+      --calibrate photos/ --evaluate truth/ -o flowers.edge
+  edge-sdk convert motion.tflite --input tensor --calibrate windows.npy -o motion.edge
+
+\b
+DATA is a folder of images, a video (?start=, ?stop=, ?step= count frames), .npy or .npz (first axis: samples;
+images need ?colour=rgb or ?colour=bgr), or .csv (one sample a row).
+DATA of --evaluate has the right answers: a folder with one folder a class, a .csv of file,label, or a COCO .json.
+
+\b
+Exit codes: 0 done, 1 error, 2 something is missing or unknown, 130 interrupted."""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The bundle to write, such as model.edge."
+)
+@click.option("--calibrate", metavar="DATA", help="Samples as the model will meet them; 100 or more are good.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="A model.toml; default: MODEL's name with .toml, if it is there."
+)
+@click.option(
+    "--board", "boards", multiple=True, metavar="BOARD", help="A board it is for; may be repeated. See edge-sdk boards."
+)
+@click.option("--task", type=click.Choice(["raw", "classify", "detect"]), help="What the outputs mean. Default: raw.")
+@click.option("--labels", type=click.Path(path_type=Path), help="A file with one class name a line.")
+@click.option(
+    "--input", type=click.Choice(["image", "tensor"]), help="Bytes to resize and normalise, or numbers as they are."
+)
+@click.option(
+    "--colour", type=click.Choice(["rgb", "bgr", "gray"]), help="The channel order that the model was trained with."
+)
+@click.option("--range", "range_", metavar="LO,HI", help="What the bytes 0 and 255 stand for, such as -1,1.")
+@click.option("--mean", metavar="X[,X,X]", help="real = (x - mean) / std, in units of the raw input.")
+@click.option("--std", metavar="X[,X,X]", help="See --mean.")
+@click.option(
+    "--resize",
+    type=click.Choice(["stretch", "letterbox", "crop"]),
+    help="How a picture is brought to the input's size.",
+)
+@click.option("--pad", type=int, help="The byte that letterboxing fills with. Default: 0.")
+@click.option("--holdout", metavar="DATA", help="Samples to compare float and int8 on, kept apart from --calibrate.")
+@click.option("--evaluate", metavar="DATA", help="Data with the right answers: gives the task's own metric.")
+@click.option("--golden", metavar="DATA", help="Golden vectors of your choice (4); they travel to every device.")
+@click.option("--max-samples", type=click.IntRange(min=1), help="At most so many samples, evenly spaced. Default: 200.")
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def convert(
+    model: Path,
+    output: Path,
+    calibrate: str | None,
+    config: Path | None,
+    boards: tuple[str, ...],
+    task: str | None,
+    labels: Path | None,
+    holdout: str | None,
+    evaluate: str | None,
+    golden: str | None,
+    max_samples: int | None,
+    overwrite: bool,
+    as_json: bool,
+    **contract: str | int | None,
+) -> None:
+    """Turn a trained model into a proven int8 bundle.
+
+    MODEL is a float .tflite. The bundle holds the int8 model, proven to be integer from input to output, and everything a
+    device must know of it; the report goes beside it as .report.html and .report.json.
+
+    How pictures become the model's input is the contract. It stands in a model.toml or in the flags, and is never guessed:
+    what is missing is asked for by name.
+    """
+    from converters.convert import convert as run
+    from converters.report import summary_lines
+
+    used = _used_config(model, config)
+    if used is not None and not as_json:
+        click.echo(f"settings from {used}", err=True)
+    result = run(
+        model,
+        output=output,
+        calibrate=calibrate,
+        config=config,
+        contract=_contract_keys(contract),
+        task=task,
+        labels=labels,
+        boards=boards,
+        evaluate=evaluate,
+        holdout=holdout,
+        golden=golden,
+        max_samples=max_samples,
+        overwrite=overwrite,
+        progress=_Bar() if sys.stderr.isatty() and not as_json else None,
+    )
+    if as_json:
+        click.echo(result.figures.model_dump_json(indent=1))
+        return
+    click.echo("\n".join(summary_lines(result.figures)))
+    click.echo(f"\nwritten: {result.bundle}, {result.html.name}, {result.json.name}")
+
+
+def _used_config(model: Path, config: Path | None) -> Path | None:
+    beside = model.with_suffix(".toml")
+    return config if config is not None else beside if beside.is_file() else None
+
+
+def _contract_keys(flags: dict[str, str | int | None]) -> dict[str, object]:
+    keys: dict[str, object] = {}
+    for flag, value in flags.items():
+        if value is None:
+            continue
+        key = flag.rstrip("_")
+        keys[key] = _numbers(key, str(value)) if key in ("range", "mean", "std") else value
+    return keys
+
+
+def _numbers(flag: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as exc:
+        raise ConfigError(f"--{flag} takes numbers with commas between them, such as 0,1; found {text!r}") from exc
+
+
+class _Bar:
+    """One line on the terminal that says which step is at work and how far it is."""
+
+    _WIDTH = 30
+
+    def __init__(self) -> None:
+        self._step = ""
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        filled = self._WIDTH * done // total
+        bar = "#" * filled + "-" * (self._WIDTH - filled)
+        ending = "\r\033[K" if done == total else ""  # the summary follows on a clean line
+        click.echo(f"\r{step:<10} [{bar}] {100 * done // total:3d}%{ending}", nl=False, err=True)

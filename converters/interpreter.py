@@ -1,0 +1,54 @@
+"""The interpreter as the workstation uses it: every intermediate tensor kept, and with or without the optimised kernels."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from edge_sdk.errors import ModelError, needs
+
+
+def open_interpreter(content: bytes, *, optimised: bool = True) -> Any:
+    """An interpreter of a model, tensors allocated, that keeps all intermediate tensors readable.
+
+    Args:
+        content: the model.
+        optimised: with the delegate (XNNPACK) that a device uses by default; it writes every activation, but not constants that it
+            takes in another form. Without it TensorFlow Lite's own kernels write every tensor, more slowly.
+
+    Raises:
+        ModelError: if the interpreter refuses the model.
+    """
+    with needs("ai_edge_litert", for_="converting a model", extra="convert"):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    resolver = OpResolverType.AUTO if optimised else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    with _silenced(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "preserve_all_tensors is for debugging": it is what we want
+        try:
+            interpreter = Interpreter(
+                model_content=content,
+                experimental_preserve_all_tensors=True,
+                experimental_op_resolver_type=resolver,
+                num_threads=min(4, os.cpu_count() or 1),
+            )
+            interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as exc:
+            raise ModelError(f"the interpreter refuses the model: {exc}") from exc
+    return interpreter
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Drop the line about the delegate that the native library prints at every load."""
+    keep = os.dup(2)
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.close(null)
+        yield
+    finally:
+        os.dup2(keep, 2)
+        os.close(keep)

@@ -1,0 +1,122 @@
+"""Normalising a float .tflite, so that every later step and every tool meets the same form of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from converters.graph import builtin_code, compact, main_graph, read_graph, schema, text, write_graph
+from converters.load.fold import fold
+from converters.load.fuse import fuse_activations
+from converters.load.probe import probe
+from converters.load.refuse import refuse_computed_shapes, refuse_unusable
+from edge_sdk.errors import ModelError
+from edge_sdk.tflite import ModelDescription, describe
+
+_SIGNATURE = "serving_default"
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """The normalised file, and what was changed."""
+
+    content: bytes
+    float16_weights_folded: int
+    notes: tuple[str, ...]
+
+
+def normalise(content: bytes, where: str) -> Normalised:
+    """Check and normalise a .tflite file; it is run for the first time in a process of its own.
+
+    Args:
+        content: the file.
+        where: what to call it in messages.
+
+    Raises:
+        ModelError: if it is damaged, hostile, or cannot be made full-integer; the message names operator or tensor.
+    """
+    try:
+        return _normalise(content)
+    except ModelError as exc:
+        raise ModelError(f"{where}: {exc}") from exc
+
+
+def _normalise(content: bytes) -> Normalised:
+    describe(content)  # refuses what is damaged, before the unchecked reader below meets it
+    model = read_graph(content)
+    notes = _keep_one_signature(model)
+    description = describe(write_graph(model))
+    refuse_unusable(description)
+    notes += _fix_batch(model, description)
+    for code in model.operatorCodes:
+        code.builtinCode = builtin_code(code)
+        code.deprecatedBuiltinCode = min(code.builtinCode, 127)
+    _name_tensors(model)
+    model.signatureDefs = [_signature(main_graph(model))]
+    runnable = write_graph(model)
+    probe(runnable)
+    before = len(main_graph(model).operators)
+    halves = fold(model, runnable)
+    folded = before - len(main_graph(model).operators)
+    if folded > halves:
+        notes.append(f"{folded - halves} operators that do not depend on the input were computed once and stored.")
+    if fused := fuse_activations(model):
+        notes.append(f"{fused} activations were fused into the operator before them.")
+    compact(model)
+    normalised = write_graph(model)
+    refuse_computed_shapes(describe(normalised))
+    return Normalised(normalised, halves, tuple(notes))
+
+
+def _keep_one_signature(model: Any) -> list[str]:
+    """Keep the subgraph of one signature. Returns what was left out, in words."""
+    signatures = model.signatureDefs or []
+    places = {signature.subgraphIndex for signature in signatures}
+    chosen = next((s for s in signatures if text(s.signatureKey) == _SIGNATURE), None)
+    if chosen is None and len(places) > 1:
+        keys = ", ".join(repr(text(s.signatureKey)) for s in signatures)
+        raise ModelError(
+            f"the model has the signatures {keys} and none called {_SIGNATURE!r}; export the one you want alone"
+        )
+    chosen = chosen or next(iter(signatures), None)
+    place = 0 if chosen is None else int(chosen.subgraphIndex)
+    key = "" if chosen is None else text(chosen.signatureKey)
+    model.subgraphs, model.signatureDefs = [model.subgraphs[place]], []
+    return [f"Of {len(signatures)} signatures, {key!r} was converted."] if len(signatures) > 1 else []
+
+
+def _signature(graph: Any) -> Any:
+    """A signature that calls inputs and outputs by their tensors' names."""
+    signature = schema().SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = _SIGNATURE, 0
+    signature.inputs = [_entry(graph, index) for index in graph.inputs]
+    signature.outputs = [_entry(graph, index) for index in graph.outputs]
+    return signature
+
+
+def _entry(graph: Any, index: int) -> Any:
+    entry = schema().TensorMapT()
+    entry.name, entry.tensorIndex = text(graph.tensors[index].name), int(index)
+    return entry
+
+
+def _fix_batch(model: Any, description: ModelDescription) -> list[str]:
+    entry = description.tensors[description.inputs[0]]
+    for tensor in main_graph(model).tensors:
+        tensor.shapeSignature = None
+    return [f"The dynamic batch of input {entry.name!r} was fixed to 1."] if entry.dynamic else []
+
+
+def _name_tensors(model: Any) -> None:
+    """Give every tensor a name of its own: the quantizer and the comparison of layers go by names. Inputs and outputs come first."""
+    graph = main_graph(model)
+    ends = [int(i) for i in (*graph.inputs, *graph.outputs)]
+    order = dict.fromkeys([*ends, *range(len(graph.tensors))])
+    taken: set[str] = set()
+    for index in order:
+        wanted = text(graph.tensors[index].name) or f"tensor_{index}"
+        name, number = wanted, 1
+        while name in taken:
+            name, number = f"{wanted}_{number}", number + 1
+        taken.add(name)
+        graph.tensors[index].name = name

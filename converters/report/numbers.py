@@ -1,0 +1,60 @@
+"""Numbers as people read them, on the page and in the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+
+def short(value: float) -> str:
+    """Three significant digits at least, thousands apart; powers of ten only below 0.0001 and from 10^9."""
+    if value == int(value) and abs(value) < 10**9:
+        return f"{int(value):,}"
+    magnitude = math.floor(math.log10(abs(value)))
+    if not -5 < magnitude < 9:
+        return f"{value:.2e}"
+    return f"{value:,.{max(0, 2 - magnitude)}f}"
+
+
+def size(size_bytes: int) -> str:
+    """Bytes, in powers of 1000."""
+    value = float(size_bytes)
+    for unit in ("bytes", "kB", "MB"):
+        if value < 1000:
+            return f"{size_bytes} bytes" if unit == "bytes" else f"{short(value)} {unit}"
+        value /= 1000
+    return f"{short(value)} GB"
+
+
+def seconds(value: float) -> str:
+    """A time that a person waited."""
+    return f"{value:.2f} s"
+
+
+def decibels(value: float | None) -> str:
+    """A ratio in dB, or a dash where there is no number."""
+    return "-" if value is None else f"{value:.1f} dB"
+
+
+def quantity(value: float, unit: str) -> str:
+    """A value with its unit; percentages get two digits after the point, and a space."""
+    if unit == "%":
+        return f"{value:.2f} %"
+    return f"{short(value)} {unit}".rstrip()
+
+
+def change(before: float, after: float, unit: str) -> str:
+    """The difference with its sign; of percentages in points."""
+    if unit == "%":
+        return f"{after - before:+.2f} points"
+    return f"{after - before:+.4f} {unit}".rstrip()
+
+
+def shape(lengths: Iterable[int]) -> str:
+    """A tensor's shape, outermost axis first, such as ``"1x128x128x3"``; a scalar's is ``"scalar"``."""
+    return "x".join(str(n) for n in lengths) or "scalar"
+
+
+def count(number: int, noun: str) -> str:
+    """A number and its noun, such as ``"1 frame"`` or ``"2,000 frames"``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,81 @@
+"""What ``edge-sdk convert`` prints at its end: the verdict first, then about a dozen lines of figures."""
+
+from __future__ import annotations
+
+from converters.report import verdict
+from converters.report.figures import BoardRun, Figures
+from converters.report.numbers import change, count, decibels, quantity, seconds, short, size
+
+Row = tuple[str, str]
+
+
+def summary_lines(figures: Figures) -> list[str]:
+    """The terminal's summary: plain text, one aligned column of names and one of figures."""
+    rows = [
+        *_model(figures),
+        *_accuracy(figures),
+        *_comparison(figures),
+        *_making(figures),
+        *(("warning", text) for text in figures.warnings),
+    ]
+    width = max(len(name) for name, _ in rows)
+    table = [f"  {name:<{width}}  {text}" for name, text in rows]
+    return [_printable(line) for line in (verdict.headline(figures), f"  {verdict.reason(figures)}", "", *table)]
+
+
+def _printable(text: str) -> str:
+    """Without control characters: a tensor's name must not move the cursor or colour the terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _model(figures: Figures) -> list[Row]:
+    smaller = f" ({figures.float_bytes / figures.int8_bytes:.1f} times smaller)" if figures.int8_bytes else ""
+    used = f"{figures.calibration.samples:,} of {count(figures.calibration.available, 'sample')}"
+    rows = [
+        ("model", figures.name),
+        ("size", f"{size(figures.float_bytes)} float, {size(figures.int8_bytes)} int8{smaller}"),
+        ("calibration", f"{used}: {figures.calibration.data}"),
+    ]
+    if figures.boards:
+        rows.append(("boards", ", ".join(_board(board) for board in figures.boards)))
+    return rows
+
+
+def _board(board: BoardRun) -> str:
+    return f"{board.name} ({board.variant or 'no variant'})"
+
+
+def _accuracy(figures: Figures) -> list[Row]:
+    if figures.evaluation is None:
+        return []
+    rows = []
+    for metric in figures.evaluation.metrics:
+        before, after = quantity(metric.float_value, metric.unit), quantity(metric.int8_value, metric.unit)
+        rows.append(
+            (
+                metric.name,
+                f"{before} float, {after} int8 ({change(metric.float_value, metric.int8_value, metric.unit)})",
+            )
+        )
+    return rows
+
+
+def _comparison(figures: Figures) -> list[Row]:
+    rows = [("compared on", verdict.compared_on(figures))]
+    rows += [(figure.name, quantity(figure.value, figure.unit)) for figure in figures.parity.agreement]
+    for output in figures.parity.outputs:
+        rows.append((f"output {output.name}", f"{decibels(output.sqnr_db)}, at most {output.max_steps:.1f} steps off"))
+    rows += [
+        ("lowest layer", f"{decibels(layer.sqnr_db)}, {layer.operator}") for layer in verdict.worst_layers(figures, 1)
+    ]
+    return rows
+
+
+def _making(figures: Figures) -> list[Row]:
+    rows = [("golden vectors", f"{figures.golden.count}, {figures.golden.origin}; they travel to every device")]
+    if figures.latency is not None:
+        here = f"{short(figures.latency.float_p50_ms)} ms float, {short(figures.latency.int8_p50_ms)} ms int8"
+        rows.append(("time here", f"{here}, {figures.latency.engine}"))
+    total = seconds(sum(step.seconds for step in figures.steps))
+    memory = "" if figures.peak_memory_mb is None else f", {short(figures.peak_memory_mb)} MB at most"
+    return [*rows, ("conversion", total + memory)]

@@ -1,0 +1,89 @@
+"""What a conversion comes to: one headline, and the few numbers that stand beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from converters.report.figures import Figures, Layer
+from converters.report.numbers import change, count, decibels, quantity, seconds, short, size
+
+
+@dataclass(frozen=True)
+class KeyNumber:
+    """One number that a reader takes away: what it is, the number, and one line on it."""
+
+    label: str
+    value: str
+    note: str
+
+
+def headline(figures: Figures) -> str:
+    """Whether the model is proven, in a few words."""
+    if figures.proof.full_integer:
+        return "Proven: full-integer int8"
+    return "Not proven: floating point is left in the model"
+
+
+def reason(figures: Figures) -> str:
+    """What the headline stands on, in a sentence."""
+    operators = count(sum(figures.proof.operators.values()), "operator")
+    if figures.proof.full_integer:
+        return f"Integer inputs and outputs, and no floating-point tensor in {operators}."
+    left = figures.proof.float_left
+    named = f"; the first is {left[0]}" if left else ""
+    return f"In {operators}, {count(len(left), 'floating-point tensor')} left{named}."
+
+
+def key_numbers(figures: Figures) -> list[KeyNumber]:
+    """Size, agreement, the weakest output, and speed or time."""
+    ratio = f"{figures.float_bytes / figures.int8_bytes:.1f} times smaller" if figures.int8_bytes else ""
+    sizes = KeyNumber("Size", f"{size(figures.float_bytes)} → {size(figures.int8_bytes)}", ratio)
+    return [sizes, *_agreement(figures), *_weakest_output(figures), *_speed(figures)]
+
+
+def worst_layers(figures: Figures, number: int) -> list[Layer]:
+    """The layers with the lowest SQNR, the lowest first; layers without a number are not among them."""
+    measured = [(layer.sqnr_db, layer) for layer in figures.parity.layers if layer.sqnr_db is not None]
+    return [layer for _, layer in sorted(measured, key=lambda pair: pair[0])[:number]]
+
+
+def compared_on(figures: Figures) -> str:
+    """Which samples the comparison used, and what that means."""
+    parity = figures.parity
+    told = "not used in calibration" if parity.held_out else "the calibration samples: this flatters the model"
+    return f"{count(parity.samples, 'sample')} ({told})"
+
+
+def _agreement(figures: Figures) -> list[KeyNumber]:
+    if figures.evaluation is not None and figures.evaluation.metrics:
+        metric = figures.evaluation.metrics[0]
+        both = f"{quantity(metric.float_value, metric.unit)} → {quantity(metric.int8_value, metric.unit)}"
+        moved = change(metric.float_value, metric.int8_value, metric.unit)
+        return [
+            KeyNumber(metric.name, both, f"{moved}, on {count(figures.evaluation.samples, 'sample')} of ground truth")
+        ]
+    if figures.parity.agreement:
+        first = figures.parity.agreement[0]
+        return [KeyNumber(first.name, quantity(first.value, first.unit), f"on {compared_on(figures)}")]
+    return []
+
+
+def _weakest_output(figures: Figures) -> list[KeyNumber]:
+    measured = [(output.sqnr_db, output) for output in figures.parity.outputs if output.sqnr_db is not None]
+    if not measured:
+        return []
+    weakest = min(measured, key=lambda pair: pair[0])[1]
+    note = f"SQNR of {weakest.name}; at most {weakest.max_steps:.1f} steps of int8 off"
+    return [KeyNumber("Weakest output", decibels(weakest.sqnr_db), note)]
+
+
+def _speed(figures: Figures) -> list[KeyNumber]:
+    latency = figures.latency
+    if latency is not None:
+        both = f"{short(latency.float_p50_ms)} → {short(latency.int8_p50_ms)} ms"
+        slower = "int8 is slower here; " if latency.int8_p50_ms > latency.float_p50_ms else ""
+        return [KeyNumber("Time here", both, f"{slower}median of one inference on this machine, not on a board")]
+    if not figures.steps:
+        return []
+    total = sum(step.seconds for step in figures.steps)
+    return [KeyNumber("Conversion", seconds(total), count(len(figures.steps), "step"))]

@@ -1,0 +1,179 @@
+"""Parity of outputs: float against int8 over many samples, in real numbers, in steps, and in the task's own terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from converters.calibrate.samples import RawSample, Samples
+from converters.report.figures import Agreement, DetectParity, OutputParity
+from converters.verify.layers import sqnr_db
+from converters.verify.overlap import match_boxes
+from converters.verify.sides import Side
+from edge_sdk.tasks import ClassifySettings, DetectSettings, TaskSettings
+from edge_sdk.tasks.classify import ClassScore
+from edge_sdk.tasks.detect import Detection
+from edge_sdk.tensors import Array, TensorSpec
+
+
+class _Judge(Protocol):
+    """Compares the task's values of one sample after another."""
+
+    def see(self, before: object, after: object) -> None: ...
+
+    def agreement(self) -> tuple[Agreement, ...]: ...
+
+
+class _Output:
+    """One output so far."""
+
+    def __init__(self, spec: TensorSpec) -> None:
+        self._spec = spec
+        self._signal = self._noise = self._gap = 0.0
+        self._first: tuple[Array, Array] | None = None
+        self._float_moved = self._int8_moved = False
+
+    def see(self, before: Array, after: Array) -> None:
+        difference = before.astype(np.float64) - after
+        self._signal += float(np.square(before, dtype=np.float64).sum())
+        self._noise += float(np.square(difference).sum())
+        self._gap = max(self._gap, float(np.abs(difference).max(initial=0.0)))
+        first = self._first = self._first or (before.copy(), after.copy())
+        self._float_moved |= before.min() != before.max() or not np.array_equal(before, first[0])
+        self._int8_moved |= after.min() != after.max() or not np.array_equal(after, first[1])
+
+    def figures(self) -> OutputParity:
+        steps = self._gap / self._spec.scale if self._spec.quantized else self._gap
+        return OutputParity(
+            name=self._spec.name,
+            sqnr_db=sqnr_db(self._signal, self._noise),
+            max_abs_difference=self._gap,
+            max_steps=steps,
+        )
+
+    def warning(self) -> str | None:
+        if self._float_moved and not self._int8_moved:
+            return (
+                f"Output {self._spec.name!r} of the int8 model has collapsed to one value, while the float one varies: its range is "
+                "too wide for 256 steps. End the model before the last layers, or split outputs of different size."
+            )
+        return None
+
+
+class _Raw:
+    """Nothing beyond the outputs themselves."""
+
+    def see(self, before: object, after: object) -> None:
+        pass
+
+    def agreement(self) -> tuple[Agreement, ...]:
+        return ()
+
+
+class _Classify:
+    """How often both sides have the same best class."""
+
+    def __init__(self) -> None:
+        self._samples = self._same = 0
+
+    def see(self, before: object, after: object) -> None:
+        self._samples += 1
+        self._same += _best(before) == _best(after)
+
+    def agreement(self) -> tuple[Agreement, ...]:
+        share = 100 * self._same / self._samples
+        return (
+            Agreement(
+                name="top-1 agreement", value=share, unit="%", explanation="Share of samples with the same best class."
+            ),
+        )
+
+
+def _best(value: object) -> int | None:
+    scores: tuple[ClassScore, ...] = value  # type: ignore[assignment]
+    return scores[0].index if scores else None
+
+
+class _Detect:
+    """In how many samples each side finds something, and how well their boxes lie on each other."""
+
+    def __init__(self) -> None:
+        self.frames = self.frames_float = self.frames_int8 = self._both = self._boxes_float = self._boxes_int8 = 0
+        self.ious: list[float] = []
+
+    def see(self, before: object, after: object) -> None:
+        found: tuple[Detection, ...] = tuple(before)  # type: ignore[arg-type]
+        again: tuple[Detection, ...] = tuple(after)  # type: ignore[arg-type]
+        self.frames += 1
+        self.frames_float += bool(found)
+        self.frames_int8 += bool(again)
+        self._both += bool(found) and bool(again)
+        self._boxes_float += len(found)
+        self._boxes_int8 += len(again)
+        self.ious += [iou for _, _, iou in match_boxes(found, again)]
+
+    def agreement(self) -> tuple[Agreement, ...]:
+        figures = []
+        if self.frames_float:
+            share = 100 * self._both / self.frames_float
+            said = "Of the samples in which float finds at least one object, the share in which int8 does too."
+            figures.append(Agreement(name="found again", value=share, unit="%", explanation=said))
+        if self.ious:
+            said = "Mean intersection over union of the boxes that match: same label, IoU at least 0.5, each box once."
+            figures.append(Agreement(name="box overlap", value=float(np.mean(self.ious)), explanation=said))
+        for name, count in (("boxes float", self._boxes_float), ("boxes int8", self._boxes_int8)):
+            figures.append(Agreement(name=name, value=count, explanation="Objects found over all samples."))
+        return tuple(figures)
+
+    def figures(self) -> DetectParity:
+        mean = float(np.mean(self.ious)) if self.ious else None
+        return DetectParity(
+            frames=self.frames,
+            frames_float=self.frames_float,
+            frames_int8=self.frames_int8,
+            mean_iou=mean,
+            ious=tuple(self.ious),
+        )
+
+
+class OutputFigures:
+    """What ``compare_outputs`` found: per output, in the task's terms, for detectors, and warnings."""
+
+    def __init__(self, outputs: list[_Output], judge: _Judge) -> None:
+        self.outputs = tuple(output.figures() for output in outputs)
+        self.agreement = judge.agreement()
+        self.detect = judge.figures() if isinstance(judge, _Detect) else None
+        self.warnings = tuple(said for output in outputs if (said := output.warning()) is not None)
+
+
+def task_for_comparison(task: TaskSettings) -> TaskSettings:
+    """The task without a threshold that would hide the best class, and with the five best."""
+    return (
+        task.model_copy(update={"threshold": float("-inf"), "top_k": 5}) if isinstance(task, ClassifySettings) else task
+    )
+
+
+def compare_outputs(
+    before: Side, after: Side, task: TaskSettings, samples: Samples, progress: Callable[[], None] = lambda: None
+) -> OutputFigures:
+    """Run both sides over the samples.
+
+    Raises:
+        DataError: if a sample does not fit the contract.
+    """
+    outputs = [_Output(spec) for spec in after.outputs]
+    judge: _Judge = (
+        _Classify() if isinstance(task, ClassifySettings) else _Detect() if isinstance(task, DetectSettings) else _Raw()
+    )
+    for sample in samples:
+        _see(before, after, sample, outputs, judge)
+        progress()
+    return OutputFigures(outputs, judge)
+
+
+def _see(before: Side, after: Side, sample: RawSample, outputs: list[_Output], judge: _Judge) -> None:
+    judge.see(before.run(sample), after.run(sample))
+    for output, real, dequantized in zip(outputs, before.real_outputs(), after.real_outputs(), strict=True):
+        output.see(real, dequantized)

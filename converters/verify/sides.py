@@ -1,0 +1,61 @@
+"""The two sides of every comparison, float and int8, run as a device runs them: contract, engine with its default kernels, task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from converters.calibrate.samples import RawSample
+from edge_sdk.contract import Contract, Encoder
+from edge_sdk.engines.isolation import open_engine
+from edge_sdk.errors import ContractError, DataError
+from edge_sdk.tasks import TaskSettings, make_task
+from edge_sdk.tensors import Array
+
+
+class Side:
+    """One model with its encoder and task.
+
+    Args:
+        content: a .tflite model, float or int8; it has run in a process of its own before.
+        contract: what is true of its input.
+        task: how its outputs are decoded.
+        labels: the names of the classes.
+
+    Attributes:
+        inputs, outputs: its tensors.
+        outputs_now: the output tensors of the last run, as stored.
+
+    Raises:
+        ContractError, ConfigError: if contract or task do not fit the tensors.
+        EngineError: if the engine refuses the model.
+    """
+
+    def __init__(self, content: bytes, contract: Contract, task: TaskSettings, labels: tuple[str, ...]) -> None:
+        self._engine = open_engine("litert", content, isolation="none")
+        self.description = self._engine.description
+        self.contract = contract
+        self.inputs, self.outputs = self._engine.inputs, self._engine.outputs
+        self._encoder = Encoder(contract, self.inputs[0])
+        self._task = make_task(task, input_=self.inputs[0], outputs=self.outputs, labels=labels)
+        self.outputs_now: tuple[Array, ...] = ()
+
+    def run(self, sample: RawSample) -> Any:
+        """Encode, run and decode one sample; returns the task's value.
+
+        Raises:
+            DataError: if the sample does not fit the contract; the message names it.
+        """
+        try:
+            placement = self._encoder.encode(sample.data, self._engine.input_arrays[0], colour=sample.colour)
+        except ContractError as exc:
+            raise DataError(f"{sample.name}: {exc}") from exc
+        self.outputs_now = self._engine.run()
+        return self._task.decode(self.outputs_now, placement)
+
+    def real_outputs(self) -> list[Array]:
+        """The output tensors of the last run as real numbers, float32."""
+        return [spec.dequantize(stored) for spec, stored in zip(self.outputs, self.outputs_now, strict=True)]
+
+    def run_engine(self) -> None:
+        """Run the model once more on the input it has, for timing."""
+        self._engine.run()
