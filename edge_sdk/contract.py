@@ -133,6 +133,7 @@ class Encoder:
         contract.check(spec)
         self.contract = contract
         self.spec = spec
+        self._dtype = np.dtype(spec.dtype)
         if contract.input == "image":
             self._table = spec.quantize(contract.real_of_bytes())
             height, width = spec.shape[1:3]
@@ -154,8 +155,11 @@ class Encoder:
             Where the frame lies in the tensor, or None for ``input = "tensor"``.
 
         Raises:
-            ContractError: if the sample is not of that form.
+            ContractError: if the sample or ``out`` is not of that form.
         """
+        if out.shape != self.spec.shape or out.dtype != self._dtype:
+            found = f"input {self.spec.name!r} is {self.spec.dtype} of shape {self.spec.shape}"
+            raise ContractError(f"{found}; the array to write has {out.dtype} and {out.shape}. Make it like the tensor")
         if self.contract.input == "tensor":
             self._encode_numbers(sample, out)
             return None

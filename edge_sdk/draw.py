@@ -38,7 +38,7 @@ def bgr_image(sample: Sample) -> Array:
         )
     if data.ndim == 2 or data.shape[2] == 1:
         return np.repeat(data.reshape(*data.shape[:2], 1), 3, axis=2)
-    return data[:, :, ::-1] if sample.colour == "rgb" else data
+    return np.ascontiguousarray(data[:, :, ::-1]) if sample.colour == "rgb" else data
 
 
 def annotate(frame_bgr: Array, result: Result, deadline_ms: float | None = None) -> Array:

@@ -21,6 +21,7 @@ from edge_sdk.engines import Engine, Options
 from edge_sdk.engines.isolation import Isolation, open_engine
 from edge_sdk.errors import ConfigError, EngineCrashError, EngineError, EngineHangError
 from edge_sdk.loop_report import LoopReport, Recovery
+from edge_sdk.profiles import our_boards
 from edge_sdk.reader import Reader
 from edge_sdk.result import Event, Result, Stages
 from edge_sdk.sinks import Sink
@@ -150,8 +151,8 @@ class Loop:
     def _prepare(self, bundle: Bundle, stack: contextlib.ExitStack) -> None:
         kinds: tuple[str, ...] = ()
         if self._board is not None:
-            import boards
-
+            with our_boards():
+                import boards
             kinds = boards.load(self._board).variants
         self.variant: Variant = bundle.variant(self._variant_id, kinds=kinds)
         if len(self.variant.inputs) != 1:

@@ -230,7 +230,10 @@ def test_sinks_are_closed_when_the_loop_cannot_start(tmp_path: Path) -> None:
             self.closed = True
 
     sink = Closing()
-    with pytest.raises(BundleError, match="does not exist"), Loop(tmp_path / "no.edge", Numbers(1), deadline_ms=1, sinks=[sink]):
+    with (
+        pytest.raises(BundleError, match="does not exist"),
+        Loop(tmp_path / "no.edge", Numbers(1), deadline_ms=1, sinks=[sink]),
+    ):
         pass
     assert sink.closed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -165,10 +166,8 @@ def test_damage_anywhere_gives_a_description_or_a_model_error_soon(face_model: P
         content[at : at + len(word)] = word
     length = data.draw(st.just(len(content)) | st.integers(0, len(content)))
     began = time.monotonic()
-    try:
+    with contextlib.suppress(ModelError):
         describe(bytes(content[:length]))
-    except ModelError:
-        pass
     assert time.monotonic() - began < LONGEST_S
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from converters.report import Figures, plots, render_html, summary_lines, write_report
+from converters.report import Figures, numbers, plots, render_html, summary_lines, write_report
 from converters.report.figures import Histogram, Layer, Proof
 from edge_sdk.errors import OutputError
 
@@ -242,11 +242,14 @@ CONTENT = json.loads(Figures.model_validate(detector()).model_dump_json(exclude_
 LEAVES = [path for path in leaves(CONTENT) if path[-1] not in ("kind", "input")]
 
 
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render_html(Figures.model_validate(CONTENT))
+
+
 @pytest.mark.parametrize("path", LEAVES, ids=lambda path: ".".join(map(str, path)))
-def test_every_figure_is_on_the_page(path: tuple[str | int, ...]) -> None:
-    before = render_html(Figures.model_validate(CONTENT))
-    after = render_html(Figures.model_validate(with_other(CONTENT, path)))
-    assert before != after
+def test_every_figure_is_on_the_page(path: tuple[str | int, ...], page: str) -> None:
+    assert render_html(Figures.model_validate(with_other(CONTENT, path))) != page
 
 
 @pytest.mark.parametrize("shown", [figures(), normalised_classifier()], ids=["detector", "classifier"])
@@ -413,3 +416,35 @@ def test_figures_that_contradict_themselves_are_refused() -> None:
         figures(sample_pictures=[picture])
     with pytest.raises(ValidationError, match="not permitted"):
         figures(colour="red")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (60.0, "60"),
+        (0.8712, "0.871"),
+        (1.93, "1.93"),
+        (187.54, "188"),
+        (411220, "411,220"),
+        (-0.00784, "-0.00784"),
+        (3.1e-9, "3.10e-09"),
+        (-2.5e12, "-2.50e+12"),
+    ],
+)
+def test_three_digits_are_kept(value: float, text: str) -> None:
+    assert numbers.short(value) == text
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [(0, "0 bytes"), (999, "999 bytes"), (183456, "183 kB"), (14_250_000, "14.2 MB"), (3 * 10**9, "3 GB")],
+)
+def test_sizes_are_in_powers_of_1000(size_bytes: int, text: str) -> None:
+    assert numbers.size(size_bytes) == text
+
+
+def test_a_slower_int8_model_is_said_to_be_slower() -> None:
+    assert "int8 is slower here" not in render_html(figures())
+    latency = {"engine": "ai_edge_litert", "runs": 50, "float_p50_ms": 0.7, "int8_p50_ms": 3.9}
+    assert "int8 is slower here" in render_html(figures(latency=latency))

@@ -17,11 +17,16 @@ from hypothesis import strategies as st
 from edge_sdk.errors import ConfigError, SourceError, SourceLostError
 from edge_sdk.sources import KINDS, Sample, Source, source_from
 from edge_sdk.sources.camera import CameraSettings, CameraSource, DriverClock
+from edge_sdk.sources.pace import Pace
 from edge_sdk.sources.replay import ReplaySettings, ReplaySource
 
 
 def read_all(source: Source) -> list[Sample]:
     return list(iter(source.read, None))
+
+
+def open_files() -> set[Path]:
+    return {path.resolve() for path in Path("/proc/self/fd").iterdir()}
 
 
 class SourceContract:
@@ -110,17 +115,28 @@ class TestRealtimeVideo(SourceContract):
         steps = [b[0].captured_ns - a[0].captured_ns for a, b in pairwise(read)]
         assert steps == pytest.approx([1e9 * 1001 / 30000] * 4, rel=1e-4)  # 29.97 frames/s
 
-    def test_closing_ends_a_wait(self, carphone: Path) -> None:
+    def test_closing_ends_a_wait(self, carphone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         source = source_from(f"file:{carphone}?step=100")  # the second frame is due after 3.3 s
         source.open()
         source.read()
+        waits = threading.Event()
+        wait = Pace.wait
+        monkeypatch.setattr(Pace, "wait", lambda pace, position_ns: waits.set() or wait(pace, position_ns))
         got: list[Sample | None] = []
         waiting = threading.Thread(target=lambda: got.append(source.read()))
         began = time.monotonic()
         waiting.start()
+        waits.wait()
         source.close()
         waiting.join()
         assert got == [None] and time.monotonic() - began < 2
+
+    def test_closing_lets_go_of_the_file(self, carphone: Path) -> None:
+        source = source_from(f"file:{carphone}")
+        source.open()
+        assert carphone.resolve() in open_files()
+        source.close()
+        assert carphone.resolve() not in open_files()
 
 
 class TestLoopingVideo(SourceContract):
@@ -178,6 +194,7 @@ class TestReplay(SourceContract):
             samples = read_all(source)
         np.testing.assert_array_equal(samples[4].data, np.arange(24, 30).reshape(3, 2))
         assert samples[4].name == "windows.npy#4" and not source.live
+        assert samples[4].data.flags.owndata and samples[4].data.flags.writeable  # not a window on the file
 
 
 class TestPacedReplay(SourceContract):

@@ -18,6 +18,9 @@ from edge_sdk.errors import ModelError, needs
 from edge_sdk.tflite import describe
 
 
+_LEFT_TO_ISLANDS = ("MAXIMUM", "PADV2", "SELECT", "SELECT_V2")  # litert-quantizer 0.11 fails where their constants broadcast
+
+
 @dataclass(frozen=True)
 class Int8Model:
     """The int8 model.

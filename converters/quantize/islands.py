@@ -63,7 +63,7 @@ _RULES = {
     **dict.fromkeys(("GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "ARG_MAX", "ARG_MIN", "SQUARED_DIFFERENCE"), _OWN),
     **dict.fromkeys(("REDUCE_MAX", "REDUCE_MIN", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH", "TILE", "SQUEEZE", "EXPAND_DIMS"), _AS_INPUT),
     **dict.fromkeys(("BATCH_TO_SPACE_ND", "SPACE_TO_BATCH_ND", "REVERSE_V2", "SPLIT_V", "TOPK_V2"), _AS_INPUT),
-    **dict.fromkeys(("MINIMUM", "MAXIMUM"), _Rule(joint=True)),
+    **dict.fromkeys(("MINIMUM", "MAXIMUM", "PADV2", "SELECT", "SELECT_V2"), _Rule(joint=True)),
     "L2_NORMALIZATION": _Rule("fixed", fixed=Scale(1 / 128, 0)),
     "LOG_SOFTMAX": _Rule("fixed", fixed=Scale(16 / 256, 127)),
 }  # fmt: skip

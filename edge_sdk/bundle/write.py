@@ -26,7 +26,10 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes], *, 
 
     Raises:
         OutputError: if ``path`` exists without ``overwrite``, or cannot be written; what was there is as it was.
+        ValueError: if ``manifest.files`` states other files.
     """
+    if dict(manifest.files) != stored_files(files):
+        raise ValueError("manifest.files does not state these files; make it with stored_files(files)")
     with replacing(path, overwrite=overwrite) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as bundle:
         content = manifest.model_dump_json(indent=1, exclude_defaults=False).encode()
         for name, data in {MANIFEST: content, **files}.items():

@@ -86,6 +86,7 @@ class Environment:
 
         Raises:
             BoardError: if the profiles are gone, broken or not ours.
+            ImportError: if what reads them (pydantic) is not installed.
         """
         with our_boards():
             from boards.detect import detect

@@ -66,7 +66,7 @@ class LitertEngine(Engine):
             try:
                 self._interpreter = module.Interpreter(model_path=model_path, num_threads=threads)
                 self._interpreter.allocate_tensors()
-            except (ValueError, RuntimeError) as exc:
+            except (ValueError, RuntimeError, SystemError) as exc:  # SystemError: tflite-runtime under numpy 2
                 raise EngineError(f"{package} refuses the model: {exc}") from exc
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         self.inputs = tuple(_spec(d) for d in inputs)

@@ -121,19 +121,22 @@ def sheet(results: list[Result]) -> object:
     """Twelve frames: a quiet time, the slow spell, and both sides of the hang."""
     after_hang = next(i for i, r in enumerate(results) if r.dropped_before and r.sequence > HANG_AT)
     first_late = next(i for i, r in enumerate(results) if r.late)
-    rows = (
-        [10, 30, 50, 70],
-        [first_late - 1, first_late, first_late + SLOW_COUNT - 1, first_late + SLOW_COUNT],
-        [after_hang - 2, after_hang - 1, after_hang, after_hang + 1],
-    )
-    notes = ("on time", "around the slow spell", "around the native hang")
-    frames, captions = [], []
-    for row, note in zip(rows, notes, strict=True):
-        for index in row:
-            result = results[index]
-            frames.append(annotate(bgr_image(result.sample), result, DEADLINE_MS))
-            gap = f", {result.dropped_before} frames before it dropped or lost" if result.dropped_before else ""
-            captions.append(f"{note}: #{result.sequence}, age {result.age_ms:.0f} ms{gap}")
+    chosen = {
+        10: "quiet",
+        30: "quiet",
+        50: "quiet",
+        70: "quiet",
+        first_late - 1: "a slow spell is ordered",
+        first_late: "the first late one",
+        first_late + SLOW_COUNT - 1: "the last late one",
+        first_late + SLOW_COUNT: "on time again",
+        after_hang - 2: "before the hang",
+        after_hang - 1: "a native hang is ordered",
+        after_hang: "back after the hang: 1 lost, the rest dropped",
+        after_hang + 1: "and on",
+    }
+    frames = [annotate(bgr_image(results[i].sample), results[i], DEADLINE_MS) for i in chosen]
+    captions = list(chosen.values())
     title = f"int8 face detector, deadline {DEADLINE_MS:g} ms, hang budget {HANG_MS:g} ms"
     return contact_sheet(frames, columns=4, captions=captions, title=title)
 

@@ -1,0 +1,61 @@
+"""What the kernel says of processes: their children, processor time and memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from benchmarks.blocks import Block, Seconds
+
+_PROCESS_CLOCK = 2  # CPUCLOCK_SCHED of linux/posix-timers.h: the clock of pid is (~pid << 3) | 2, as in clock_getcpuclockid(3)
+
+
+def family(pid: int) -> list[int]:
+    """A process and all below it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(member for child in children for member in family(int(child)))]
+
+
+def processor_s(pids: Iterable[int]) -> float:
+    """Processor time of these processes so far, user and system, to the nanosecond."""
+    return sum(time.clock_gettime((~pid << 3) | _PROCESS_CLOCK) for pid in pids)
+
+
+def pss_kb(pids: Iterable[int]) -> int:
+    """Sum of the proportional set sizes (proc(5), smaps_rollup), in kB of 1,024 bytes."""
+    return sum(_pss_kb(pid) for pid in pids)
+
+
+def _pss_kb(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+class ProcessorTime:
+    """Sums the processor time that a side's blocks cost, over all its processes.
+
+    Args:
+        block: the side.
+        pids: of its processes, this one included.
+    """
+
+    def __init__(self, block: Block, pids: Callable[[], list[int]] = lambda: [os.getpid()]) -> None:
+        self._block, self._pids = block, pids
+        self._seconds = 0.0
+        self._runs = 0
+
+    def __call__(self, runs: int) -> Seconds:
+        """Run a block."""
+        pids = self._pids()
+        before = processor_s(pids)
+        took = self._block(runs)
+        self._seconds += processor_s(pids) - before
+        self._runs += runs
+        return took
+
+    @property
+    def us(self) -> float:
+        """Microseconds of processor time an inference."""
+        return self._seconds / self._runs * 1e6

@@ -1,0 +1,33 @@
+"""Runs one section in a process of its own and prints its rows as JSON: ``python -m benchmarks.section NAME [--quick]``.
+
+No section sees what another has loaded, started or allocated.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from importlib import import_module
+
+SECTIONS = {
+    "engine": "benchmarks.engine_cost",
+    "frame": "benchmarks.frame_to_top3",
+    "hang": "benchmarks.hang",
+    "age": "benchmarks.age",
+    "import": "benchmarks.imports",
+    "memory": "benchmarks.memory",
+    "convert": "benchmarks.conversion",
+}
+SOAK = {"age": "benchmarks.age_soak", "memory": "benchmarks.memory_soak"}
+
+
+def main(name: str, *, quick: bool) -> None:
+    """Run a section of ``SECTIONS``, or of ``SOAK`` where the name begins with ``soak-``."""
+    module = SOAK[name.removeprefix("soak-")] if name.startswith("soak-") else SECTIONS[name]
+    rows = import_module(module).run(quick)
+    print(json.dumps([asdict(row) for row in rows]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], quick="--quick" in sys.argv)
