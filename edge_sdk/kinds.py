@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import entry_points
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edge_sdk.contract import describe_validation
 from edge_sdk.errors import ConfigError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 
 class Settings(BaseModel):
@@ -57,7 +59,7 @@ class Kinds:
 
     def names(self) -> tuple[str, ...]:
         """All kinds, ours first."""
-        return (*self.builtin, *(e.name for e in entry_points(group=self.group) if e.name not in self.builtin))
+        return (*self.builtin, *(e.name for e in self._plugins() if e.name not in self.builtin))
 
     def find(self, kind: str) -> Configured:
         """The class of this kind.
@@ -68,7 +70,7 @@ class Kinds:
         if kind in self.builtin:
             module, _, attribute = self.builtin[kind].partition(":")
             return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
-        for entry in entry_points(group=self.group):
+        for entry in self._plugins():
             if entry.name == kind:
                 return entry.load()  # type: ignore[no-any-return]
         raise ConfigError(f"no {self.thing} kind {kind!r}; there are {', '.join(self.names())}")
@@ -104,7 +106,7 @@ class Kinds:
         """
         head, has_query, query = text.partition("?")
         kind, _, location = head.partition(":")
-        if kind not in self.names():
+        if kind not in self.builtin and kind not in self.names():
             raise ConfigError(
                 f"{self.thing} {text!r} does not begin with a kind; write one such as {', '.join(self.examples)}"
             )
@@ -131,3 +133,8 @@ class Kinds:
         if not isinstance(kind, str):
             raise ConfigError(f"{self.thing}: missing: kind (one of {', '.join(self.names())})")
         return kind, given
+
+    def _plugins(self) -> EntryPoints:
+        from importlib.metadata import entry_points  # slow to import, and needed for kinds that are not ours only
+
+        return entry_points(group=self.group)

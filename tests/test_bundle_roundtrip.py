@@ -19,6 +19,8 @@ from edge_sdk.tasks import ClassifySettings, DetectSettings, RawSettings, TaskSe
 from edge_sdk.tasks.settings import AnchorSettings
 from edge_sdk.tensors import TensorSpec
 
+ROOT = Path(__file__).parents[1]
+
 names = st.text(
     st.characters(codec="utf-8", exclude_categories=["C"], exclude_characters='/\\:"'), min_size=1, max_size=12
 ).filter(lambda name: name not in (".", "..", "manifest.json") and name.strip())
@@ -170,7 +172,7 @@ def test_a_disk_that_takes_no_more_leaves_the_old_file_whole(tmp_path: Path) -> 
     path = tmp_path / "it.edge"
     write_bundle(path, *simple(b"the old one"))
     command = [sys.executable, "-W", "error", "-c", FULL_DISK, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert "cannot write" in done.stdout and "nothing was changed" in done.stdout
     assert done.stderr == ""
     with Bundle(path) as bundle:
@@ -192,7 +194,9 @@ write_bundle(Path(sys.argv[1]), *made, overwrite=True)
 def test_ctrl_c_while_writing_leaves_the_old_file_whole(tmp_path: Path) -> None:
     path = tmp_path / "it.edge"
     write_bundle(path, *simple(b"the old one"))
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED, str(path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(path)], capture_output=True, text=True, check=False, cwd=ROOT
+    )
     assert done.returncode == -signal.SIGINT, done.stderr
     with Bundle(path) as bundle:
         assert bundle.read("model") == b"the old one"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -434,3 +436,43 @@ def test_any_text_gives_a_source_or_a_configuration_error(text: str) -> None:
     except ConfigError:
         return
     assert isinstance(source, Source)
+
+
+def test_a_source_of_somebody_else_joins_by_an_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "their_source.py").write_text(
+        "import numpy as np\n"
+        "from edge_sdk.kinds import Settings\n"
+        "from edge_sdk.sources import Source\n"
+        "class CounterSettings(Settings):\n"
+        "    path: str\n"
+        "    up_to: int = 3\n"
+        "class CounterSource(Source):\n"
+        "    settings_class = CounterSettings\n"
+        "    def __init__(self, settings):\n"
+        "        self.settings = settings\n"
+        "    def _open(self):\n"
+        "        self._rest = iter(range(self.settings.up_to))\n"
+        "    def _read(self):\n"
+        "        n = next(self._rest, None)\n"
+        "        return None if n is None else (np.array([n]), 'bgr', self.settings.path, None)\n"
+        "    def _close(self):\n"
+        "        self._rest = iter(())\n"
+    )
+    info = tmp_path / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[edge_sdk.sources]\ncounter = their_source:CounterSource\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with source_from("counter:mine?up_to=2") as source:
+        assert [(s.data.tolist(), s.name) for s in read_all(source)] == [([0], "mine"), ([1], "mine")]
+    with pytest.raises(ConfigError, match="no source kind 'film'; there are camera, file, images, replay, counter"):
+        source_from({"kind": "film"})
+
+
+def test_choosing_a_source_or_sink_loads_no_vendor_library() -> None:
+    program = (
+        "import sys; from edge_sdk.sources import source_from; from edge_sdk.sinks import sink_from;"
+        "source_from('camera:0'); source_from('file:x.mp4'); source_from('images:x'); source_from('replay:x.npy'); sink_from('console');"
+        "sys.exit('cv2' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

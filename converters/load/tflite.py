@@ -10,6 +10,7 @@ from converters.load.fold import fold
 from converters.load.fuse import fuse_activations
 from converters.load.probe import probe
 from converters.load.refuse import refuse_computed_shapes, refuse_unusable
+from converters.load.rewrite import rewrite_operators
 from edge_sdk.errors import ModelError
 from edge_sdk.tflite import ModelDescription, describe
 
@@ -60,6 +61,7 @@ def _normalise(content: bytes) -> Normalised:
     folded = before - len(main_graph(model).operators)
     if folded > halves:
         notes.append(f"{folded - halves} operators that do not depend on the input were computed once and stored.")
+    notes += rewrite_operators(model)
     if fused := fuse_activations(model):
         notes.append(f"{fused} activations were fused into the operator before them.")
     compact(model)

@@ -18,7 +18,12 @@ from edge_sdk.errors import ModelError, needs
 from edge_sdk.tflite import describe
 
 
-_LEFT_TO_ISLANDS = ("MAXIMUM", "PADV2", "SELECT", "SELECT_V2")  # litert-quantizer 0.11 fails where their constants broadcast
+_LEFT_TO_ISLANDS = (
+    "MAXIMUM",
+    "PADV2",
+    "SELECT",
+    "SELECT_V2",
+)  # litert-quantizer 0.11 fails where their constants broadcast
 
 
 @dataclass(frozen=True)
@@ -64,12 +69,11 @@ def _run_quantizer(content: bytes, ranges: Ranges) -> bytes:
         if tensor.name in ranges.minima
     }
     try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):  # its own bar, and a warning about its debugging mode
-            warnings.simplefilter("ignore", UserWarning)
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # it draws a bar
+            warnings.simplefilter("ignore", UserWarning)  # and warns of its own debugging mode
             work = quantizer.Quantizer(bytearray(content), recipe.static_wi8_ai8())
+            for name in _LEFT_TO_ISLANDS:
+                work.update_quantization_recipe(".*", name, algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE)
             done = work.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)
     except (ValueError, RuntimeError, KeyError, IndexError, TypeError, NotImplementedError) as exc:
         raise ModelError(f"litert-quantizer cannot quantize this model: {type(exc).__name__}: {exc}") from exc

@@ -170,7 +170,8 @@ class _Collapse:
         """The input as the kernel takes it: a constant as int8, an activation requantized if it must have another scale."""
         if self._is_float(index) and is_constant(self._model, self._tensor(index)):
             return self._quantized_constant(index, joint)
-        if joint is None or index < 0 or Scale.of(self._tensor(index)) == joint:
+        is_int8 = index >= 0 and type_name(self._tensor(index)) == "INT8"  # not a condition or paddings
+        if joint is None or not is_int8 or Scale.of(self._tensor(index)) == joint:
             return index
         return self._requantized(index, joint)
 
