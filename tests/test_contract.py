@@ -176,8 +176,9 @@ def test_points_go_back_to_source_pixels(mode: str, width: int, height: int, x: 
         assert (corners[0] >= -1e-2).all() and (corners[1] <= inside[1] + 1e-2).all()
 
 
-def test_a_marked_pixel_is_found_again_in_a_letterbox() -> None:
-    contract = image_contract("gray, one mean", "letterbox")
+@pytest.mark.parametrize("mode", ["stretch", "letterbox", "crop"])
+def test_a_marked_pixel_is_found_again(mode: str) -> None:
+    contract = image_contract("gray, one mean", mode)
     spec = spec_of("float32", contract, 64, 64)
     frame = np.zeros((100, 200), np.uint8)
     frame[40:44, 120:124] = 255

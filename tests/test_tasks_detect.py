@@ -97,8 +97,9 @@ def reference_anchors(a: AnchorSettings, width: int, height: int) -> list[tuple[
             1917,
         ),
         (AnchorSettings(strides=(8, 8, 32), aspect_ratios=(1, 2), offset=(0.25, 0.75)), (100, 60), 104 * 6 + 8 * 3),
+        (AnchorSettings(strides=(16,), aspect_ratios=(1, 3)), (64, 64), 16 * 3),
     ],
-    ids=["blazeface-short", "blazeface-full", "ssd-mobilenet", "shared-grid"],
+    ids=["blazeface-short", "blazeface-full", "ssd-mobilenet", "shared-grid", "one-layer"],
 )
 def test_anchors_are_those_of_mediapipe(anchors: AnchorSettings, size: tuple[int, int], count: int) -> None:
     made = generate_anchors(anchors, size, count)

@@ -12,11 +12,11 @@ import numpy as np
 
 from converters.calibrate.ranges import Ranges
 from converters.graph import compact, main_graph, read_graph, text, write_graph
+from converters.quantize.biases import fit_biases
 from converters.quantize.islands import collapse_islands
 from converters.quantize.versions import set_versions
 from edge_sdk.errors import ModelError, needs
 from edge_sdk.tflite import describe
-
 
 _LEFT_TO_ISLANDS = (
     "MAXIMUM",
@@ -52,6 +52,7 @@ def quantize_int8(content: bytes, ranges: Ranges) -> Int8Model:
         ModelError: if the quantizer refuses the model.
     """
     model = read_graph(_run_quantizer(content, ranges))
+    fit_biases(model, content)
     islands = collapse_islands(model, content, ranges)
     _restore_names(model, content)
     set_versions(model)
@@ -69,8 +70,9 @@ def _run_quantizer(content: bytes, ranges: Ranges) -> bytes:
         if tensor.name in ranges.minima
     }
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # it draws a bar
-            warnings.simplefilter("ignore", UserWarning)  # and warns of its own debugging mode
+        with warnings.catch_warnings(), np.errstate(invalid="ignore"), contextlib.redirect_stderr(io.StringIO()):
+            # It draws a bar, warns of its own debugging mode, and overflows on biases that fit_biases mends.
+            warnings.simplefilter("ignore", UserWarning)
             work = quantizer.Quantizer(bytearray(content), recipe.static_wi8_ai8())
             for name in _LEFT_TO_ISLANDS:
                 work.update_quantization_recipe(".*", name, algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE)
