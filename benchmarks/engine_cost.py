@@ -29,7 +29,9 @@ def _mobilenet(rounds: int) -> list[Row]:
         ratio = found.ratio("process", "bare")
         times = f"p50 {found.ms('process'):.3f} ms against {found.ms('bare'):.3f} ms"
         return [
-            Row("process engine / bare interpreter, MobileNetV2-224 int8", times, "at most 1.03x", ratio, ratio <= 1.03),
+            Row(
+                "process engine / bare interpreter, MobileNetV2-224 int8", times, "at most 1.03x", ratio, ratio <= 1.03
+            ),
             Row("  processor time of all processes", sides.processor_times()),
         ]
 

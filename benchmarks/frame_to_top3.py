@@ -12,9 +12,9 @@ import cv2
 from benchmarks.bare import BareClassifier
 from benchmarks.blocks import Block, Measured, back_to_back, interleave
 from benchmarks.bundles import classifier_bundle
-from benchmarks.frames import photo
-from benchmarks.peers import MediaPipe
 from benchmarks.models import LABELS, MOBILENET_INT8, MOBILENET_UINT8
+from benchmarks.peers import MediaPipe
+from benchmarks.photo import photo
 from benchmarks.rows import Row
 from edge_sdk.bundle import Bundle
 from edge_sdk.contract import Encoder

@@ -43,7 +43,10 @@ def _image() -> meta.TensorMetadataT:
     image, properties, unit = meta.TensorMetadataT(), meta.ImagePropertiesT(), meta.ProcessUnitT()
     properties.colorSpace = meta.ColorSpaceType.RGB
     image.content = meta.ContentT()
-    image.content.contentPropertiesType, image.content.contentProperties = meta.ContentProperties.ImageProperties, properties
+    image.content.contentPropertiesType, image.content.contentProperties = (
+        meta.ContentProperties.ImageProperties,
+        properties,
+    )
     normalise = meta.NormalizationOptionsT()
     normalise.mean, normalise.std = [0.0], [1.0]
     unit.optionsType, unit.options = meta.ProcessUnitOptions.NormalizationOptions, normalise

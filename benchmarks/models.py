@@ -34,7 +34,9 @@ def make_models() -> None:
     beside.mkdir(parents=True)
     here = Path(__file__).parent
     run_quietly([str(python), str(here / "build_models.py"), str(beside)])
-    run_quietly([str(peer), str(here / "mediapipe_metadata.py"), str(beside / MOBILENET_UINT8.name), str(beside / LABELS.name)])
+    run_quietly(
+        [str(peer), str(here / "mediapipe_metadata.py"), str(beside / MOBILENET_UINT8.name), str(beside / LABELS.name)]
+    )
     shutil.rmtree(MODELS, ignore_errors=True)
     beside.replace(MODELS)
     say(f"  {perf_counter() - started:.0f} s")

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from benchmarks.blocks import Block, Seconds
 
-_PROCESS_CLOCK = 2  # CPUCLOCK_SCHED of linux/posix-timers.h: the clock of pid is (~pid << 3) | 2, as in clock_getcpuclockid(3)
+_PROCESS_CLOCK = (
+    2  # CPUCLOCK_SCHED of linux/posix-timers.h: the clock of pid is (~pid << 3) | 2, as in clock_getcpuclockid(3)
+)
 
 
 def family(pid: int) -> list[int]:

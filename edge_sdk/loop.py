@@ -8,6 +8,7 @@ with Loop("detector.edge", source="camera:0", deadline_ms=50) as loop:
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic_ns, perf_counter_ns
@@ -85,6 +86,7 @@ class Loop:
         self._bundle_given, self._source_given = bundle, source
         self._engine_name, self._isolation, self._engine_options = engine, isolation, engine_options
         self._variant_id, self._board, self._task_overrides = variant, board, task or {}
+        self._sinks_lock = threading.Lock()  # events also come from the source's thread
         self._sinks, self._reopen_s, self._on_event = sinks, reopen_s, on_event
         self._accounting = Accounting()
         self._stages = {name: Durations() for name in ("queue", "encode", "engine", "decode")}
@@ -127,8 +129,9 @@ class Loop:
                 return
             result = self._process(sample)
             if result is not None:
-                for sink in self._sinks:
-                    sink.result(result)
+                with self._sinks_lock:
+                    for sink in self._sinks:
+                        sink.result(result)
                 yield result
 
     def report(self) -> LoopReport:
@@ -226,27 +229,40 @@ class Loop:
             kind = "hang"
         elif isinstance(failure, EngineCrashError):
             kind = "crash"
-        self._tell(Event(kind, str(failure), monotonic_ns(), sample.sequence))
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row >= _FAILURES_IN_A_ROW:
-            raise EngineError(
-                f"the engine failed {self._failures_in_a_row} times in a row; the last time: {failure}"
-            ) from failure
+        self._count_failure(kind, failure, sample)
         if kind == "engine_error":
             return
         started_ns = perf_counter_ns()
-        self._engine.restart()
+        self._restart(sample)
         took_ms = (perf_counter_ns() - started_ns) * _MS
         self._recoveries.append(Recovery(kind, sample.sequence, took_ms))
         self._tell(
             Event("recovered", f"the engine is back after {took_ms:.0f} ms", monotonic_ns(), sample.sequence, took_ms)
         )
 
+    def _restart(self, sample: Sample) -> None:
+        while True:
+            try:
+                self._engine.restart()
+            except EngineError as exc:
+                self._count_failure("restart_failed", exc, sample)
+            else:
+                return
+
+    def _count_failure(self, kind: str, failure: EngineError, sample: Sample) -> None:
+        """Say it, and give up loudly when it happens again and again."""
+        self._tell(Event(kind, str(failure), monotonic_ns(), sample.sequence))
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= _FAILURES_IN_A_ROW:
+            times = f"{self._failures_in_a_row} times in a row"
+            raise EngineError(f"the engine failed {times}; the last time: {failure}") from failure
+
     def _tell(self, event: Event) -> None:
-        if len(self._events) < _EVENTS_KEPT:
-            self._events.append(event)
-        for sink in self._sinks:
-            sink.event(event)
+        with self._sinks_lock:
+            if len(self._events) < _EVENTS_KEPT:
+                self._events.append(event)
+            for sink in self._sinks:
+                sink.event(event)
         if self._on_event is not None:
             self._on_event(event)
 

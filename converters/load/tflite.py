@@ -60,10 +60,10 @@ def _normalise(content: bytes) -> Normalised:
     halves = fold(model, runnable)
     folded = before - len(main_graph(model).operators)
     if folded > halves:
-        notes.append(f"{folded - halves} operators that do not depend on the input were computed once and stored.")
+        notes.append(f"Operators that do not depend on the input, computed once and stored: {folded - halves}.")
     notes += rewrite_operators(model)
     if fused := fuse_activations(model):
-        notes.append(f"{fused} activations were fused into the operator before them.")
+        notes.append(f"Activations fused into the operator before them: {fused}.")
     compact(model)
     normalised = write_graph(model)
     refuse_computed_shapes(describe(normalised))

@@ -18,6 +18,7 @@ from edge_sdk.engines.wire import SharedTensors, memory_file, receive, send, spe
 from edge_sdk.errors import EdgeSdkError, EngineCrashError, EngineError, EngineHangError
 from edge_sdk.tensors import Array
 
+_ANSWER_S = 2  # a fork takes milliseconds; a server that needs longer was stopped, and is replaced
 _KILL_MS = 1_000  # a process that outlives SIGKILL by this is in an uninterruptible kernel call: it is abandoned
 
 
@@ -31,7 +32,8 @@ class ProcessEngine(Engine):
         model: the model's content. It is copied into sealed memory, so restarts need no file.
         options: the engine's options.
         hang_ms: the hang budget of one run, in milliseconds.
-        start_ms: the budget for starting the server and for loading the model.
+        start_ms: the budget for starting the server and for loading the model the first time; a restart may take ten times as long as
+            that did, and at least two seconds.
 
     Attributes:
         abandoned: children that outlived SIGKILL (in an uninterruptible kernel call).
@@ -55,7 +57,9 @@ class ProcessEngine(Engine):
         self._spin = Spin()
         self._model_fd = memory_file("edge-sdk-model", model)
         try:
+            started = perf_counter()
             self.restart()
+            self._start_ms = max(10_000 * (perf_counter() - started), 2_000)
         except BaseException:
             self.close()
             raise
@@ -187,7 +191,7 @@ class _Server:
                 raise ConnectionError("it ended before it was ready")
             if "error" in message:
                 raise_named(message["error"])
-            ours.settimeout(5)
+            ours.settimeout(_ANSWER_S)
         except BaseException:
             self.end()
             raise

@@ -1,25 +1,11 @@
-"""Where frames come from: a photograph, and a camera that is exactly on time."""
+"""Where frames come from: a camera that is exactly on time, and a stream as fast as the loop can take it."""
 
 from __future__ import annotations
-
-import cv2
-import numpy as np
 
 from edge_sdk.contract import Colour
 from edge_sdk.sources import Source
 from edge_sdk.sources.pace import Pace
 from edge_sdk.tensors import Array
-from examples.assets import carphone_video
-
-
-def photo() -> Array:
-    """A real frame, (480, 640, 3) uint8, BGR: the first of the carphone video, enlarged."""
-    video = cv2.VideoCapture(str(carphone_video()))
-    found, frame = video.read()
-    video.release()
-    if not found:
-        raise SystemExit(f"{carphone_video()} cannot be decoded by OpenCV")
-    return np.ascontiguousarray(cv2.resize(frame, (640, 480), interpolation=cv2.INTER_CUBIC))
 
 
 class Camera(Source):
