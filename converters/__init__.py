@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from converters.convert import ConvertResult, convert
+    from converters.conversion import ConvertResult, convert
 
 __all__ = ["ConvertResult", "convert"]
 
@@ -18,5 +18,5 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         from importlib import import_module
 
-        return getattr(import_module("converters.convert"), name)
+        return getattr(import_module("converters.conversion"), name)
     raise AttributeError(f"module 'converters' has no attribute {name!r}")

@@ -86,7 +86,7 @@ def convert(
     How pictures become the model's input is the contract. It stands in a model.toml or in the flags, and is never guessed:
     what is missing is asked for by name.
     """
-    from converters.convert import convert as run
+    from converters.conversion import convert as run
     from converters.report import summary_lines
 
     used = _used_config(model, config)

@@ -162,7 +162,7 @@ def test_an_interrupted_run_leaves_whole_files_and_no_process(
 ) -> None:
     results = tmp_path / "results.jsonl"
     words = ["run", bundle, "--source", f"replay:{numbers}?rate_hz=20", "--deadline", "100", "--engine", "null"]
-    words += ["--sink", "console", "--sink", f"jsonl:{results}"]
+    words += ["--sink", f"jsonl:{results}", "--sink", "console"]  # a line on the console follows one in the file
     command = [sys.executable, "-u", "-m", "edge_sdk.cli", *map(str, words)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
