@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from converters.convert import convert
+from converters import convert
 from examples.assets import carphone_video, face_detector
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from converters.verify.overlap import MATCH_IOU, Box, iou
 from converters.verify.sides import Side
 from converters.verify.truth import AnnotatedImage, LabelledImage, read_boxes, read_classes
 from edge_sdk.contract import Contract
-from edge_sdk.errors import ConfigError
+from edge_sdk.errors import ConfigError, DataError
 from edge_sdk.tasks import ClassifySettings, DetectSettings, TaskSettings
 from edge_sdk.tasks.detect import Detection
 
@@ -21,8 +22,38 @@ LOWEST_SCORE = 0.01  # AP counts every detection, not only those that an applica
 Progress = Callable[[str, int, int], None]
 
 
+@dataclass(frozen=True)
+class Truth:
+    """Images with the right answers, for a classifier or for a detector."""
+
+    data: str
+    classes: tuple[LabelledImage, ...] = ()
+    boxes: tuple[AnnotatedImage, ...] = ()
+
+
+def read_truth(where: str, contract: Contract, task: TaskSettings, labels: tuple[str, ...]) -> Truth:
+    """Read ground truth, before any work is done that would be lost if it does not fit.
+
+    Args:
+        where: a folder of class folders or a CSV of file,label (classify), or a COCO-style JSON file (detect).
+        contract, task, labels: as in the bundle.
+
+    Raises:
+        ConfigError: if the task has no metric.
+        DataError: if the data cannot be read or does not fit the labels.
+    """
+    path = Path(where)
+    if not path.exists():
+        raise DataError(f"{path} does not exist; ground truth is a folder of class folders, a .csv of file,label, or a COCO .json")
+    if contract.input == "image" and isinstance(task, ClassifySettings):
+        return Truth(path.name, classes=tuple(read_classes(path, labels)))
+    if contract.input == "image" and isinstance(task, DetectSettings):
+        return Truth(path.name, boxes=tuple(read_boxes(path, labels)))
+    raise ConfigError(f"--evaluate is for classify and detect on images; this model has task {task.kind}, input {contract.input}")
+
+
 def evaluate(
-    where: str,
+    truth: Truth,
     models: tuple[bytes, bytes],
     contract: Contract,
     task: TaskSettings,
@@ -32,35 +63,22 @@ def evaluate(
     """Measure float and int8 on data with the right answers.
 
     Args:
-        where: a folder of class folders or a CSV of file,label (classify), or a COCO-style JSON file (detect).
+        truth: as ``read_truth`` gave it for the same contract, task and labels.
         models: float and int8.
         contract, task, labels: as in the bundle.
         progress: called as the work goes on.
 
     Raises:
-        ConfigError: if the task has no metric.
-        DataError: if the data cannot be read or does not fit the labels.
+        DataError: if an image cannot be read.
     """
-    path = Path(where)
-    if contract.input == "image" and isinstance(task, ClassifySettings):
-        top5 = task.model_copy(update={"threshold": float("-inf"), "top_k": 5})
-        sides = [Side(content, contract, top5, labels) for content in models]
-        return _classify(path, sides, read_classes(path, labels or _numbers(sides[0])), progress)
-    if contract.input == "image" and isinstance(task, DetectSettings):
-        every = task.model_copy(update={"threshold": LOWEST_SCORE})
-        sides = [Side(content, contract, every, labels) for content in models]
-        return _detect(path, sides, read_boxes(path, labels), progress)
-    raise ConfigError(
-        f"--evaluate is for classify and detect on images; this model has task {task.kind}, input {contract.input}"
-    )
+    every = {"threshold": LOWEST_SCORE} if truth.boxes else {"threshold": float("-inf"), "top_k": 5}
+    sides = [Side(content, contract, task.model_copy(update=every), labels) for content in models]
+    if truth.boxes:
+        return _detect(truth.data, sides, truth.boxes, progress)
+    return _classify(truth.data, sides, truth.classes, progress)
 
 
-def _numbers(side: Side) -> tuple[str, ...]:
-    """Without labels a class is called by its number."""
-    return tuple(str(number) for number in range(side.outputs[0].shape[-1]))
-
-
-def _classify(path: Path, sides: Sequence[Side], images: Sequence[LabelledImage], progress: Progress) -> Evaluation:
+def _classify(data: str, sides: Sequence[Side], images: Sequence[LabelledImage], progress: Progress) -> Evaluation:
     hits = np.zeros((2, 2))  # (top-1, top-5) x (float, int8)
     for number, image in enumerate(images):
         sample = RawSample(read_image(image.file), "bgr", str(image.file))
@@ -73,10 +91,10 @@ def _classify(path: Path, sides: Sequence[Side], images: Sequence[LabelledImage]
     metrics = [Metric(name=name, float_value=row[0], int8_value=row[1], unit="%") for name, row in rows]
     classes = sides[0].outputs[0].shape[-1]
     kept = metrics if classes > 5 else metrics[:1]  # of five classes, the right one is always among the best five
-    return Evaluation(data=path.name, samples=len(images), metrics=tuple(kept))
+    return Evaluation(data=data, samples=len(images), metrics=tuple(kept))
 
 
-def _detect(path: Path, sides: Sequence[Side], images: Sequence[AnnotatedImage], progress: Progress) -> Evaluation:
+def _detect(data: str, sides: Sequence[Side], images: Sequence[AnnotatedImage], progress: Progress) -> Evaluation:
     found: list[list[tuple[Detection, ...]]] = [[], []]
     for number, image in enumerate(images):
         sample = RawSample(read_image(image.file), "bgr", str(image.file))
@@ -86,7 +104,7 @@ def _detect(path: Path, sides: Sequence[Side], images: Sequence[AnnotatedImage],
     truth = [image.objects for image in images]
     before, after = (mean_average_precision(detections, truth) for detections in found)
     metric = Metric(name="AP50", float_value=before, int8_value=after)
-    return Evaluation(data=path.name, samples=len(images), metrics=(metric,))
+    return Evaluation(data=data, samples=len(images), metrics=(metric,))
 
 
 def mean_average_precision(
