@@ -92,22 +92,27 @@ def convert(
     used = _used_config(model, config)
     if used is not None and not as_json:
         click.echo(f"settings from {used}", err=True)
-    result = run(
-        model,
-        output=output,
-        calibrate=calibrate,
-        config=config,
-        contract=_contract_keys(contract),
-        task=task,
-        labels=labels,
-        boards=boards,
-        evaluate=evaluate,
-        holdout=holdout,
-        golden=golden,
-        max_samples=max_samples,
-        overwrite=overwrite,
-        progress=_Bar() if sys.stderr.isatty() and not as_json else None,
-    )
+    bar, shown = _Bar(), sys.stderr.isatty() and not as_json
+    try:
+        result = run(
+            model,
+            output=output,
+            calibrate=calibrate,
+            config=config,
+            contract=_contract_keys(contract),
+            task=task,
+            labels=labels,
+            boards=boards,
+            evaluate=evaluate,
+            holdout=holdout,
+            golden=golden,
+            max_samples=max_samples,
+            overwrite=overwrite,
+            progress=bar if shown else None,
+        )
+    finally:
+        if shown:
+            bar.clear()
     if as_json:
         click.echo(result.figures.model_dump_json(indent=1))
         return
@@ -142,11 +147,11 @@ class _Bar:
 
     _WIDTH = 30
 
-    def __init__(self) -> None:
-        self._step = ""
-
     def __call__(self, step: str, done: int, total: int) -> None:
         filled = self._WIDTH * done // total
         bar = "#" * filled + "-" * (self._WIDTH - filled)
-        ending = "\r\033[K" if done == total else ""  # the summary follows on a clean line
-        click.echo(f"\r{step:<10} [{bar}] {100 * done // total:3d}%{ending}", nl=False, err=True)
+        click.echo(f"\r{step:<10} [{bar}] {100 * done // total:3d}%", nl=False, err=True)
+
+    def clear(self) -> None:
+        """Leave a clean line for the summary or the error."""
+        click.echo("\r\033[K", nl=False, err=True)

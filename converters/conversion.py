@@ -2,44 +2,39 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 
 from converters.calibrate.checks import Watch
 from converters.calibrate.ranges import Ranges, measure_ranges
 from converters.calibrate.samples import Samples, open_samples
 from converters.config import Config, read_config
+from converters.gather import (
+    board_runs,
+    calibration_figures,
+    measure_latency,
+    parity_figures,
+    peak_memory_mb,
+    proof_figures,
+    source_file,
+    this_machine,
+    tool_versions,
+    with_speed,
+)
 from converters.load import FloatModel, load
-from converters.pack import KIND, make_golden, pack
+from converters.pack import make_golden, pack
 from converters.pictures import sample_pictures
 from converters.quantize.int8 import Int8Model, quantize_int8
 from converters.report import Figures, write_report
-from converters.report.figures import (
-    BoardRun,
-    CalibrationFigures,
-    Evaluation,
-    Golden,
-    Latency,
-    Layer,
-    Parity,
-    Proof,
-    SourceFile,
-    Step,
-)
+from converters.report.figures import Evaluation, Golden, Histogram, Parity, Step
 from converters.verify.evaluate import Truth, evaluate, read_truth
 from converters.verify.layers import SAMPLES, compare_layers
-from converters.verify.parity import OutputFigures, compare_outputs, task_for_comparison
-from converters.verify.prove import prove, tensor_specs
+from converters.verify.parity import compare_outputs, task_for_comparison
+from converters.verify.prove import prove
 from converters.verify.sides import Side
-from edge_sdk import __version__
 from edge_sdk.contract import Contract, Encoder
 from edge_sdk.outputs import refuse_existing
 from edge_sdk.tasks import TaskSettings
@@ -47,7 +42,9 @@ from edge_sdk.tasks import TaskSettings
 Progress = Callable[[str, int, int], None]
 """Called with the step's name, how much of it is done, and of how much."""
 
-_TIMED_RUNS, _TIMED_SECONDS = 30, 1.0
+_FLATTERS = (
+    "Float and int8 were compared on the calibration samples, which flatters the int8 model; give --holdout DATA."
+)
 
 
 @dataclass(frozen=True)
@@ -133,73 +130,78 @@ class _Work:
 
     def run(self, path: Path, paths: tuple[Path, Path, Path], *, overwrite: bool) -> ConvertResult:
         told = self._told
-        boards = _board_runs(self._boards)
+        boards = board_runs(self._boards)
         with self._step("load"):
             model = load(path)
             before = self._side(model.content)  # contract and task fit, or it is said now
-        samples, held_out = self._samples(model)
-        where = told.data.evaluate
-        truth = read_truth(where, told.contract, told.task, told.labels) if where is not None else None
-        with self._step("calibrate"):
-            watch = Watch()
-            ranges = measure_ranges(
-                model.content,
-                watch.over(samples),
-                Encoder(told.contract, before.inputs[0]),
-                self._count("calibrate", len(samples)),
-            )
-        with self._step("quantize"):
-            int8 = quantize_int8(model.content, ranges)
+        data = self._data(before)
+        ranges, int8, watch = self._quantize(model, before, data.samples)
         with self._step("prove"):
-            proof = _proof(model, int8)
+            proof = proof_figures(model, int8, prove(int8.content))
             after = self._side(int8.content)
-        compared = held_out if held_out is not None else samples
-        with self._step("compare"):
-            layers, histograms = compare_layers(model.content, int8.content, told.contract, compared.spread(SAMPLES))
-            outputs = compare_outputs(before, after, told.task, compared, self._count("compare", len(compared)))
-            parity = _parity(outputs, compared, held_out is not None, layers)
-        evaluation = self._evaluate(truth, model, int8)
+        parity, histograms, warnings = self._compare(model, int8, before, after, data)
+        evaluation = self._evaluate(data.truth, model, int8)
         with self._step("pack"):
-            golden = make_golden(self._golden, after, ranges)
-            latency = _latency(before, after)
+            golden = make_golden(self._golden, int8.content, after, ranges)
             figures = Figures(
                 name=model.name,
-                source=SourceFile(
-                    name=model.file, format=model.format, sha256=model.sha256, size_bytes=model.size_bytes
-                ),
-                versions=_versions(),
-                machine=f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}",
+                source=source_file(model),
+                versions=tool_versions(),
+                machine=this_machine(),
                 float_bytes=len(model.content),
                 int8_bytes=len(int8.content),
                 contract=told.contract,
                 task=told.task,
                 labels=told.labels,
                 boards=boards,
-                calibration=_calibration(samples, ranges, watch),
+                calibration=calibration_figures(data.samples, ranges, watch),
                 proof=proof,
                 parity=parity,
                 evaluation=evaluation,
-                latency=latency,
+                latency=measure_latency(before, after),
                 golden=Golden(count=len(golden.inputs), origin=golden.origin),
-                warnings=self._warnings(ranges, outputs, held_out is not None),
-                sample_pictures=sample_pictures(compared.spread(3), told.contract, before.inputs[0]),
+                warnings=(*ranges.warnings, *warnings),
+                sample_pictures=sample_pictures(data.compared.spread(3), told.contract, before.inputs[0]),
                 histograms=histograms,
             )
             pack(paths[0], figures=figures, int8=int8.content, golden=golden, boards=self._boards, overwrite=overwrite)
-        figures = figures.model_copy(update={"steps": tuple(self._steps), "peak_memory_mb": _peak_memory_mb()})
+        of_this_run = {"steps": tuple(self._steps), "peak_memory_mb": peak_memory_mb(), "warnings": with_speed(figures)}
+        figures = figures.model_copy(update=of_this_run)
         write_report(figures, paths[1], paths[2], overwrite=overwrite)
         return ConvertResult(*paths, figures)
 
     def _side(self, content: bytes) -> Side:
         return Side(content, self._told.contract, task_for_comparison(self._told.task), self._told.labels)
 
-    def _samples(self, model: FloatModel) -> tuple[Samples, Samples | None]:
-        data = self._told.data
-        shape = tensor_specs(model.content)[0][0].shape
-        samples = open_samples(str(data.data), shape=shape, max_samples=data.max_samples)
-        if data.holdout is None:
-            return samples, None
-        return samples, open_samples(data.holdout, shape=shape, max_samples=data.max_samples)
+    def _data(self, before: Side) -> _Data:
+        told, shape = self._told.data, before.inputs[0].shape
+        samples = open_samples(str(told.data), shape=shape, max_samples=told.max_samples)
+        held_out = (
+            None if told.holdout is None else open_samples(told.holdout, shape=shape, max_samples=told.max_samples)
+        )
+        truth = None
+        if told.evaluate is not None:
+            truth = read_truth(told.evaluate, self._told.contract, self._told.task, self._told.labels)
+        return _Data(samples, held_out, truth)
+
+    def _quantize(self, model: FloatModel, before: Side, samples: Samples) -> tuple[Ranges, Int8Model, Watch]:
+        watch = Watch()
+        with self._step("calibrate"):
+            encoder = Encoder(self._told.contract, before.inputs[0])
+            ranges = measure_ranges(model.content, watch.over(samples), encoder, self._count("calibrate", len(samples)))
+        with self._step("quantize"):
+            return ranges, quantize_int8(model.content, ranges), watch
+
+    def _compare(
+        self, model: FloatModel, int8: Int8Model, before: Side, after: Side, data: _Data
+    ) -> tuple[Parity, tuple[Histogram, ...], tuple[str, ...]]:
+        told, compared = self._told, data.compared
+        with self._step("compare"):
+            layers, histograms = compare_layers(model.content, int8.content, told.contract, compared.spread(SAMPLES))
+            outputs = compare_outputs(before, after, told.task, compared, self._count("compare", len(compared)))
+        parity = parity_figures(outputs, compared, data.held_out is not None, layers)
+        warnings = outputs.warnings if data.held_out is not None else (*outputs.warnings, _FLATTERS)
+        return parity, histograms, warnings
 
     def _evaluate(self, truth: Truth | None, model: FloatModel, int8: Int8Model) -> Evaluation | None:
         if truth is None:
@@ -207,14 +209,6 @@ class _Work:
         told = self._told
         with self._step("evaluate"):
             return evaluate(truth, (model.content, int8.content), told.contract, told.task, told.labels, self._progress)
-
-    def _warnings(self, ranges: Ranges, outputs: OutputFigures, held_out: bool) -> tuple[str, ...]:
-        warnings = [*ranges.warnings, *outputs.warnings]
-        if not held_out:
-            warnings.append(
-                "Float and int8 were compared on the calibration samples, which flatters the int8 model; give --holdout DATA."
-            )
-        return tuple(warnings)
 
     def _count(self, name: str, total: int) -> Callable[[], None]:
         done = 0
@@ -235,6 +229,20 @@ class _Work:
         self._progress(name, 1, 1)
 
 
+@dataclass(frozen=True)
+class _Data:
+    """The samples to calibrate on, those kept apart or None, and the ground truth or None."""
+
+    samples: Samples
+    held_out: Samples | None
+    truth: Truth | None
+
+    @property
+    def compared(self) -> Samples:
+        """What float and int8 are compared on."""
+        return self.samples if self.held_out is None else self.held_out
+
+
 def _output_paths(output: Path) -> tuple[Path, Path, Path]:
     return output, output.with_name(f"{output.stem}.report.html"), output.with_name(f"{output.stem}.report.json")
 
@@ -251,77 +259,3 @@ def _given(**keys: str | Path | int | None) -> dict[str, object]:
 
 def _quiet(step: str, done: int, total: int) -> None:
     pass
-
-
-def _board_runs(names: Sequence[str]) -> tuple[BoardRun, ...]:
-    import boards
-
-    runs = []
-    for name in names:
-        board = boards.load(name)
-        if KIND in board.variants:
-            runs.append(BoardRun(name=name, variant=KIND))
-            continue
-        wanted = ", ".join(board.variants)
-        note = f"{board.title} runs {wanted}, which this bundle does not hold; its host runs {KIND} on the processor."
-        runs.append(BoardRun(name=name, variant=None, runs_on="nothing yet", note=note))
-    return tuple(runs)
-
-
-def _proof(model: FloatModel, int8: Int8Model) -> Proof:
-    proven = prove(int8.content)
-    return Proof(
-        full_integer=True,
-        operators=proven.operators,
-        inputs=proven.inputs,
-        outputs=proven.outputs,
-        islands=int8.islands,
-        float16_weights_folded=model.float16_weights_folded,
-        notes=model.notes,
-    )
-
-
-def _calibration(samples: Samples, ranges: Ranges, watch: Watch) -> CalibrationFigures:
-    return CalibrationFigures(
-        data=samples.description,
-        samples=ranges.samples,
-        available=samples.available,
-        ranges="true minimum and maximum",
-        notes=watch.notes,
-    )
-
-
-def _parity(outputs: OutputFigures, compared: Samples, held_out: bool, layers: tuple[Layer, ...]) -> Parity:
-    return Parity(
-        data=compared.description,
-        held_out=held_out,
-        samples=len(compared),
-        layer_samples=min(SAMPLES, len(compared)),
-        layers=layers,
-        outputs=outputs.outputs,
-        agreement=outputs.agreement,
-        detect=outputs.detect,
-    )
-
-
-def _latency(before: Side, after: Side) -> Latency:
-    """Median time of the bare models here, in turn, so that a busy moment meets both."""
-    times: tuple[list[float], list[float]] = ([], [])
-    stop = time.perf_counter() + _TIMED_SECONDS
-    while len(times[0]) < _TIMED_RUNS and (not times[0] or time.perf_counter() < stop):
-        for side, taken in zip((before, after), times, strict=True):
-            started = time.perf_counter()
-            side.run_engine()
-            taken.append((time.perf_counter() - started) * 1000)
-    return Latency(
-        engine=after.description, runs=len(times[0]), float_p50_ms=median(times[0]), int8_p50_ms=median(times[1])
-    )
-
-
-def _versions() -> dict[str, str]:
-    packages = ("ai-edge-litert", "litert-quantizer", "numpy", "opencv-python-headless")
-    return {"edge-sdk": __version__} | {name: version(name) for name in packages}
-
-
-def _peak_memory_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6  # Linux states it in KiB

@@ -10,11 +10,12 @@ import numpy as np
 
 from converters.calibrate.ranges import Ranges
 from converters.calibrate.samples import RawSample, open_samples
+from converters.interpreter import open_interpreter
 from converters.report.figures import Figures
 from converters.verify.sides import Side
 from edge_sdk import __version__
 from edge_sdk.bundle import Manifest, Variant, write_bundle
-from edge_sdk.bundle.golden import golden_inputs, golden_outputs
+from edge_sdk.bundle.golden import difference, golden_inputs, golden_outputs
 from edge_sdk.bundle.write import stored_files
 from edge_sdk.contract import Contract
 from edge_sdk.tensors import Array, TensorSpec
@@ -26,19 +27,28 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class GoldenVectors:
-    """Raw inputs, what the int8 model made of them, and where they come from."""
+    """Raw inputs, and what the int8 model made of them.
+
+    Attributes:
+        inputs: raw samples.
+        outputs: the output tensors of each, as stored.
+        origin: where the inputs come from.
+        tolerance: what another device's kernels may differ by, in steps of an output. Kernels round differently, by one step a layer,
+            which adds up: the optimised ones and TensorFlow Lite's own are both run here, and twice their difference is allowed.
+    """
 
     inputs: tuple[Array, ...]
     outputs: tuple[tuple[Array, ...], ...]
     origin: str
+    tolerance: float
 
 
-def make_golden(chosen: str | None, side: Side, ranges: Ranges) -> GoldenVectors:
+def make_golden(chosen: str | None, int8: bytes, side: Side, ranges: Ranges) -> GoldenVectors:
     """Golden vectors: made up from a fixed seed, or the first samples of ``chosen``.
 
     Args:
         chosen: data of the user's choice, or None.
-        side: the int8 model.
+        int8, side: the int8 model, and the same with its encoder.
         ranges: of the float model; made-up numbers lie in the range of its input.
 
     Raises:
@@ -51,11 +61,17 @@ def make_golden(chosen: str | None, side: Side, ranges: Ranges) -> GoldenVectors
         samples = open_samples(chosen, shape=side.inputs[0].shape).first(_CHOSEN)
         inputs = tuple(_blue_first(sample) for sample in samples)
         origin = samples.description
-    outputs = []
+    other = open_interpreter(int8, optimised=False)
+    outputs, gap = [], 0.0
     for number, data in enumerate(inputs):
         side.run(RawSample(data, "bgr", f"golden vector {number}"))
-        outputs.append(tuple(array.copy() for array in side.outputs_now))
-    return GoldenVectors(inputs, tuple(outputs), origin)
+        stored = tuple(array.copy() for array in side.outputs_now)
+        outputs.append(stored)
+        other.set_tensor(other.get_input_details()[0]["index"], side.input_now)
+        other.invoke()
+        for details, spec, array in zip(other.get_output_details(), side.outputs, stored, strict=True):
+            gap = max(gap, difference(spec, other.get_tensor(details["index"]), array))
+    return GoldenVectors(inputs, tuple(outputs), f"{origin}; kernels differ by {gap:g} steps", max(1.0, 2 * gap))
 
 
 def synthetic_inputs(contract: Contract, spec: TensorSpec, ranges: Ranges) -> tuple[Array, ...]:
@@ -102,6 +118,7 @@ def pack(
         outputs=figures.proof.outputs,
         operators=figures.proof.operators,
         golden=golden_file,
+        golden_tolerance=golden.tolerance,
     )
     manifest = Manifest(
         name=figures.name,

@@ -33,7 +33,13 @@ def test_folder_is_read_in_the_order_of_names_nested_folders_too(tmp_path: Path)
     photos(folder / "more", 2)
     (folder / ".hidden").write_text("passed over")
     samples = open_samples(folder, shape=SHAPE)
-    assert [Path(s.name).relative_to(folder).as_posix() for s in samples] == ["000.png", "001.png", "002.png", "more/000.png", "more/001.png"]
+    assert [Path(s.name).relative_to(folder).as_posix() for s in samples] == [
+        "000.png",
+        "001.png",
+        "002.png",
+        "more/000.png",
+        "more/001.png",
+    ]
     assert (len(samples), samples.available) == (5, 5)
     np.testing.assert_array_equal(next(iter(samples)).data, cv2.imread(str(folder / "000.png")))
 
@@ -176,7 +182,7 @@ def small_net(operator: str = "TANH", folder: Path | None = None) -> tuple[bytes
 
 def test_nan_in_a_sample_is_named() -> None:
     content, encoder = small_net()
-    with pytest.raises(DataError, match="row 1: .*NaN or infinity"):
+    with pytest.raises(DataError, match=r"row 1: .*NaN or infinity"):
         measure_ranges(content, numbers([1, 2, 3, 4], [1, float("nan"), 3, 4]), encoder)
 
 

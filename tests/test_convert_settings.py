@@ -88,10 +88,22 @@ def test_missing_calibration_data_is_asked_for(tmp_path: Path) -> None:
     ("toml", "match"),
     [
         ("colour = 'rgb'", r"settings.toml: no such key: colour; allowed are labels, \[contract\]"),
-        ("[contract]\ninput = 'tensor'\nscale = 2\n[calibration]\ndata = 'x'", r"settings.toml \[contract\]: scale: no such key"),
-        ("[calibration]\nfolder = 'x'", r"settings.toml \[calibration\]: folder: no such key; allowed are data, holdout"),
-        ("[contract]\ninput = 'tensor'\n[task]\nkind = 'detect'\n[calibration]\ndata = 'x'", r"settings.toml \[task\]: detect.boxes"),
-        ("[contract]\ninput = 'tensor'\n[task]\nkind = 'sing'\n[calibration]\ndata = 'x'", r"settings.toml \[task\].*'sing'"),
+        (
+            "[contract]\ninput = 'tensor'\nscale = 2\n[calibration]\ndata = 'x'",
+            r"settings.toml \[contract\]: scale: no such key",
+        ),
+        (
+            "[calibration]\nfolder = 'x'",
+            r"settings.toml \[calibration\]: folder: no such key; allowed are data, holdout",
+        ),
+        (
+            "[contract]\ninput = 'tensor'\n[task]\nkind = 'detect'\n[calibration]\ndata = 'x'",
+            r"settings.toml \[task\]: detect.boxes",
+        ),
+        (
+            "[contract]\ninput = 'tensor'\n[task]\nkind = 'sing'\n[calibration]\ndata = 'x'",
+            r"settings.toml \[task\].*'sing'",
+        ),
         ("contract = 1", r"contract is a table: write \[contract\]"),
         ("labels = ", "is not TOML"),
     ],

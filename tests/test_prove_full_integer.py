@@ -27,7 +27,9 @@ def test_integer_model_is_proven_with_its_operators_and_ends() -> None:
     net, tensors = integer_net()
     proven = prove(net.build(tensors[:1], tensors[2:]))
     assert proven.operators == {"RELU": 1, "TANH": 1}
-    assert [(spec.name, spec.dtype, spec.scale, spec.zero_point) for spec in proven.inputs] == [("input", "int8", 0.25, 3)]
+    assert [(spec.name, spec.dtype, spec.scale, spec.zero_point) for spec in proven.inputs] == [
+        ("input", "int8", 0.25, 3)
+    ]
 
 
 def test_float_model_is_not() -> None:
@@ -59,7 +61,7 @@ def test_custom_operator_dynamic_shape_and_second_subgraph_are_no_proof() -> Non
         prove(net.build(tensors[:1], tensors[2:]))
     net, tensors = integer_net()
     net.graph.tensors[tensors[1]].shapeSignature = np.array([-1, 4], np.int32)
-    with pytest.raises(ModelError, match="'middle' of RELU .* dynamic shape"):
+    with pytest.raises(ModelError, match=r"'middle' of RELU .* dynamic shape"):
         prove(net.build(tensors[:1], tensors[2:]))
     net, tensors = integer_net()
     net.model.subgraphs.append(net.graph)

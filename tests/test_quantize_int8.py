@@ -30,7 +30,9 @@ def both(content: bytes, folder: Path, *, count: int = 30) -> tuple[Side, Side, 
     rng = np.random.default_rng(5)
     shape = before.inputs[0].shape
     samples = [RawSample(rng.uniform(-1, 1, shape).astype(np.float32), "bgr", f"sample {i}") for i in range(count)]
-    int8 = quantize_int8(model.content, measure_ranges(model.content, samples, Encoder(CONTRACT, before.inputs[0]))).content
+    int8 = quantize_int8(
+        model.content, measure_ranges(model.content, samples, Encoder(CONTRACT, before.inputs[0]))
+    ).content
     return before, Side(int8, CONTRACT, RawSettings(), ()), int8, samples
 
 
@@ -58,7 +60,7 @@ def test_same_model_and_ranges_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_scales_cover_the_true_range_of_the_samples(tmp_path: Path) -> None:
-    _, after, int8, samples = both(image_net(), tmp_path)
+    _, after, _, samples = both(image_net(), tmp_path)
     spec = after.inputs[0]
     low, high = spec.dequantize(np.array([-128, 127], np.int8))
     everything = np.stack([sample.data for sample in samples])
@@ -79,7 +81,9 @@ def test_large_constants_stand_inside_the_flatbuffer(tmp_path: Path) -> None:
     kernel = net.constant("kernel", rng.normal(size=(512, 3, 3, 256)).astype(np.float32))
     bias = net.constant("bias", np.zeros(512, np.float32))
     net.operator("CONV_2D", [entry, kernel, bias], [last], conv_options())
-    int8 = both(net.build([entry], [last]), tmp_path)[2]  # 1.2 MB of weights: the quantizer puts them behind the flatbuffer
+    int8 = both(net.build([entry], [last]), tmp_path)[
+        2
+    ]  # 1.2 MB of weights: the quantizer puts them behind the flatbuffer
     model = schema.ModelT.InitFromPackedBuf(int8, 0)
     assert [(b.offset, b.size) for b in model.buffers if b.offset or b.size] == []
     assert len(int8) > 512 * 9 * 256

@@ -44,12 +44,16 @@ def read_truth(where: str, contract: Contract, task: TaskSettings, labels: tuple
     """
     path = Path(where)
     if not path.exists():
-        raise DataError(f"{path} does not exist; ground truth is a folder of class folders, a .csv of file,label, or a COCO .json")
+        raise DataError(
+            f"{path} does not exist; ground truth is a folder of class folders, a .csv of file,label, or a COCO .json"
+        )
     if contract.input == "image" and isinstance(task, ClassifySettings):
         return Truth(path.name, classes=tuple(read_classes(path, labels)))
     if contract.input == "image" and isinstance(task, DetectSettings):
         return Truth(path.name, boxes=tuple(read_boxes(path, labels)))
-    raise ConfigError(f"--evaluate is for classify and detect on images; this model has task {task.kind}, input {contract.input}")
+    raise ConfigError(
+        f"--evaluate is for classify and detect on images; this model has task {task.kind}, input {contract.input}"
+    )
 
 
 def evaluate(

@@ -17,6 +17,8 @@ from edge_sdk.tasks.classify import ClassScore
 from edge_sdk.tasks.detect import Detection
 from edge_sdk.tensors import Array, TensorSpec
 
+POOR_DB = 6.0  # the error has half the signal's amplitude
+
 
 class _Judge(Protocol):
     """Compares the task's values of one sample after another."""
@@ -54,12 +56,17 @@ class _Output:
         )
 
     def warning(self) -> str | None:
+        sqnr = sqnr_db(self._signal, self._noise)
         if self._float_moved and not self._int8_moved:
-            return (
-                f"Output {self._spec.name!r} of the int8 model has collapsed to one value, while the float one varies: its range is "
-                "too wide for 256 steps. End the model before the last layers, or split outputs of different size."
-            )
-        return None
+            said = "has collapsed to one value, while the float one varies"
+        elif sqnr is not None and sqnr < POOR_DB:
+            said = f"hardly follows the float one ({sqnr:.1f} dB)"
+        else:
+            return None
+        return (
+            f"Output {self._spec.name!r} of the int8 model {said}: its range is too wide for 256 steps. "
+            "End the model before its last layers, or give quantities of different size outputs of their own."
+        )
 
 
 class _Raw:

@@ -23,6 +23,7 @@ class Side:
 
     Attributes:
         inputs, outputs: its tensors.
+        input_now: the input tensor of the last run, as stored; the next run overwrites it.
         outputs_now: the output tensors of the last run, as stored.
 
     Raises:
@@ -37,6 +38,7 @@ class Side:
         self.inputs, self.outputs = self._engine.inputs, self._engine.outputs
         self._encoder = Encoder(contract, self.inputs[0])
         self._task = make_task(task, input_=self.inputs[0], outputs=self.outputs, labels=labels)
+        self.input_now = self._engine.input_arrays[0]
         self.outputs_now: tuple[Array, ...] = ()
 
     def run(self, sample: RawSample) -> Any:
@@ -46,7 +48,7 @@ class Side:
             DataError: if the sample does not fit the contract; the message names it.
         """
         try:
-            placement = self._encoder.encode(sample.data, self._engine.input_arrays[0], colour=sample.colour)
+            placement = self._encoder.encode(sample.data, self.input_now, colour=sample.colour)
         except ContractError as exc:
             raise DataError(f"{sample.name}: {exc}") from exc
         self.outputs_now = self._engine.run()
