@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
+from edge_sdk.engines.litert import quiet_native_stderr
 from edge_sdk.errors import ModelError, needs
 
 
@@ -25,7 +24,7 @@ def open_interpreter(content: bytes, *, optimised: bool = True) -> Any:
     with needs("ai_edge_litert", for_="converting a model", extra="convert"):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
     resolver = OpResolverType.AUTO if optimised else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    with _silenced(), warnings.catch_warnings():
+    with quiet_native_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # "preserve_all_tensors is for debugging": it is what we want
         try:
             interpreter = Interpreter(
@@ -38,17 +37,3 @@ def open_interpreter(content: bytes, *, optimised: bool = True) -> Any:
         except (ValueError, RuntimeError) as exc:
             raise ModelError(f"the interpreter refuses the model: {exc}") from exc
     return interpreter
-
-
-@contextlib.contextmanager
-def _silenced() -> Iterator[None]:
-    """Drop the line about the delegate that the native library prints at every load."""
-    keep = os.dup(2)
-    try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 2)
-        os.close(null)
-        yield
-    finally:
-        os.dup2(keep, 2)
-        os.close(keep)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def descendants(pid: int | None = None) -> set[int]:

@@ -117,7 +117,7 @@ def test_a_fault_that_stays_ends_the_loop_loudly(bundle: Path, tmp_path: Path) -
     order_fault(orders, "crash")
     options = {"orders": str(orders), "inner": "null"}
     loop = Loop(bundle, Numbers(100), deadline_ms=100, engine="faulty", engine_options=options, on_event=again)
-    with loop, pytest.raises(EngineError, match="5 times in a row.*SIGSEGV"):
+    with loop, pytest.raises(EngineError, match=r"5 times in a row.*SIGSEGV"):
         list(loop)
     counts = loop.report().counts
     assert counts.lost == 5

@@ -62,7 +62,7 @@ class LitertEngine(Engine):
     def __init__(self, model_path: str, options: Options) -> None:
         threads = _threads(options)
         package, module = find_interpreter()
-        with _quiet_native_stderr():
+        with quiet_native_stderr():
             try:
                 self._interpreter = module.Interpreter(model_path=model_path, num_threads=threads)
                 self._interpreter.allocate_tensors()
@@ -114,7 +114,7 @@ def _version(package: str) -> str:
 
 
 @contextlib.contextmanager
-def _quiet_native_stderr() -> Iterator[None]:
+def quiet_native_stderr() -> Iterator[None]:
     """Drop the "INFO: Created TensorFlow Lite XNNPACK delegate" line that the native library prints at every load."""
     keep = os.dup(2)
     try:
