@@ -12,7 +12,7 @@ from edge_sdk.engines import load_engine
 from edge_sdk.tasks.settings import ClassifySettings, RawSettings, TaskSettings
 from edge_sdk.tensors import TensorSpec
 
-# The models take (byte - 128) / 128: quantized input is the byte itself, or the byte less 128. See build_models.py.
+# The models take (byte - 128) / 128: quantized input is the byte itself, or the byte less 128. See elsewhere/build_models.py.
 CONTRACT = Contract(input="image", colour="rgb", mean=(128.0,), std=(128.0,), resize="stretch")
 NULL_OPTIONS = {"input": "1,224,224,3 uint8", "output": "1,4 int8"}
 

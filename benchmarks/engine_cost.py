@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 from benchmarks.bare import Bare
 from benchmarks.blocks import Block, Measured, back_to_back, interleave, paced
 from benchmarks.models import DS_CNN_INT8, MOBILENET_INT8
-from benchmarks.processes import ProcessorTime, family
+from benchmarks.processes import ProcessorTime
 from benchmarks.rows import Row
 from edge_sdk.engines import Engine
 from edge_sdk.engines.isolation import open_engine
@@ -86,7 +85,7 @@ class _Sides:
     def timed(self, block_of: Callable[[Callable[[], object]], Block]) -> dict[str, Block]:
         """A block of each side, its processor time counted."""
         steps = {"bare": self._bare.step, **{name: engine.run for name, engine in self._engines.items()}}
-        self._timed = {name: ProcessorTime(block_of(step), lambda: family(os.getpid())) for name, step in steps.items()}
+        self._timed = {name: ProcessorTime(block_of(step)) for name, step in steps.items()}
         return dict(self._timed)
 
     def processor_times(self) -> str:

@@ -49,14 +49,12 @@ def recover_from(hangs: int) -> list[float]:
         bundle = classifier_bundle(MOBILENET_INT8, Path(folder))
         with Loop(bundle, camera, deadline_ms=50, hang_ms=_HANG_MS, engine="faulty",
                   engine_options={"orders": str(orders)}, on_event=note) as loop:  # fmt: skip
-            good = 0
-            for result in loop:
-                good += 1
+            for good, result in enumerate(loop, start=1):
                 if len(hung) > len(recoveries):
                     done_ms = result.captured_ns / 1e6 + result.age_ms
                     recoveries.append(done_ms - camera.captured_ns[hung[-1]] / 1e6 - _HANG_MS)
-                    if len(recoveries) == hangs:
-                        break
+                if len(recoveries) == hangs:
+                    break
                 if good % _FRAMES_BETWEEN == 0:
                     order_fault(orders, "hang")
     return recoveries

@@ -27,12 +27,12 @@ def make_models() -> None:
     if all(path.is_file() for path in ALL):
         return
     python, peer = tensorflow_python(), mediapipe_python()
-    say(f"building the models in {MODELS.relative_to(BUILD.parents[1])} (TFLiteConverter, about two minutes) ...")
+    say(f"building the models in {MODELS.relative_to(BUILD.parents[1])} with TensorFlow ...")
     started = perf_counter()
     beside = MODELS.with_name("models.new")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    here = Path(__file__).parent
+    here = Path(__file__).parent / "elsewhere"
     run_quietly([str(python), str(here / "build_models.py"), str(beside)])
     run_quietly(
         [str(peer), str(here / "mediapipe_metadata.py"), str(beside / MOBILENET_UINT8.name), str(beside / LABELS.name)]

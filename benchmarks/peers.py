@@ -13,7 +13,7 @@ from benchmarks.blocks import Seconds
 from benchmarks.environments import mediapipe_python
 from edge_sdk.tensors import Array
 
-_PEER = Path(__file__).with_name("mediapipe_peer.py")
+_PEER = Path(__file__).parent / "elsewhere" / "mediapipe_peer.py"
 
 
 class MediaPipe:
@@ -22,19 +22,24 @@ class MediaPipe:
     Args:
         model: a uint8 classifier with metadata.
         frame: (height, width, 3) uint8, BGR, classified over and over.
+
+    Attributes:
+        pid: of the process.
     """
 
     def __init__(self, model: Path, frame: Array) -> None:
         self._folder = tempfile.TemporaryDirectory()
         path = Path(self._folder.name) / "frame.npy"
         np.save(path, frame)
+        self._command = [str(mediapipe_python()), str(_PEER), str(model), str(path)]
         self._peer = subprocess.Popen(
-            [str(mediapipe_python()), str(_PEER), str(model), str(path)],
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
+        self.pid = self._peer.pid
 
     def __enter__(self) -> MediaPipe:
         return self
@@ -56,6 +61,6 @@ class MediaPipe:
         print(runs, file=self._peer.stdin, flush=True)
         answer = self._peer.stdout.readline()
         if not answer:
-            raise SystemExit(f"{' '.join(map(str, self._peer.args))} ended; run it by hand to see why")  # type: ignore[union-attr,arg-type]
+            raise SystemExit(f"{' '.join(self._command)} ended; run it by hand to see why")
         found: dict[str, list[float]] = json.loads(answer)
         return found

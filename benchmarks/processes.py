@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.blocks import Block, Seconds
@@ -36,21 +36,16 @@ def _pss_kb(pid: int) -> int:
 
 
 class ProcessorTime:
-    """Sums the processor time that a side's blocks cost, over all its processes.
+    """A side's block that also sums the processor time of this process and all below it. Those of other sides wait, and use none."""
 
-    Args:
-        block: the side.
-        pids: of its processes, this one included.
-    """
-
-    def __init__(self, block: Block, pids: Callable[[], list[int]] = lambda: [os.getpid()]) -> None:
-        self._block, self._pids = block, pids
+    def __init__(self, block: Block) -> None:
+        self._block = block
         self._seconds = 0.0
         self._runs = 0
 
     def __call__(self, runs: int) -> Seconds:
         """Run a block."""
-        pids = self._pids()
+        pids = family(os.getpid())
         before = processor_s(pids)
         took = self._block(runs)
         self._seconds += processor_s(pids) - before

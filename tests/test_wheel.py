@@ -19,11 +19,11 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 def find_python(version: str) -> str | None:
     if sys.version_info[:2] == tuple(int(n) for n in version.split(".")):
         return sys.executable
-    found = shutil.which(f"python{version}")
-    if found is None and (root := os.environ.get("PYENV_ROOT", str(Path.home() / ".pyenv"))):
-        candidates = sorted(Path(root).glob(f"versions/{version}.*/bin/python"))
-        found = str(candidates[-1]) if candidates else None
-    return found
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    for candidate in (*sorted(pyenv.glob(f"versions/{version}.*/bin/python")), shutil.which(f"python{version}")):
+        if candidate and subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return str(candidate)
+    return None
 
 
 def run(*words: object, cwd: Path) -> str:
