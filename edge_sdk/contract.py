@@ -6,7 +6,6 @@ channel. The way of a frame is: resize (or letterbox, or crop), colour order, th
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -135,6 +134,7 @@ class Encoder:
         self.spec = spec
         self._dtype = np.dtype(spec.dtype)
         if contract.input == "image":
+            self._cv2 = _find_opencv()
             self._table = spec.quantize(contract.real_of_bytes())
             height, width = spec.shape[1:3]
             shape = (height, width) if contract.channels == 1 else (height, width, 3)
@@ -210,16 +210,17 @@ class Encoder:
         wanted = self.contract.colour
         if colour == wanted:
             return image
+        if self._cv2 is None and {colour, wanted} == {"bgr", "rgb"}:
+            return image[:, :, ::-1]
         cv2 = _opencv()
         code = getattr(cv2, f"COLOR_{colour}2{wanted}".upper())
         return cv2.cvtColor(image, code, dst=self._ordered)  # type: ignore[no-any-return]
 
     def _look_up(self, image: Bytes, out: Array) -> None:
-        cv2 = sys.modules.get("cv2")
-        if cv2 is not None:
+        if self._cv2 is not None:
             target = out[0, :, :, 0] if image.ndim == 2 else out[0]
             table = self._table.reshape(1, 256, -1)
-            cv2.LUT(image, table, dst=target)
+            self._cv2.LUT(image, table, dst=target)
             return
         pixels = image[:, :, None] if image.ndim == 2 else image
         for channel in range(self.contract.channels):
@@ -308,4 +309,15 @@ def describe_validation(exc: Exception, where: str) -> str:
 def _opencv() -> Any:
     with needs("cv2", for_="resizing or reordering an image", extra="camera"):
         import cv2
+    return cv2
+
+
+def _find_opencv() -> Any:
+    """The cv2 module, or None where it is not installed: without it, images of the input's own size can be encoded all the same."""
+    try:
+        import cv2
+    except ModuleNotFoundError as exc:
+        if exc.name != "cv2":
+            raise
+        return None
     return cv2
