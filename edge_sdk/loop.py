@@ -9,30 +9,32 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic_ns, perf_counter_ns
 from types import TracebackType
-from typing import Literal
 
-from edge_sdk.accounting import Accounting
+from edge_sdk.accounting import Accounting, Outcome
+from edge_sdk.bad_samples import BadSamples
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.contract import Encoder
 from edge_sdk.engines import Engine, Options
 from edge_sdk.engines.isolation import Isolation, open_engine
-from edge_sdk.errors import ConfigError, EngineCrashError, EngineError, EngineHangError
-from edge_sdk.loop_report import LoopReport, Recovery
+from edge_sdk.errors import ConfigError, ContractError, EngineError, SourceError
+from edge_sdk.loop_report import LoopReport
 from edge_sdk.profiles import our_boards
 from edge_sdk.reader import Reader
 from edge_sdk.result import Event, Result, Stages
 from edge_sdk.sinks import Sink
 from edge_sdk.sources import Sample, Source, source_from
 from edge_sdk.tasks import TaskSettings, make_task
-from edge_sdk.watchdog.deadline import Deadline
+from edge_sdk.watchdog.deadline import Deadline, check_ms
 from edge_sdk.watchdog.durations import Durations
+from edge_sdk.watchdog.recovery import EngineRecovery
 
-_FAILURES_IN_A_ROW = 5  # an engine that fails so often without one good result will not do better the next time
-_EVENTS_KEPT = 1_000
+_EVENTS_KEPT = 1_000  # the latest
+_FUTURE_MS = 1_000.0  # a capture time further ahead is on another clock
 _MS = 1e-6  # of nanoseconds
 
 
@@ -52,7 +54,7 @@ class Loop:
         engine_options: such as ``{"threads": "2"}``.
         sinks: take every result and event, besides you; closed with the loop.
         silence_ms: a source that gives nothing for so long is closed and opened again; default max(hang_ms, 10000).
-        reopen_s: for how long a source that went away is tried again.
+        reopen_s: for how long a source that went away, or an engine that cannot be started again, is tried.
         on_event: called with every event, also from the source's thread.
 
     Raises:
@@ -80,24 +82,28 @@ class Loop:
     ) -> None:
         self.deadline = Deadline(deadline_ms)
         self.hang_ms = hang_ms if hang_ms is not None else max(10 * deadline_ms, 1_000.0)
-        if not self.hang_ms > 0:
-            raise ConfigError(f"hang_ms is a number of milliseconds above 0; found {hang_ms}")
-        self._silence_s = (silence_ms if silence_ms is not None else max(self.hang_ms, 10_000.0)) / 1_000
+        check_ms("hang_ms", self.hang_ms)
+        silence_ms = silence_ms if silence_ms is not None else max(self.hang_ms, 10_000.0)
+        self._silence_s = check_ms("silence_ms", silence_ms) / 1_000
         self._bundle_given, self._source_given = bundle, source
         self._engine_name, self._isolation, self._engine_options = engine, isolation, engine_options
         self._variant_id, self._board, self._task_overrides = variant, board, task or {}
-        self._sinks_lock = threading.Lock()  # events also come from the source's thread
+        self._working = threading.RLock()  # held while a sample is in work, so that closing waits for its end
+        self._sinks_lock = threading.RLock()  # events also come from the source's thread
+        self._stop = threading.Event()
         self._sinks, self._reopen_s, self._on_event = sinks, reopen_s, on_event
         self._accounting = Accounting()
         self._stages = {name: Durations() for name in ("queue", "encode", "engine", "decode")}
-        self._recoveries: list[Recovery] = []
-        self._failures_in_a_row = 0
-        self._events: list[Event] = []
+        self._bad_samples = BadSamples(self._tell)
+        self._events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
+        self._event_counts: Counter[str] = Counter()
         self._last_sequence = -1
         self._exit = contextlib.ExitStack()
         self._started_ns = self._ended_ns = 0
 
     def __enter__(self) -> Loop:
+        if self._started_ns:
+            raise ConfigError("a Loop runs once; make a new one")
         with contextlib.ExitStack() as stack:
             for sink in self._sinks:
                 stack.callback(sink.close)
@@ -105,10 +111,11 @@ class Loop:
             if not isinstance(bundle, Bundle):
                 bundle = stack.enter_context(Bundle(bundle))
             self._prepare(bundle, stack)
+            _give_back_memory()
             self._reader = Reader(self._make_source, self._accounting, self._tell, reopen_s=self._reopen_s)
             stack.callback(self._reader.close)
+            self._started_ns = monotonic_ns()
             self._exit = stack.pop_all()
-        self._started_ns = monotonic_ns()
         return self
 
     def __exit__(
@@ -117,25 +124,32 @@ class Loop:
         self.close()
 
     def close(self) -> None:
-        """Stop the source, end the engine, finish the sinks."""
-        if not self._ended_ns:
-            self._ended_ns = monotonic_ns()
-        self._exit.close()
+        """Stop the source, end the engine, finish the sinks.
+
+        Called from another thread it waits for the sample in work, and the iteration ends.
+        """
+        self._stop.set()
+        with self._working:
+            self._ended_ns = self._ended_ns or monotonic_ns()
+            self._exit.close()
 
     def __iter__(self) -> Iterator[Result]:
-        while True:
-            sample = self._reader.take(self._silence_s)
-            if sample is None:
-                return
-            result = self._process(sample)
+        self._check_entered()
+        while (sample := self._reader.take(self._silence_s)) is not None:
+            with self._working:
+                if self._stop.is_set():
+                    self._accounting.settle("dropped")
+                    return
+                result = self._process(sample)
+                if result is not None:
+                    self._deliver(result)
             if result is not None:
-                with self._sinks_lock:
-                    for sink in self._sinks:
-                        sink.result(result)
                 yield result
+        self._bad_samples.end()
 
     def report(self) -> LoopReport:
         """Everything counted so far."""
+        self._check_entered()
         return LoopReport(
             variant=self.variant.id,
             engine=self._engine.description,
@@ -146,10 +160,20 @@ class Loop:
             miss_ratio=self.deadline.miss_ratio,
             age=self.deadline.ages.percentiles(),
             stages={name: durations.percentiles() for name, durations in self._stages.items()},
-            recoveries=tuple(self._recoveries),
+            recoveries=tuple(self._recovery.recoveries),
             sources_left_behind=self._reader.left_behind,
+            event_counts=dict(self._event_counts),
             events=tuple(self._events),
         )
+
+    def _check_entered(self) -> None:
+        if not self._started_ns:
+            raise ConfigError("the loop is not running yet; enter it first: with Loop(...) as loop")
+
+    def _deliver(self, result: Result) -> None:
+        with self._sinks_lock:
+            for sink in self._sinks:
+                sink.result(result)
 
     def _prepare(self, bundle: Bundle, stack: contextlib.ExitStack) -> None:
         kinds: tuple[str, ...] = ()
@@ -175,41 +199,47 @@ class Loop:
         )
         stack.callback(self._engine.close)
         self._engine.expect(self.variant.inputs, self.variant.outputs)
+        self._recovery = EngineRecovery(self._engine, self._tell, patience_s=self._reopen_s, stop=self._stop)
 
     def _make_source(self) -> Source:
         given = self._source_given
         return given if isinstance(given, Source) else source_from(given)
 
     def _process(self, sample: Sample) -> Result | None:
-        """Encode, run, decode; None if the engine failed. The sample is settled in every case."""
-        settled = False
+        """Encode, run, decode; None if the sample or the engine was no good. The sample is settled in every case."""
+        outcome: Outcome = "lost"
         try:
-            encode_ns = perf_counter_ns()
             queue_ms = (monotonic_ns() - sample.captured_ns) * _MS
+            if queue_ms < -_FUTURE_MS:
+                raise SourceError(
+                    "the source's capture times lie in the future; they must be on the clock of time.monotonic_ns"
+                )
+            encode_ns = perf_counter_ns()
             placement = self._encoder.encode(sample.data, self._engine.input_arrays[0], colour=sample.colour)
             engine_ns = perf_counter_ns()
-            try:
-                outputs = self._engine.run()
-            except EngineError as exc:
-                settled = True
-                self._accounting.settle("lost")
-                self._recover(exc, sample)
-                return None
+            outputs = self._engine.run()
             decode_ns = perf_counter_ns()
             value = self._task.decode(outputs, placement)
             done_ns = perf_counter_ns()
             age_ms = (monotonic_ns() - sample.captured_ns) * _MS
             late = self.deadline.judge(age_ms)
-            settled = True
-            self._accounting.settle("late" if late else "on_time")
+            outcome = "late" if late else "on_time"
+        except ContractError as exc:
+            self._bad_samples.seen(exc, sample.sequence)
+            return None
+        except EngineError as exc:
+            failure: EngineError = exc
         finally:
-            if not settled:
-                self._accounting.settle("lost")
+            self._accounting.settle(outcome)
+        if outcome == "lost":
+            self._recovery.failed(failure, sample.sequence)
+            return None
+        self._bad_samples.good()
+        self._recovery.succeeded()
         stages = Stages(
             queue_ms, (engine_ns - encode_ns) * _MS, (decode_ns - engine_ns) * _MS, (done_ns - decode_ns) * _MS
         )
         self._time(stages)
-        self._failures_in_a_row = 0
         dropped_before = sample.sequence - self._last_sequence - 1
         self._last_sequence = sample.sequence
         return Result(
@@ -222,49 +252,23 @@ class Loop:
         self._stages["engine"].add(stages.engine_ms)
         self._stages["decode"].add(stages.decode_ms)
 
-    def _recover(self, failure: EngineError, sample: Sample) -> None:
-        """Say what happened and have the engine back, or raise if it fails again and again."""
-        kind: Literal["hang", "crash", "engine_error"] = "engine_error"
-        if isinstance(failure, EngineHangError):
-            kind = "hang"
-        elif isinstance(failure, EngineCrashError):
-            kind = "crash"
-        self._count_failure(kind, failure, sample)
-        if kind == "engine_error":
-            return
-        started_ns = perf_counter_ns()
-        self._restart(sample)
-        took_ms = (perf_counter_ns() - started_ns) * _MS
-        self._recoveries.append(Recovery(kind, sample.sequence, took_ms))
-        self._tell(
-            Event("recovered", f"the engine is back after {took_ms:.0f} ms", monotonic_ns(), sample.sequence, took_ms)
-        )
-
-    def _restart(self, sample: Sample) -> None:
-        while True:
-            try:
-                self._engine.restart()
-            except EngineError as exc:
-                self._count_failure("restart_failed", exc, sample)
-            else:
-                return
-
-    def _count_failure(self, kind: str, failure: EngineError, sample: Sample) -> None:
-        """Say it, and give up loudly when it happens again and again."""
-        self._tell(Event(kind, str(failure), monotonic_ns(), sample.sequence))
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row >= _FAILURES_IN_A_ROW:
-            times = f"{self._failures_in_a_row} times in a row"
-            raise EngineError(f"the engine failed {times}; the last time: {failure}") from failure
-
     def _tell(self, event: Event) -> None:
         with self._sinks_lock:
-            if len(self._events) < _EVENTS_KEPT:
-                self._events.append(event)
+            self._events.append(event)
+            self._event_counts[event.kind] += 1
             for sink in self._sinks:
                 sink.event(event)
         if self._on_event is not None:
             self._on_event(event)
+
+
+def _give_back_memory() -> None:
+    """Return freed memory to the system: glibc keeps what held the model's content, twice its size, for as long as the process lives."""
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries keep nothing, and have no such function
+    if trim is not None:
+        trim(0)
 
 
 def override(settings: TaskSettings, changes: dict[str, object]) -> TaskSettings:

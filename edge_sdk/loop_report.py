@@ -7,20 +7,14 @@ from dataclasses import asdict, dataclass
 from edge_sdk.accounting import Counts
 from edge_sdk.result import Event
 from edge_sdk.watchdog.durations import Percentiles
+from edge_sdk.watchdog.recovery import Recovery
 
-
-@dataclass(frozen=True)
-class Recovery:
-    """One restart of the engine: why, at which sample, and how long until it was back (after the hang budget)."""
-
-    kind: str
-    sequence: int
-    took_ms: float
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
 class LoopReport:
-    """Figures of one loop; ages and stages in milliseconds."""
+    """Figures of one loop; ages and stages in milliseconds. Of events and recoveries the latest thousand; ``event_counts`` has them all."""
 
     variant: str
     engine: str
@@ -33,6 +27,7 @@ class LoopReport:
     stages: dict[str, Percentiles]
     recoveries: tuple[Recovery, ...]
     sources_left_behind: int
+    event_counts: dict[str, int]
     events: tuple[Event, ...]
 
     def as_dict(self) -> dict[str, object]:
@@ -55,9 +50,9 @@ class LoopReport:
             percentile_line("age at result", self.age),
             *(percentile_line(f"  {name}", stage) for name, stage in self.stages.items()),
         ]
-        if self.recoveries:
-            lines.append("")
-        for recovery in self.recoveries:
+        if self.event_counts:
+            lines += ["", "events: " + ", ".join(f"{count} {kind}" for kind, count in self.event_counts.items())]
+        for recovery in self.recoveries[-_SHOWN:]:
             what = f"{recovery.kind} at sample {recovery.sequence}: the engine was back {recovery.took_ms:.0f} ms later"
             lines.append(what + (f" (after the hang budget of {self.hang_ms:g} ms)" if recovery.kind == "hang" else ""))
         return lines

@@ -50,7 +50,8 @@ class Event:
     """Something that a person who looks after the device wants to know.
 
     Attributes:
-        kind: ``hang``, ``crash``, ``engine_error``, ``recovered``, ``restart_failed``, ``source_lost``, ``source_hung``, ``source_back``.
+        kind: ``hang``, ``crash``, ``engine_error``, ``recovered``, ``restart_failed``, ``source_lost``, ``source_hung``, ``source_back``,
+            ``bad_sample``.
         message: one sentence.
         at_ns: when, on the clock of ``time.monotonic_ns``.
         sequence: the sample concerned, or None.

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests.endless_model import endless_model
 from tests.processes import descendants, is_alive, open_descriptors
 
 HANG_MS = 300
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -240,3 +242,65 @@ def test_a_hundred_kills_stops_and_hangs_leave_nothing(orders: Path, face_model:
             engine.restart()
         assert engine.abandoned == 0
     assert (open_descriptors(), descendants()) == before
+
+
+_ODD_SURROUNDINGS = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, Path("nowhere"))
+sys.path.insert(0, "")
+from edge_sdk.engines.process import ProcessEngine
+os.chdir("/")
+with ProcessEngine("null", b"model", hang_ms=2_000) as engine:
+    os.write(1, str(len(engine.run())).encode())
+"""
+
+
+@pytest.mark.parametrize("closed", ["", "2>&-", "0<&- 1>/dev/null 2>&-", "0<&- 2>&-"])
+def test_it_starts_in_odd_surroundings(closed: str, tmp_path: Path) -> None:
+    """From another folder than the modules', with odd entries in the module path and closed standard streams."""
+    program = tmp_path / "program.py"
+    program.write_text(_ODD_SURROUNDINGS)
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} {program} {closed}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ("" if "/dev/null" in closed else "1")
+
+
+def test_inline_engines_load_with_stderr_closed(face_model: Path) -> None:
+    code = f"import edge_sdk; edge_sdk.open_engine('litert', open({str(face_model)!r}, 'rb').read(), isolation='none').run()"
+    done = subprocess.run(
+        ["sh", "-c", f'{sys.executable} -c "{code}" 2>&-'], cwd=ROOT, capture_output=True, check=False
+    )
+    assert done.returncode == 0
+
+
+def test_an_error_nobody_waited_for_is_not_taken_for_the_next_one(orders: Path) -> None:
+    with ProcessEngine("faulty", b"", {"orders": str(orders), "inner": "null"}, hang_ms=HANG_MS) as engine:
+        assert engine._shared is not None
+        engine._shared.set_error("an old error")
+        engine.restart()
+        engine.run()
+
+
+def test_ctrl_c_while_it_starts_leaves_nothing_and_says_nothing(tmp_path: Path) -> None:
+    code = "from edge_sdk.engines.process import ProcessEngine; print(flush=True); ProcessEngine('litert', b'x', hang_ms=1)"
+    for delay_s in (0.0, 0.03, 0.06, 0.1, 0.15):
+        command = [sys.executable, "-c", code]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as starting:
+            assert starting.stdout is not None
+            starting.stdout.readline()
+            time.sleep(delay_s)  # another moment each time, whichever it is
+            os.killpg(starting.pid, signal.SIGINT)
+            _, said = starting.communicate(timeout=20)
+        assert said.count("Traceback") <= 1, said  # the application's own
+
+
+def test_a_closed_engine_cannot_be_restarted() -> None:
+    engine = ProcessEngine("null", b"", hang_ms=HANG_MS)
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        engine.restart()

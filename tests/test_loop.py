@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edge_sdk import Event, Loop
+from edge_sdk import Engine, Event, Loop
 from edge_sdk.accounting import Counts
 from edge_sdk.engines.faulty import order_fault
-from edge_sdk.errors import BundleError, ContractError, EngineError, OutputError, SourceError, SourceLostError
+from edge_sdk.errors import (
+    BundleError,
+    ConfigError,
+    ContractError,
+    EngineCrashError,
+    EngineError,
+    OutputError,
+    SourceError,
+    SourceLostError,
+)
 from edge_sdk.result import Result
 from edge_sdk.sinks import Sink
+from edge_sdk.watchdog.recovery import EngineRecovery
 from tests.processes import descendants, open_descriptors
 from tests.small_bundles import Numbers, null_bundle
 
@@ -193,15 +205,122 @@ def test_a_source_that_hangs_is_left_behind_and_opened_anew(bundle: Path, monkey
     assert [e.kind for e in report.events] == ["source_hung", "source_back"]
 
 
-def test_a_sample_that_does_not_fit_is_an_error_and_accounted_for(bundle: Path) -> None:
-    class Wrong(Numbers):
-        def _read(self):  # type: ignore[no-untyped-def]
-            return np.zeros(3), "bgr", "", None
+class Misshapen(Numbers):
+    """Gives three numbers in place of four, at the places where ``bad`` says so."""
 
-    loop = Loop(bundle, Wrong(1), deadline_ms=100, engine="null", isolation="none")
+    def __init__(self, bad: list[bool]) -> None:
+        super().__init__(len(bad))
+        self.bad = bad
+
+    def _read(self):  # type: ignore[no-untyped-def]
+        got = super()._read()
+        return got if got is None or not self.bad[-self.left - 1] else (np.zeros(3), *got[1:])
+
+
+def test_a_bad_sample_is_lost_and_told_and_the_loop_goes_on(bundle: Path) -> None:
+    source = Misshapen([False, True, False])
+    with Loop(bundle, source, deadline_ms=1_000, engine="null", isolation="none") as loop:
+        assert [r.sequence for r in loop] == [0, 2]
+    assert loop.report().counts == Counts(captured=3, on_time=2, lost=1)
+    (event,) = loop.report().events
+    assert (event.kind, event.sequence) == ("bad_sample", 1)
+    assert "takes shape (1, 4); found (3,)" in event.message
+
+
+@pytest.mark.parametrize(("bad", "lost"), [([True], 1), ([False] + [True] * 9, 5)])
+def test_a_source_of_nothing_but_bad_samples_is_an_error(bad: list[bool], lost: int, bundle: Path) -> None:
+    loop = Loop(bundle, Misshapen(bad), deadline_ms=1_000, engine="null", isolation="none")
     with loop, pytest.raises(ContractError, match=r"takes shape \(1, 4\); found \(3,\)"):
         list(loop)
-    assert loop.report().counts == Counts(captured=1, lost=1)
+    assert loop.report().counts.lost == lost
+
+
+def test_capture_times_of_another_clock_are_refused(bundle: Path) -> None:
+    class WallClock(Numbers):
+        def _read(self):  # type: ignore[no-untyped-def]
+            return np.zeros(4, np.int8), "bgr", "", time.time_ns()
+
+    loop = Loop(bundle, WallClock(1), deadline_ms=1_000, engine="null", isolation="none")
+    with loop, pytest.raises(SourceError, match="monotonic_ns"):
+        list(loop)
+
+
+def test_a_loop_runs_once_and_only_after_it_was_entered(bundle: Path) -> None:
+    loop = Loop(bundle, Numbers(1), deadline_ms=1_000, engine="null", isolation="none")
+    with pytest.raises(ConfigError, match="enter it first"):
+        next(iter(loop))
+    with pytest.raises(ConfigError, match="enter it first"):
+        loop.report()
+    with loop:
+        list(loop)
+    with pytest.raises(ConfigError, match="runs once"), loop:
+        pass
+
+
+def test_an_exception_out_of_a_signal_handler_costs_one_sample(bundle: Path) -> None:
+    class Alarm(Exception):
+        pass
+
+    def ring(number: int, frame: object) -> None:
+        raise Alarm
+
+    old = signal.signal(signal.SIGALRM, ring)
+    options = {"wait_ms": "100"}
+    try:
+        with Loop(bundle, Numbers(4), deadline_ms=1_000, engine="null", engine_options=options) as loop:
+            results = [next(iter(loop))]
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(Alarm):
+                next(iter(loop))
+            results += list(loop)
+    finally:
+        signal.signal(signal.SIGALRM, old)
+    assert [r.sequence for r in results] == [0, 3]
+    assert [e.kind for e in loop.report().events] == ["crash", "recovered"]
+
+
+def test_closing_from_another_thread_ends_the_iteration(bundle: Path) -> None:
+    before = open_descriptors(), descendants()
+    for _ in range(10):
+        with Loop(bundle, Flood(10**9), deadline_ms=1_000, engine="null", engine_options={"wait_ms": "1"}) as loop:
+            closer = threading.Thread(target=loop.close)
+            for result in loop:
+                if result.sequence >= 0 and closer.ident is None:
+                    closer.start()
+            closer.join()
+        counts = loop.report().counts
+        assert settled(counts)
+        assert counts.in_flight == 0
+    assert (open_descriptors(), descendants()) == before
+
+
+class Reluctant(Engine):
+    """Cannot be restarted the first so many times."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+
+    def run(self) -> tuple[np.ndarray, ...]:
+        raise EngineCrashError("SIGBUS")
+
+    def restart(self) -> None:
+        self.refusals -= 1
+        if self.refusals >= 0:
+            raise EngineError("the device is not there yet")
+
+
+def test_a_restart_that_fails_is_tried_again_with_pauses() -> None:
+    events: list[Event] = []
+    recovery = EngineRecovery(Reluctant(2), events.append, patience_s=30, stop=threading.Event())
+    recovery.failed(EngineCrashError("SIGBUS"), 7)
+    assert [e.kind for e in events] == ["crash", "restart_failed", "restart_failed", "recovered"]
+    assert recovery.recoveries[0].took_ms > 100
+
+
+def test_a_restart_that_keeps_failing_is_given_up_with_its_reason() -> None:
+    recovery = EngineRecovery(Reluctant(10**9), lambda event: None, patience_s=0.2, stop=threading.Event())
+    with pytest.raises(EngineError, match="within 0.2 s: the device is not there yet"):
+        recovery.failed(EngineCrashError("SIGBUS"), 7)
 
 
 def test_sinks_get_results_and_events_and_are_closed_when_one_fails(bundle: Path) -> None:

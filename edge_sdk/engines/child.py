@@ -25,15 +25,17 @@ def serve(engine_name: str, options: dict[str, str], fds: list[int]) -> int:
     control = socket.socket(fileno=control_fd)
     try:
         engine = load_engine(engine_name, f"/proc/self/fd/{model_fd}", options)
-    except EdgeSdkError as exc:
-        send(control, {"error": (type(exc).__name__, str(exc))})
+        loaded = {
+            "inputs": specs_to_json(engine.inputs),
+            "outputs": specs_to_json(engine.outputs),
+            "description": engine.description,
+        }
+        send(control, loaded)
+    except ConnectionError:
+        return 1  # the application has gone meanwhile
+    except Exception as exc:  # noqa: BLE001 - an engine of somebody else's may raise anything; it is told, not lost
+        send(control, {"error": (type(exc).__name__, _in_words(exc))})
         return 1
-    loaded = {
-        "inputs": specs_to_json(engine.inputs),
-        "outputs": specs_to_json(engine.outputs),
-        "description": engine.description,
-    }
-    send(control, loaded)
     _, shared_fds = receive(control)
     if not shared_fds:
         return 0
@@ -60,6 +62,11 @@ def _serve_requests(
         try:
             for shared_output, output in zip(shared.outputs, engine.run(), strict=True):
                 shared_output[...] = output
-        except EdgeSdkError as exc:
-            shared.set_error(str(exc))
+        except Exception as exc:  # noqa: BLE001 - as above
+            shared.set_error(_in_words(exc))
         os.eventfd_write(response_fd, 1)
+
+
+def _in_words(exc: Exception) -> str:
+    text = str(exc) if isinstance(exc, EdgeSdkError) else f"{type(exc).__name__}: {exc}"
+    return text[:2_000]

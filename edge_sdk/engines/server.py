@@ -2,6 +2,7 @@
 
 It stays single-threaded, so forking is safe, and watches its children: when the application's end of the socket closes, for whatever
 reason, every child is killed, also one that hangs in native code. When the server itself dies, the kernel kills the children.
+It needs no system call younger than Linux 3.17, as boards live on with old kernels.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import select
 import signal
 import socket
 import sys
-import threading
+from typing import NoReturn
 
-from edge_sdk.engines import engine_class
+from edge_sdk.engines import warm_engine
 from edge_sdk.engines.child import serve
 from edge_sdk.engines.wire import receive, send
 from edge_sdk.errors import EdgeSdkError
@@ -26,44 +27,61 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main(server_fd: int, engine: str) -> None:
-    """Serve until the application goes away."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the application decides
+    """Serve until the application goes away.
+
+    Messages: ``{"engine", "options"}`` with a child's descriptors asks for a child, answered by its pid; ``{"kill": pid}`` kills one. The
+    end of every child is told as ``{"exited": pid, "code": code}``.
+    """
     application = socket.socket(fileno=server_fd)
-    try:
-        engine_class(engine)
-    except EdgeSdkError as exc:
-        send(application, {"error": (type(exc).__name__, str(exc))})
-        return
-    gc.collect()
-    gc.freeze()  # children share these pages until they write to them, which the collector would
-    send(application, {"ready": os.getpid(), "threads": threading.active_count()})
-    _Server(application).run()
+    with contextlib.suppress(ConnectionError):  # the application has gone meanwhile
+        try:
+            warm_engine(engine)
+        except EdgeSdkError as exc:
+            send(application, {"error": (type(exc).__name__, str(exc))})
+            return
+        gc.collect()
+        gc.freeze()  # children share these pages until they write to them, which the collector would
+        send(application, {"ready": os.getpid()})
+        _Server(application).run()
 
 
 class _Server:
     def __init__(self, application: socket.socket) -> None:
         self._application = application
+        self._children: set[int] = set()
+        self._ended_read, ended_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(ended_write, warn_on_full_buffer=False)
+        signal.signal(
+            signal.SIGCHLD, lambda number, frame: None
+        )  # the wake-up descriptor is written for handled signals only
         self._poll = select.poll()
         self._poll.register(application, select.POLLIN)
-        self._children: dict[int, int] = {}  # pidfd -> pid
+        self._poll.register(self._ended_read, select.POLLIN)
 
     def run(self) -> None:
         try:
             while True:
-                for fd, _ in self._poll.poll():
-                    if fd == self._application.fileno():
-                        message, fds = receive(self._application)
-                        if message is None:
-                            return
-                        self._spawn(message, fds)
-                    else:
-                        self._reap(fd)
-        except ConnectionError:
-            return  # the application was killed while it was being told something
+                ready = {fd for fd, _ in self._poll.poll()}
+                if self._ended_read in ready:
+                    os.read(self._ended_read, 4096)
+                    self._reap()
+                if self._application.fileno() in ready and not self._obey():
+                    return
         finally:
-            for pidfd in self._children:
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            for pid in self._children:
+                os.kill(pid, signal.SIGKILL)  # not reaped yet, so the number is still the child's
+
+    def _obey(self) -> bool:
+        """Do what the next message asks for; False when the application has gone."""
+        message, fds = receive(self._application)
+        if message is None:
+            return False
+        if "kill" in message:
+            if message["kill"] in self._children:
+                os.kill(int(str(message["kill"])), signal.SIGKILL)
+        else:
+            self._spawn(message, fds)
+        return True
 
     def _spawn(self, message: dict[str, object], fds: list[int]) -> None:
         server = os.getpid()
@@ -72,30 +90,27 @@ class _Server:
             self._become_child(server, message, fds)
         for fd in fds:
             os.close(fd)
-        pidfd = os.pidfd_open(pid)
-        self._children[pidfd] = pid
-        self._poll.register(pidfd, select.POLLIN)
-        send(self._application, {"pid": pid}, [pidfd])
+        self._children.add(pid)
+        send(self._application, {"pid": pid})
 
-    def _become_child(self, server: int, message: dict[str, object], fds: list[int]) -> None:
+    def _become_child(self, server: int, message: dict[str, object], fds: list[int]) -> NoReturn:
         code = 1
         try:
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != server:
-                return  # the server died before the line above: nobody would end this process
-            self._application.close()
-            for pidfd in self._children:
-                os.close(pidfd)
-            code = serve(str(message["engine"]), dict(message["options"]), fds)  # type: ignore[call-overload]
+            if os.getppid() == server:  # else the server died before the line above, and nobody would end this process
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                self._application.close()
+                code = serve(str(message["engine"]), dict(message["options"]), fds)  # type: ignore[call-overload]
         except BaseException:
             sys.excepthook(*sys.exc_info())
             raise
         finally:
             os._exit(code)  # never run what the server has registered for its own exit
 
-    def _reap(self, pidfd: int) -> None:
-        pid = self._children.pop(pidfd)
-        self._poll.unregister(pidfd)
-        os.close(pidfd)
-        _, status = os.waitpid(pid, 0)
-        send(self._application, {"exited": pid, "code": os.waitstatus_to_exitcode(status)})
+    def _reap(self) -> None:
+        for pid in tuple(self._children):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                self._children.remove(pid)
+                send(self._application, {"exited": pid, "code": os.waitstatus_to_exitcode(status)})

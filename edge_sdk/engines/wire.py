@@ -6,12 +6,12 @@ application ── server socket ──▶ fork server ── fork ──▶ chi
 
 from __future__ import annotations
 
+import fcntl
 import json
 import mmap
 import os
 import socket
 from dataclasses import asdict
-from typing import TypedDict
 
 import numpy as np
 
@@ -23,20 +23,20 @@ _ALIGN = 64  # a cache line: no two tensors share one
 _STATUS_BYTES = 4096
 
 
-class Spawn(TypedDict):
-    """Asks the server for a child; beside it: model, control socket, request eventfd, response eventfd."""
+def above_standard(fd: int) -> int:
+    """The same file at a descriptor that is no standard stream's: where one of those is closed, the next file opened takes its place, and
+    whatever a library prints would go there."""
+    if fd > 2:
+        return fd
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(fd)
+    return moved
 
-    engine: str
-    options: dict[str, str]
 
-
-class Loaded(TypedDict):
-    """The child's first word: its tensors, or the error (class name in ``edge_sdk.errors``, message)."""
-
-    inputs: list[dict[str, object]]
-    outputs: list[dict[str, object]]
-    description: str
-    error: tuple[str, str] | None
+def socket_pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets that keep packets apart."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return socket.socket(fileno=above_standard(ours.detach())), socket.socket(fileno=above_standard(theirs.detach()))
 
 
 def send(to: socket.socket, message: object, fds: list[int] | None = None) -> None:
@@ -51,12 +51,12 @@ def receive(of: socket.socket) -> tuple[dict[str, object] | None, list[int]]:
 
 
 def specs_to_json(specs: tuple[TensorSpec, ...]) -> list[dict[str, object]]:
-    """For a ``Loaded`` message."""
+    """For the child's first word."""
     return [asdict(spec) for spec in specs]
 
 
 def specs_from_json(specs: object) -> tuple[TensorSpec, ...]:
-    """Of a ``Loaded`` message."""
+    """Of the child's first word."""
     assert isinstance(specs, list)  # noqa: S101 - our own child's message
     return tuple(TensorSpec(**{**spec, "shape": tuple(spec["shape"])}) for spec in specs)
 
@@ -81,7 +81,7 @@ class SharedTensors:
     @classmethod
     def create(cls, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> SharedTensors:
         """New ones, all zero."""
-        fd = os.memfd_create("edge-sdk-tensors", os.MFD_CLOEXEC)
+        fd = above_standard(os.memfd_create("edge-sdk-tensors", os.MFD_CLOEXEC))
         os.ftruncate(fd, _total_bytes(inputs + outputs))
         return cls(fd, inputs, outputs)
 
@@ -106,9 +106,7 @@ class SharedTensors:
 
 def memory_file(name: str, content: bytes) -> int:
     """A sealed anonymous file that holds ``content``: nobody who gets it can change it."""
-    import fcntl
-
-    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    fd = above_standard(os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
     with open(fd, "wb", closefd=False) as file:
         file.write(content)
     # Values of linux/fcntl.h; Python's fcntl has names for them on some builds only.

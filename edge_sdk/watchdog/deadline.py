@@ -7,6 +7,19 @@ from collections import deque
 from edge_sdk.errors import ConfigError
 from edge_sdk.watchdog.durations import Durations
 
+_LONGEST_MS = 1e8  # more than a day is a mistake
+
+
+def check_ms(name: str, value: float) -> float:
+    """``value``, if it is a sensible number of milliseconds.
+
+    Raises:
+        ConfigError: if it is not above 0 and at most 1e8.
+    """
+    if isinstance(value, bool) or not 0 < value <= _LONGEST_MS:
+        raise ConfigError(f"{name} is a number of milliseconds above 0, at most {_LONGEST_MS:g}; found {value}")
+    return value
+
 
 class Deadline:
     """Judges ages against the longest one that is of use. Its memory does not grow with use.
@@ -20,9 +33,7 @@ class Deadline:
     """
 
     def __init__(self, deadline_ms: float, *, window: int = 1_000) -> None:
-        if not 0 < deadline_ms < 1e9:
-            raise ConfigError(f"deadline_ms is a number of milliseconds above 0; found {deadline_ms}")
-        self.deadline_ms = deadline_ms
+        self.deadline_ms = check_ms("deadline_ms", deadline_ms)
         self.ages = Durations()
         self._recent: deque[bool] = deque(maxlen=window)
         self._recent_missed = 0

@@ -1,0 +1,194 @@
+"""The application's side of its fork server and of the children made by it.
+
+A child is known to be gone when its end of the control socket closes: the kernel does that after it has let go of the child's memory, also
+when it is killed. That needs no reaping by the application, and works on every kernel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import edge_sdk.errors
+from edge_sdk.engines.wire import above_standard, receive, send, socket_pair
+from edge_sdk.errors import EdgeSdkError, EngineError
+
+KILL_MS = 1_000  # a process that outlives SIGKILL by this is in an uninterruptible kernel call
+_ANSWER_S = 2  # a fork takes milliseconds; a server that needs longer was stopped, and is replaced
+_REASON_S = 0.5
+
+# Ctrl-C and a terminal that closes concern the application alone: it decides what becomes of its family.
+_SERVER = """
+import signal, sys
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)
+sys.path[:] = {path!r}
+from edge_sdk.engines.server import main
+main({fd}, {engine!r})
+"""
+
+
+class Server:
+    """A fork server for one engine.
+
+    Args:
+        engine: name of the engine.
+        start_ms: how long it may take until its libraries are imported.
+
+    Raises:
+        ConnectionError, TimeoutError: if it does not become ready.
+        EdgeSdkError: as the engine says, such as MissingPackageError.
+    """
+
+    def __init__(self, engine: str, start_ms: float) -> None:
+        if getattr(sys, "frozen", False) or not sys.executable:
+            raise EngineError(
+                "isolation=process needs a Python interpreter to start; a frozen application takes isolation=none"
+            )
+        self.socket, theirs = socket_pair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _SERVER.format(path=_module_path(), fd=theirs.fileno(), engine=engine)],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=None if _is_open(2) else subprocess.DEVNULL,
+                start_new_session=True,
+                env={
+                    **os.environ,
+                    "OPENBLAS_NUM_THREADS": "1",
+                    "OMP_NUM_THREADS": "1",
+                },  # threads do not survive a fork
+            )
+        try:
+            self.socket.settimeout(start_ms / 1000)
+            message, _ = receive(self.socket)
+            if message is None:
+                raise ConnectionError("it ended before it was ready")
+            if "error" in message:
+                raise_named(message["error"])
+            self.socket.settimeout(_ANSWER_S)
+        except BaseException:
+            self.end()
+            raise
+
+    def ask(self, message: object, fds: list[int]) -> int:
+        """Have a child made; its pid.
+
+        Raises:
+            ConnectionError, TimeoutError: if the server is gone or stopped.
+        """
+        send(self.socket, message, fds)
+        while True:
+            answer, _ = receive(self.socket)
+            if answer is None:
+                raise ConnectionError("it is gone")
+            if "pid" in answer:
+                return int(str(answer["pid"]))
+
+    def reason_of_death(self, pid: int) -> str:
+        """How a child that is gone ended, in words."""
+        self.socket.settimeout(_REASON_S)
+        try:
+            while True:
+                message, _ = receive(self.socket)
+                if message is None:
+                    return "its server died with it"
+                if message.get("exited") == pid:
+                    code = int(str(message["code"]))
+                    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        except (TimeoutError, ConnectionError):
+            return "in an unknown way (its server does not answer)"
+        finally:
+            self.socket.settimeout(_ANSWER_S)
+
+    def end(self) -> None:
+        """Close the socket, upon which it ends its children and itself; kill it if it does not."""
+        self.socket.close()
+        try:
+            self._process.wait(KILL_MS / 1000)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(KILL_MS / 1000)
+
+
+class Child:
+    """One child, that loads a model as soon as it is made.
+
+    Attributes:
+        control: carries its first word to us, and the shared tensors to it.
+        request_fd, response_fd: eventfds.
+        poll: tells of an answer (``response_fd``) and of its end (anything else).
+    """
+
+    def __init__(self, server: Server, message: object, model_fd: int) -> None:
+        self.request_fd = above_standard(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+        self.response_fd = above_standard(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+        self.control, theirs = socket_pair()
+        try:
+            with theirs:
+                self.pid = server.ask(message, [model_fd, theirs.fileno(), self.request_fd, self.response_fd])
+        except BaseException:
+            self.close()
+            raise
+        self.poll = select.poll()
+        self.poll.register(self.response_fd, select.POLLIN)
+        self.poll.register(self.control, 0)  # its hang-up is always told
+
+    def loaded(self, timeout_ms: float) -> dict[str, object]:
+        """The child's first word; empty if it did not come in time or the child died."""
+        self.control.settimeout(timeout_ms / 1000)
+        try:
+            message, _ = receive(self.control)
+        except (TimeoutError, ConnectionError):
+            return {}
+        return message or {}
+
+    def killed_by(self, server: Server | None) -> bool:
+        """Have it killed; whether it is gone. Only the server can: it knows that the pid is still this child's."""
+        if server is not None:
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                send(server.socket, {"kill": self.pid})
+        return self.gone_within(KILL_MS)
+
+    def gone_within(self, timeout_ms: float) -> bool:
+        """Whether the process has ended, or does within this time."""
+        ended = select.poll()
+        ended.register(self.control, 0)
+        return bool(ended.poll(timeout_ms))
+
+    def close(self) -> None:
+        """Forget it."""
+        os.close(self.request_fd)
+        os.close(self.response_fd)
+        self.control.close()
+
+
+def _module_path() -> list[str]:
+    """Where the server finds modules: where we do, whatever folder it starts in."""
+    home = str(Path(edge_sdk.__file__).parents[1])
+    path = [str(Path(entry).absolute()) for entry in sys.path if isinstance(entry, str)]
+    return path if home in path else [*path, home]
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def raise_named(error: object) -> NoReturn:
+    """Raise the error that a child has sent as (class name, message)."""
+    assert isinstance(error, list)  # noqa: S101 - our own child's message
+    kind = getattr(edge_sdk.errors, str(error[0]), EngineError)
+    simple = isinstance(kind, type) and issubclass(kind, EdgeSdkError) and kind.__init__ is EdgeSdkError.__init__
+    raise (kind if simple else EngineError)(str(error[1]))

@@ -1,0 +1,93 @@
+"""Ring 2 for the engine: one that hung or died is started again; one that does nothing else is given up loudly."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic_ns
+
+from edge_sdk.backoff import tries
+from edge_sdk.engines import Engine
+from edge_sdk.errors import EngineCrashError, EngineError, EngineHangError
+from edge_sdk.result import Event
+
+_FAILURES_IN_A_ROW = 5  # an engine that fails so often without one good result will not do better the next time
+_KEPT = 1_000
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """One restart of the engine: why, at which sample, and how long until it was back (after the hang budget)."""
+
+    kind: str
+    sequence: int
+    took_ms: float
+
+
+class EngineRecovery:
+    """Restarts an engine after its failures.
+
+    Args:
+        engine: the engine.
+        tell: told of every failure and of the way back.
+        patience_s: for how long a restart that fails is tried again.
+        stop: ends the waiting between tries.
+
+    Attributes:
+        recoveries: the latest ones.
+    """
+
+    def __init__(
+        self, engine: Engine, tell: Callable[[Event], None], *, patience_s: float, stop: threading.Event
+    ) -> None:
+        self._engine, self._tell = engine, tell
+        self._patience_s, self._stop = patience_s, stop
+        self._failures_in_a_row = 0
+        self.recoveries: deque[Recovery] = deque(maxlen=_KEPT)
+
+    def succeeded(self) -> None:
+        """The engine gave a result."""
+        self._failures_in_a_row = 0
+
+    def failed(self, failure: EngineError, sequence: int) -> None:
+        """The engine failed at the sample of this number: have it back if it hung or died.
+
+        Raises:
+            EngineError: if it cannot be had back, or fails again and again.
+        """
+        kind = _kind(failure)
+        self._tell(Event(kind, str(failure), monotonic_ns(), sequence))
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= _FAILURES_IN_A_ROW:
+            times = f"{self._failures_in_a_row} times in a row"
+            raise EngineError(f"the engine failed {times}; the last time: {failure}") from failure
+        if kind != "engine_error":
+            started_ns = monotonic_ns()
+            self._restart(failure, sequence)
+            took_ms = (monotonic_ns() - started_ns) * 1e-6
+            self.recoveries.append(Recovery(kind, sequence, took_ms))
+            message = f"the engine is back after {took_ms:.0f} ms"
+            self._tell(Event("recovered", message, monotonic_ns(), sequence, took_ms))
+
+    def _restart(self, failure: EngineError, sequence: int) -> None:
+        for _ in tries(self._patience_s, self._stop):
+            if self._stop.is_set():
+                break
+            try:
+                self._engine.restart()
+            except EngineError as exc:
+                failure = exc
+                self._tell(Event("restart_failed", str(exc), monotonic_ns(), sequence))
+            else:
+                return
+        raise EngineError(
+            f"the engine could not be started again within {self._patience_s:g} s: {failure}"
+        ) from failure
+
+
+def _kind(failure: EngineError) -> str:
+    if isinstance(failure, EngineHangError):
+        return "hang"
+    return "crash" if isinstance(failure, EngineCrashError) else "engine_error"
