@@ -136,9 +136,13 @@ class Encoder:
         if contract.input == "image":
             self._cv2 = _find_opencv()
             self._table = spec.quantize(contract.real_of_bytes())
+            self._added = _constant_added(self._table)
+            alike = bool((self._table == self._table[:, :1]).all())
+            self._lut = self._table[:, 0].copy() if alike else self._table.reshape(1, 256, -1)
             height, width = spec.shape[1:3]
             shape = (height, width) if contract.channels == 1 else (height, width, 3)
             self._canvas: dict[int, Bytes] = {}
+            self._wide: Bytes | None = None
             self._ordered: Bytes = np.empty(shape, np.uint8)
             self._last: tuple[tuple[int, ...], _Layout] | None = None
 
@@ -177,7 +181,11 @@ class Encoder:
         if sample.ndim == 2:
             colour = "gray"
         layout = self._layout(sample.shape)
-        self._look_up(self._order(self._resize(sample, layout), colour), out)
+        image = self._resize(sample, layout)
+        if self._added is None:
+            self._look_up(self._order(image, colour, self._ordered), out)
+        else:
+            self._shift(image, colour, out, self._added)
         return layout.placement
 
     def _layout(self, shape: tuple[int, ...]) -> _Layout:
@@ -196,9 +204,10 @@ class Encoder:
         if layout.fills and part.shape[:2] == (height, width):
             return part
         cv2 = _opencv()
+        part = self._widen(part)
         canvas = self._canvas.get(sample.ndim)
         if canvas is None:
-            canvas = np.full((*self.spec.shape[1:3], *sample.shape[2:]), self.contract.pad, np.uint8)
+            canvas = np.full((*self.spec.shape[1:3], *part.shape[2:]), self.contract.pad, np.uint8)
             self._canvas[sample.ndim] = canvas
         x, y = layout.corner
         cv2.resize(
@@ -206,21 +215,37 @@ class Encoder:
         )
         return canvas
 
-    def _order(self, image: Bytes, colour: Colour) -> Bytes:
+    def _widen(self, image: Bytes) -> Bytes:
+        """Three channels to four: OpenCV's exact resize has vector code for 1, 2 and 4, which takes two thirds of the time."""
+        if image.ndim == 2:
+            return image
+        if self._wide is None or self._wide.shape[:2] != image.shape[:2]:
+            self._wide = np.empty((*image.shape[:2], 4), np.uint8)
+        cv2 = _opencv()
+        return cv2.cvtColor(image, cv2.COLOR_BGR2BGRA, dst=self._wide)  # type: ignore[no-any-return]
+
+    def _order(self, image: Bytes, colour: Colour, into: Bytes) -> Bytes:
         wanted = self.contract.colour
-        if colour == wanted:
+        wide = "a" if image.ndim == 3 and image.shape[2] == 4 else ""
+        if colour == wanted and not wide:
             return image
         if self._cv2 is None and {colour, wanted} == {"bgr", "rgb"}:
             return image[:, :, ::-1]
         cv2 = _opencv()
-        code = getattr(cv2, f"COLOR_{colour}2{wanted}".upper())
-        return cv2.cvtColor(image, code, dst=self._ordered)  # type: ignore[no-any-return]
+        code = getattr(cv2, f"COLOR_{colour}{wide}2{wanted}".upper())
+        return cv2.cvtColor(image, code, dst=into)  # type: ignore[no-any-return]
+
+    def _shift(self, image: Bytes, colour: Colour, out: Array, added: np.uint8) -> None:
+        """Order straight into ``out``, then add in place: where the table is the byte plus a constant, nothing has to be looked up."""
+        target = out.view(np.uint8)[0].reshape(self._ordered.shape)
+        ordered = self._order(image, colour, target)
+        if added or ordered is not target:
+            np.add(ordered, added, out=target)
 
     def _look_up(self, image: Bytes, out: Array) -> None:
         if self._cv2 is not None:
             target = out[0, :, :, 0] if image.ndim == 2 else out[0]
-            table = self._table.reshape(1, 256, -1)
-            self._cv2.LUT(image, table, dst=target)
+            self._cv2.LUT(image, self._lut, dst=target)
             return
         pixels = image[:, :, None] if image.ndim == 2 else image
         for channel in range(self.contract.channels):
@@ -237,6 +262,14 @@ class Encoder:
         if self.contract.mean is not None and self.contract.std is not None:
             real = (real - np.array(self.contract.mean)) / np.array(self.contract.std)
         out[...] = self.spec.quantize(real).reshape(out.shape)
+
+
+def _constant_added(table: Array) -> np.uint8 | None:
+    """What every entry of ``table`` (256, channels) has more than its byte, modulo 256; None if that is not the same for all."""
+    if table.dtype.itemsize != 1:
+        return None
+    added = table.view(np.uint8) - np.arange(256, dtype=np.uint8)[:, None]
+    return np.uint8(added[0, 0]) if (added == added[0, 0]).all() else None
 
 
 @dataclass(frozen=True)

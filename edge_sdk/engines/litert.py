@@ -76,6 +76,11 @@ class LitertEngine(Engine):
         self._get = tuple(d["index"] for d in outputs)
         self.description = f"{package} {_version(package)}, {threads} thread{'s' if threads > 1 else ''}"
 
+    @classmethod
+    def warm(cls) -> None:
+        """See the base class."""
+        find_interpreter()
+
     def run(self) -> tuple[Array, ...]:
         """See the base class."""
         interpreter = self._interpreter
@@ -116,7 +121,11 @@ def _version(package: str) -> str:
 @contextlib.contextmanager
 def quiet_native_stderr() -> Iterator[None]:
     """Drop the "INFO: Created TensorFlow Lite XNNPACK delegate" line that the native library prints at every load."""
-    keep = os.dup(2)
+    try:
+        keep = os.dup(2)
+    except OSError:  # closed: nothing that is printed comes anywhere
+        yield
+        return
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 2)
