@@ -1,7 +1,11 @@
-"""Bundles of the models that are compared."""
+"""Bundles of the models that are compared.
+
+``python -m benchmarks.bundles MODEL FOLDER`` makes one for a section that is not to load what making it takes.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from benchmarks.models import LABELS
@@ -47,3 +51,7 @@ def _write(path: Path, contract: Contract, task: TaskSettings, variant: Variant,
     )
     write_bundle(path, manifest, files, overwrite=True)
     return path
+
+
+if __name__ == "__main__":
+    classifier_bundle(Path(sys.argv[1]), Path(sys.argv[2]))

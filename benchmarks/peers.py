@@ -22,9 +22,6 @@ class MediaPipe:
     Args:
         model: a uint8 classifier with metadata.
         frame: (height, width, 3) uint8, BGR, classified over and over.
-
-    Attributes:
-        pid: of the process.
     """
 
     def __init__(self, model: Path, frame: Array) -> None:
@@ -39,7 +36,7 @@ class MediaPipe:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        self.pid = self._peer.pid
+        self.classify()  # what it starts and ends while it starts is over by then
 
     def __enter__(self) -> MediaPipe:
         return self
