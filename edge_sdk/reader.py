@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import monotonic, monotonic_ns
 
 from edge_sdk.accounting import Accounting
@@ -66,11 +66,15 @@ class Reader:
         Raises:
             SourceLostError: if the source went away and did not come back.
         """
+        until = monotonic() + timeout_s
         while True:
             try:
-                return self._mailbox.take(timeout_s)
+                return self._mailbox.take(until - monotonic())
             except TimeoutError:
-                self._replace(timeout_s)
+                until = self._attempt.may_be_silent_until(timeout_s)
+                if until <= monotonic():
+                    self._replace(timeout_s)
+                    until = monotonic() + timeout_s
 
     def close(self) -> None:
         """Stop reading and close the source; samples still held count as dropped."""
@@ -88,27 +92,32 @@ class Reader:
             raise SourceLostError(f"the source gave nothing for {silent_s:.1f} s")
         self._say("source_hung", f"the source gave nothing for {silent_s:.1f} s; it is closed and opened again")
         started = monotonic()
-        wait_s = _FIRST_WAIT_S
-        while True:
+        for _ in self._tries():
             attempt = _Attempt(self, self._make_source())
             try:
                 attempt.wait_open()
             except SourceError as exc:
                 attempt.abandon()
-                if monotonic() - started > self._reopen_s:
-                    raise SourceLostError(
-                        f"the source hung and could not be opened again for {self._reopen_s:g} s: {exc}"
-                    ) from exc
-                wait_s = self._back_off(wait_s)
+                failure = exc
                 continue
             self._attempt = attempt
             self._say("source_back", "the source is open again", started)
             return
+        raise SourceLostError(
+            f"the source hung and could not be opened again for {self._reopen_s:g} s: {failure}"
+        ) from failure
 
-    def _back_off(self, wait_s: float) -> float:
-        """Wait a jittered while; returns the next, longer one. The jitter keeps a fleet from knocking in step."""
-        self._stop.wait(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
-        return min(2 * wait_s, _LONGEST_WAIT_S)
+    def _tries(self) -> Iterator[None]:
+        """One item for each try to open the source again: at once, after ever longer waits, and when ``reopen_s`` is over.
+
+        The waits are jittered, which keeps a fleet from knocking in step.
+        """
+        until, wait_s = monotonic() + self._reopen_s, _FIRST_WAIT_S
+        yield
+        while (remaining_s := until - monotonic()) > 0 and not self._stop.is_set():
+            self._stop.wait(min(remaining_s, wait_s * random.uniform(0.5, 1.0)))  # noqa: S311 - no secret
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+            yield
 
     def _say(self, kind: str, message: str, since: float | None = None) -> None:
         took_ms = None if since is None else (monotonic() - since) * 1000
@@ -130,6 +139,8 @@ class _Attempt:
         self._abandoned = threading.Event()
         self._opened = threading.Event()
         self._failure: BaseException | None = None
+        self._away = False
+        self._tried_at = monotonic()
         self._thread = threading.Thread(target=self._run, name="edge-sdk-source", daemon=True)
         self._thread.start()
 
@@ -139,6 +150,13 @@ class _Attempt:
             raise SourceError(f"the source did not open within {OPEN_S:g} s; see edge-sdk doctor")
         if self._failure is not None:
             raise self._failure
+
+    def may_be_silent_until(self, silence_s: float) -> float:
+        """The moment, on the clock of ``time.monotonic``, from which its silence is a hang.
+
+        A source that is known to be away, and tried again, is silent for a reason: it hangs if one of the tries does not come back.
+        """
+        return self._tried_at + (_LONGEST_WAIT_S + OPEN_S if self._away else silence_s)
 
     def close(self) -> None:
         """End it; a thread that hangs is left behind."""
@@ -177,25 +195,31 @@ class _Attempt:
             try:
                 sample = self._source.read()
             except SourceLostError as exc:
-                if not self._source.live or not self._reopen(exc):
+                if not self._source.live:
                     raise
+                self._reopen(exc)
                 continue
             if self._abandoned.is_set() or sample is None:
                 return
             self._reader._deliver(sample)
 
-    def _reopen(self, lost: SourceLostError) -> bool:
-        """Open the same source again, for as long as the reader wants; False if it did not come back."""
+    def _reopen(self, lost: SourceLostError) -> None:
+        """Open the same source again, for as long as the reader wants; raises if it does not come back."""
         reader = self._reader
         reader._say("source_lost", str(lost))
-        started, wait_s = monotonic(), _FIRST_WAIT_S
-        while not self._abandoned.is_set() and monotonic() - started < reader._reopen_s:
+        started = self._tried_at = monotonic()
+        self._away = True
+        for _ in reader._tries():
+            if self._abandoned.is_set():
+                raise lost
             self._source.close()
-            wait_s = reader._back_off(wait_s)
+            self._tried_at = monotonic()
             try:
                 self._source.open()
-            except SourceError:
-                continue  # still away: the loop's bound says when to give up, and the first error is what is then raised
+            except SourceError as exc:
+                failure = exc
+                continue
+            self._tried_at, self._away = monotonic(), False
             reader._say("source_back", "the source is open again", started)
-            return True
-        return False
+            return
+        raise SourceLostError(f"{lost}. It did not come back within {reader._reopen_s:g} s: {failure}") from failure

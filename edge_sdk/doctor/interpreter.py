@@ -12,7 +12,11 @@ INTERPRETERS = (
     ("tflite_runtime.interpreter", ("tflite-runtime",)),
     ("tensorflow.lite.python.interpreter", ("tensorflow", "tensorflow-cpu", "tensorflow-aarch64")),
 )
-_INSTALL_32 = "sudo apt install python3-numpy; pip install 'tflite-runtime>=2.14' 'numpy<2'"
+# There is no numpy wheel for 32 bits: a virtual environment must see the system's, or pip tries to compile one.
+_INSTALL_32 = (
+    "sudo apt install python3-numpy; then, in a virtual environment made with python3 -m venv --system-site-packages: "
+    "pip install 'tflite-runtime>=2.14' 'numpy<2'"
+)
 
 
 def check_python(env: Environment) -> list[Finding]:
@@ -25,8 +29,8 @@ def check_python(env: Environment) -> list[Finding]:
             warning(
                 check,
                 f"{found}: pip chooses packages by the kernel's name and looks for 64-bit ones",
-                "install the 64-bit image of the system; or by hand: "
-                f"pip install --no-deps edge-device-sdk; pip install click pydantic; {_INSTALL_32}",
+                f"install the 64-bit image of the system; or by hand: {_INSTALL_32} click pydantic; "
+                "pip install --no-deps edge-device-sdk",
             )
         ]
     return [ok(check, found)]

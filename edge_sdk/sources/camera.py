@@ -23,8 +23,8 @@ class CameraSettings(Settings):
 
     Attributes:
         device: ``0`` for the board's default camera, or a device file.
-        width, height: of the frame, in pixels; without them, what the driver is set to.
-        fps: frames a second.
+        width, height: of the frame, in pixels; without them, what the driver gives for 640x480, which OpenCV asks for.
+        fps: frames a second; without it, what the driver gives for 30, which OpenCV asks for.
         format: the four characters of a V4L2 pixel format, such as ``MJPG``, which USB 2 needs for large frames at full rate.
     """
 
@@ -55,8 +55,9 @@ class CameraSettings(Settings):
 class CameraSource(Source):
     """Frames of a camera, BGR uint8 (height, width, 3), the newest that the driver has.
 
-    The driver is asked to keep one buffer only, so that no old frame waits in it. A hung driver holds up only the thread that opens or
-    reads: ``close`` returns at once, the source may be opened again, and the thread that hung releases its device when it comes back.
+    The driver is asked to keep two buffers only, so that no old frame waits in them. A hung driver holds up only the thread that opens or
+    reads: ``close`` returns at once, the source may be opened again, and the thread that hung releases its device when it comes back. With
+    a camera that merely gives nothing that is after ten seconds, OpenCV's limit; until then the device cannot be opened again.
 
     Args:
         settings: which camera, and how.
@@ -106,8 +107,9 @@ class CameraSource(Source):
         cv2 = opencv("reading a camera")
         if not capture.isOpened():
             raise SourceError(
-                f"{self.path} cannot be opened as a camera: another program uses it, or it gives no frames (many cameras have a "
-                f"second device file for metadata). {_cameras_there()}. Run: edge-sdk doctor"
+                f"{self.path} cannot be opened as a camera: it is in use (fuser -v {self.path} shows by whom; by this program, if a read "
+                "of it hangs), or it gives no frames (many cameras have a second device file for metadata). "
+                f"{_cameras_there()}. Run: edge-sdk doctor"
             )
         asked = self._asked(cv2)
         for _, prop, value in asked:
@@ -119,7 +121,8 @@ class CameraSource(Source):
                     f"{self.path} gives {name}={_shown(name, given)}, not {name}={_shown(name, value)}. Ask for what it has: "
                     f"v4l2-ctl -d {self.path} --list-formats-ext"
                 )
-        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # not every driver can; the mailbox drops old frames in any case
+        # One is filled while the other is read. With a single one a USB camera loses every second frame: the next is already on the wire.
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 2)
         return True
 
     def _asked(self, cv2: Any) -> list[tuple[str, int, float]]:
@@ -141,7 +144,8 @@ class DriverClock:
     OpenCV's CAP_PROP_POS_MSEC of a V4L2 device is the driver's time stamp of the frame. Most drivers take it from CLOCK_MONOTONIC
     (V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC), the clock of ``time.monotonic_ns``. Whether this one does is decided by the first frame, which is
     fresh: its stamp must lie within a second before its reading. If it does not, frames count from when they were read, in this
-    opening: the time in the driver is then unknown, and not in the age.
+    opening: the time in the driver is then unknown, and not in the age. A stamp in the future (some drivers add the time that they
+    expect a frame to take) counts as its reading.
     """
 
     def __init__(self) -> None:
@@ -179,7 +183,7 @@ def _open_v4l2(path: str) -> Capture:
 def _cameras_there() -> str:
     there = sorted(str(path) for path in Path("/dev").glob("video*"))
     return (
-        f"There are {', '.join(there)}"
+        f"Video devices here: {', '.join(there)}"
         if there
         else "There is no /dev/video* at all: no camera is connected, or its driver is not loaded"
     )

@@ -1,0 +1,113 @@
+"""A live source that is away is not taken for one that hangs, however long either lasts."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+import edge_sdk.reader
+from edge_sdk import Event, Loop
+from edge_sdk.errors import SourceError, SourceLostError
+from tests.small_bundles import Numbers, null_bundle
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return null_bundle(tmp_path / "null.edge")
+
+
+class Unplugged(Numbers):
+    """Live; gives a sample, is away for some tries, then gives another one ``late_s`` seconds after it is back."""
+
+    live = True
+
+    def __init__(self, tries: int, late_s: float = 0.0) -> None:
+        super().__init__(1)
+        self.tries, self.late_s = tries, late_s
+        self.openings = 0
+
+    def _open(self) -> None:
+        self.openings += 1
+        if 1 < self.openings <= self.tries:
+            raise SourceError("still away")
+        self.left = 1
+
+    def _read(self):  # type: ignore[no-untyped-def]
+        if not self.left:
+            if self.openings == 1:
+                raise SourceLostError("the camera was unplugged")
+            return None
+        if self.openings > 1:
+            threading.Event().wait(self.late_s)
+        return super()._read()
+
+
+def run(bundle: Path, source: Numbers, **settings: float) -> tuple[list[int], list[Event], int]:
+    loop = Loop(bundle, source, deadline_ms=1_000, engine="null", isolation="none", **settings)
+    with loop:
+        sequences = [result.sequence for result in loop]
+    return sequences, list(loop.report().events), loop.report().sources_left_behind
+
+
+def test_being_away_for_longer_than_the_silence_allowed_is_no_hang(bundle: Path) -> None:
+    sequences, events, left_behind = run(bundle, Unplugged(tries=6), silence_ms=100)  # away for 0.35 s at least
+    assert (sequences, left_behind) == ([0, 1], 0)
+    assert [event.kind for event in events] == ["source_lost", "source_back"]
+    assert events[1].took_ms is not None and events[1].took_ms > 100
+
+
+def test_silence_counts_from_the_return(bundle: Path) -> None:
+    """Away for 0.35 s at least, then 0.25 s without a sample: longer than the silence allowed, but not by itself."""
+    sequences, events, left_behind = run(bundle, Unplugged(tries=6, late_s=0.25), silence_ms=500)
+    assert (sequences, left_behind) == ([0, 1], 0)
+    assert [event.kind for event in events] == ["source_lost", "source_back"]
+
+
+class HangsWhenOpenedAgain(Numbers):
+    """Live; every one gives a sample; the first is then unplugged, and its driver never comes back from the next opening."""
+
+    live = True
+    made = 0
+    released = threading.Event()
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        type(self).made += 1
+        self.first = self.made == 1
+
+    def _open(self) -> None:
+        if self.first and not self.left:
+            self.released.wait()
+
+    def _read(self):  # type: ignore[no-untyped-def]
+        if self.first and not self.left:
+            raise SourceLostError("the camera was unplugged")
+        return super()._read()
+
+
+def test_an_opening_that_hangs_while_the_source_is_away_is_left_behind(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge_sdk.reader, "OPEN_S", 0.2)
+    monkeypatch.setattr(edge_sdk.reader, "_LONGEST_WAIT_S", 0.1)
+    monkeypatch.setattr("edge_sdk.loop.source_from", lambda text: HangsWhenOpenedAgain())
+    loop = Loop(bundle, "unplugged:", deadline_ms=1_000, engine="null", isolation="none", silence_ms=100)
+    try:
+        with loop:
+            assert [result.sequence for result in loop] == [0, 1]
+    finally:
+        HangsWhenOpenedAgain.released.set()
+    assert [event.kind for event in loop.report().events] == ["source_lost", "source_hung", "source_back"]
+    assert loop.report().sources_left_behind == 1
+
+
+def test_staying_away_tells_what_happened_how_long_it_was_tried_and_what_is_there_now(bundle: Path) -> None:
+    loop = Loop(
+        bundle, Unplugged(tries=10**9), deadline_ms=1_000, engine="null", isolation="none", silence_ms=50, reopen_s=0.3
+    )
+    message = r"the camera was unplugged\. It did not come back within 0\.3 s: still away"
+    with loop, pytest.raises(SourceLostError, match=message):
+        list(loop)
+    assert loop.report().sources_left_behind == 0
