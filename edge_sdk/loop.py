@@ -112,7 +112,9 @@ class Loop:
                 bundle = stack.enter_context(Bundle(bundle))
             self._prepare(bundle, stack)
             _give_back_memory()
-            self._reader = Reader(self._make_source, self._accounting, self._tell, reopen_s=self._reopen_s)
+            self._reader = Reader(
+                self._make_source, self._accounting, self._tell, self._bad_samples, reopen_s=self._reopen_s
+            )
             stack.callback(self._reader.close)
             self._started_ns = monotonic_ns()
             self._exit = stack.pop_all()

@@ -5,19 +5,19 @@ A thread that hangs in a driver cannot be ended. It is left behind with its sour
 
 from __future__ import annotations
 
-import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import monotonic, monotonic_ns
 
 from edge_sdk.accounting import Accounting
+from edge_sdk.backoff import LONGEST_WAIT_S, tries
+from edge_sdk.bad_samples import BadSamples
 from edge_sdk.errors import SourceError, SourceLostError
 from edge_sdk.mailbox import Mailbox
 from edge_sdk.result import Event
 from edge_sdk.sources import Sample, Source
 
 OPEN_S = 15.0  # a camera that needs longer to open hangs
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
 
 
 class Reader:
@@ -27,6 +27,7 @@ class Reader:
         make_source: gives a source that is not open; called again when one hangs.
         accounting: told of every sample.
         on_event: told when the source goes and comes back; called from the reader's thread.
+        bad_samples: told of every sample that the source could not read.
         reopen_s: for how long a live source that went away is tried again.
 
     Raises:
@@ -38,12 +39,14 @@ class Reader:
         make_source: Callable[[], Source],
         accounting: Accounting,
         on_event: Callable[[Event], None],
+        bad_samples: BadSamples,
         *,
         reopen_s: float,
     ) -> None:
         self._make_source = make_source
         self._accounting = accounting
         self._on_event = on_event
+        self._bad_samples = bad_samples
         self._reopen_s = reopen_s
         self._captured = 0
         self._stop = threading.Event()
@@ -63,9 +66,13 @@ class Reader:
     def take(self, timeout_s: float) -> Sample | None:
         """The next sample, or None at the end.
 
+        Args:
+            timeout_s: longer silence is a hang, unless the source's own period is longer.
+
         Raises:
             SourceLostError: if the source went away and did not come back.
         """
+        timeout_s = max(timeout_s, 3 * self._attempt.period_s)
         until = monotonic() + timeout_s
         while True:
             try:
@@ -92,7 +99,7 @@ class Reader:
             raise SourceLostError(f"the source gave nothing for {silent_s:.1f} s")
         self._say("source_hung", f"the source gave nothing for {silent_s:.1f} s; it is closed and opened again")
         started = monotonic()
-        for _ in self._tries():
+        for _ in tries(self._reopen_s, self._stop):
             attempt = _Attempt(self, self._make_source())
             try:
                 attempt.wait_open()
@@ -107,18 +114,6 @@ class Reader:
             f"the source hung and could not be opened again for {self._reopen_s:g} s: {failure}"
         ) from failure
 
-    def _tries(self) -> Iterator[None]:
-        """One item for each try to open the source again: at once, after ever longer waits, and when ``reopen_s`` is over.
-
-        The waits are jittered, which keeps a fleet from knocking in step.
-        """
-        until, wait_s = monotonic() + self._reopen_s, _FIRST_WAIT_S
-        yield
-        while (remaining_s := until - monotonic()) > 0 and not self._stop.is_set():
-            self._stop.wait(min(remaining_s, wait_s * random.uniform(0.5, 1.0)))  # noqa: S311 - no secret
-            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
-            yield
-
     def _say(self, kind: str, message: str, since: float | None = None) -> None:
         took_ms = None if since is None else (monotonic() - since) * 1000
         self._on_event(Event(kind, message, monotonic_ns(), took_ms=took_ms))
@@ -128,6 +123,12 @@ class Reader:
         self._captured += 1  # over every reopening
         self._accounting.capture()
         self._mailbox.put(numbered)
+
+    def _count_bad(self, reason: SourceError) -> None:
+        self._captured += 1
+        self._accounting.capture()
+        self._accounting.settle("lost")
+        self._bad_samples.seen(reason, self._captured - 1)
 
 
 class _Attempt:
@@ -144,6 +145,11 @@ class _Attempt:
         self._thread = threading.Thread(target=self._run, name="edge-sdk-source", daemon=True)
         self._thread.start()
 
+    @property
+    def period_s(self) -> float:
+        """See ``Source``."""
+        return self._source.period_s
+
     def wait_open(self) -> None:
         if not self._opened.wait(OPEN_S):
             self.abandon()
@@ -156,7 +162,7 @@ class _Attempt:
 
         A source that is known to be away, and tried again, is silent for a reason: it hangs if one of the tries does not come back.
         """
-        return self._tried_at + (_LONGEST_WAIT_S + OPEN_S if self._away else silence_s)
+        return self._tried_at + (LONGEST_WAIT_S + OPEN_S if self._away else silence_s)
 
     def close(self) -> None:
         """End it; a thread that hangs is left behind."""
@@ -192,16 +198,22 @@ class _Attempt:
 
     def _read_all(self, mailbox: Mailbox) -> None:
         while mailbox.wait_wanted():
+            sample = self._read_one()
+            if self._abandoned.is_set() or sample is None:
+                return
+            self._reader._deliver(sample)
+
+    def _read_one(self) -> Sample | None:
+        while not self._abandoned.is_set():
             try:
-                sample = self._source.read()
+                return self._source.read()
             except SourceLostError as exc:
                 if not self._source.live:
                     raise
                 self._reopen(exc)
-                continue
-            if self._abandoned.is_set() or sample is None:
-                return
-            self._reader._deliver(sample)
+            except SourceError as exc:
+                self._reader._count_bad(exc)
+        return None
 
     def _reopen(self, lost: SourceLostError) -> None:
         """Open the same source again, for as long as the reader wants; raises if it does not come back."""
@@ -209,7 +221,7 @@ class _Attempt:
         reader._say("source_lost", str(lost))
         started = self._tried_at = monotonic()
         self._away = True
-        for _ in reader._tries():
+        for _ in tries(reader._reopen_s, reader._stop):
             if self._abandoned.is_set():
                 raise lost
             self._source.close()

@@ -91,7 +91,7 @@ def test_an_opening_that_hangs_while_the_source_is_away_is_left_behind(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(edge_sdk.reader, "OPEN_S", 0.2)
-    monkeypatch.setattr(edge_sdk.reader, "_LONGEST_WAIT_S", 0.1)
+    monkeypatch.setattr(edge_sdk.reader, "LONGEST_WAIT_S", 0.1)
     monkeypatch.setattr("edge_sdk.loop.source_from", lambda text: HangsWhenOpenedAgain())
     loop = Loop(bundle, "unplugged:", deadline_ms=1_000, engine="null", isolation="none", silence_ms=100)
     try:
@@ -111,3 +111,49 @@ def test_staying_away_tells_what_happened_how_long_it_was_tried_and_what_is_ther
     with loop, pytest.raises(SourceLostError, match=message):
         list(loop)
     assert loop.report().sources_left_behind == 0
+
+
+class Broken(Numbers):
+    """Cannot read the samples of these numbers."""
+
+    def __init__(self, count: int, broken: set[int], *, live: bool) -> None:
+        super().__init__(count)
+        self.count, self.broken, self.live = count, broken, live
+
+    def _read(self):  # type: ignore[no-untyped-def]
+        number = self.count - self.left
+        got = super()._read()
+        if number in self.broken:
+            raise SourceError(f"sample {number} is broken")
+        return got
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_sample_that_cannot_be_read_is_lost_and_told_and_reading_goes_on(live: bool, bundle: Path) -> None:
+    loop = Loop(bundle, Broken(4, {0, 2}, live=live), deadline_ms=1_000, engine="null", isolation="none")
+    with loop:
+        sequences = [result.sequence for result in loop]
+    counts = loop.report().counts
+    assert counts.captured == 4
+    assert counts.lost == 2
+    assert sequences[-1] == 3
+    assert [(e.kind, e.sequence) for e in loop.report().events] == [("bad_sample", 0), ("bad_sample", 2)]
+
+
+def test_a_source_that_can_read_nothing_is_an_error(bundle: Path) -> None:
+    loop = Loop(bundle, Broken(100, set(range(100)), live=False), deadline_ms=1_000, engine="null", isolation="none")
+    with loop, pytest.raises(SourceError, match="sample 4 is broken"):
+        list(loop)
+
+
+def test_a_slow_source_that_says_so_is_not_taken_for_hung(bundle: Path) -> None:
+    class Slow(Numbers):
+        live = True
+        period_s = 0.2
+
+        def _read(self):  # type: ignore[no-untyped-def]
+            threading.Event().wait(self.period_s)
+            return super()._read()
+
+    sequences, events, left_behind = run(bundle, Slow(2), silence_ms=50)
+    assert (sequences, events, left_behind) == ([0, 1], [], 0)

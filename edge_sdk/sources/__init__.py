@@ -74,11 +74,13 @@ class Source(ABC):
     Attributes:
         live: samples come at their own pace whether read or not (a camera); the loop then keeps only the newest.
             Otherwise the loop reads when it is ready and nothing is dropped.
+        period_s: the longest regular time between two samples, in seconds, where it is known: so much silence is no hang.
         backlog: how many samples of a live source may wait; 1 keeps the newest only, which is right for frames.
     """
 
     live: bool = False
     backlog: int = 1
+    period_s: float = 0.0
     _sequence = 0
     _was_opened = False
 
@@ -104,7 +106,7 @@ class Source(ABC):
         """The next sample, or None at the end and after ``close``. Waits for it.
 
         Raises:
-            SourceError: if a sample is broken, or the source was never opened.
+            SourceError: if a sample is broken, and the next read goes on behind it; or the source was never opened.
             SourceLostError: if the device went away.
         """
         if not self._was_opened:
