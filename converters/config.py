@@ -19,7 +19,6 @@ Paths in the file are relative to its folder.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,13 +29,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from converters.calibrate.samples import DEFAULT_MAX_SAMPLES
 from edge_sdk.contract import Contract, contract_from, describe_validation
 from edge_sdk.errors import ConfigError
+from edge_sdk.inputs import read_plain_file, read_toml
+from edge_sdk.printable import no_control_characters
 from edge_sdk.tasks.settings import RawSettings, TaskSettings
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
+_MAX_LABELS_BYTES = 1 << 20
 _TABLES = ("contract", "task", "calibration")
 
 
@@ -98,7 +95,7 @@ def read_config(
     beside = model.with_suffix(".toml")
     if file is None and beside.is_file():
         file = beside
-    content = _read_toml(file) if file is not None else {}
+    content = _read_tables(file) if file is not None else {}
     where = str(file) if file is not None else "the contract (flags, or [contract] in a model.toml)"
     named = f"{file} [contract]" if file is not None else where
     folder = file.parent if file is not None else Path()
@@ -116,13 +113,8 @@ def read_config(
     return Config(file, contract_from(told, named), _task(task_told, file), _read_labels(label_file), settings)
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise ConfigError(f"{file} cannot be read: {exc.strerror or exc}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{file} is not TOML: {exc}") from exc
+def _read_tables(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = read_toml(file, give="a model.toml")
     if odd := sorted(set(content) - {*_TABLES, "labels"}):
         raise ConfigError(
             f"{file}: no such key: {', '.join(odd)}; allowed are labels, [contract], [task] and [calibration]"
@@ -163,11 +155,11 @@ def _task(keys: dict[str, Any], file: Path | None) -> TaskSettings:
 def _read_labels(file: Path | None) -> tuple[str, ...]:
     if file is None:
         return ()
+    content = read_plain_file(file, ConfigError, give="a file with one label a line", most_bytes=_MAX_LABELS_BYTES)
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"the labels file {file} cannot be read: {exc}") from exc
-    labels = tuple(line.strip() for line in lines)
+        labels = tuple(no_control_characters(line.strip()) for line in content.decode("utf-8-sig").splitlines())
+    except ValueError as exc:  # UnicodeDecodeError among them
+        raise ConfigError(f"the labels file {file} is not plain text: {exc}") from exc
     if not labels or not all(labels):
         empty = labels.index("") + 1 if labels else 1
         raise ConfigError(

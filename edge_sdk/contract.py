@@ -18,6 +18,9 @@ from edge_sdk.tensors import Array, TensorSpec
 
 Colour = Literal["bgr", "rgb", "gray"]
 Bytes = npt.NDArray[np.uint8]
+# What OpenCV's look-up can write.
+IMAGE_DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "float16", "float32", "float64")
+_ERRORS_SHOWN, _DEPTH_SHOWN = 10, 8  # in one message
 
 
 class Contract(BaseModel):
@@ -95,6 +98,11 @@ class Contract(BaseModel):
                 )
         if self.input == "tensor":
             return
+        if spec.dtype not in IMAGE_DTYPES:
+            raise ContractError(
+                f"the contract makes images of {', '.join(IMAGE_DTYPES)}; input {spec.name!r} is {spec.dtype}. "
+                "Convert the model to one of these, or use input = tensor"
+            )
         fits = len(spec.shape) == 4 and spec.shape[0] == 1 and spec.shape[3] == self.channels
         if not fits:
             raise ContractError(
@@ -325,17 +333,23 @@ def contract_from(settings: dict[str, object], where: str) -> Contract:
 
 
 def describe_validation(exc: Exception, where: str) -> str:
-    """One readable line an error of a pydantic ValidationError, naming keys as the user wrote them."""
+    """One readable line an error of a pydantic ValidationError, naming keys as the user wrote them; many errors are counted."""
     from pydantic import ValidationError
 
     assert isinstance(exc, ValidationError)  # noqa: S101 - narrows for the type checker
     lines = []
-    for error in exc.errors():
-        key = ".".join(str(part) for part in error["loc"])
+    errors = exc.errors(include_url=False, include_input=False)
+    wrong = {error["loc"][:depth] for error in errors for depth in range(len(error["loc"]))}
+    # pydantic calls a list too short whose items are wrong: that is said of the items
+    errors = [error for error in errors if error["type"] != "too_short" or error["loc"] not in wrong]
+    for error in errors[:_ERRORS_SHOWN]:
+        key = ".".join(str(part) for part in error["loc"][:_DEPTH_SHOWN])
         said = error["msg"].removeprefix("Value error, ")
         if error["type"] == "extra_forbidden":
             said = "no such key"
         lines.append(f"{where}: {key + ': ' if key else ''}{said}")
+    if len(errors) > _ERRORS_SHOWN:
+        lines.append(f"{where}: and {len(errors) - _ERRORS_SHOWN} more")
     return "\n".join(lines)
 
 

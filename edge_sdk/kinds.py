@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -28,7 +29,7 @@ class Settings(BaseModel):
         location: the key that takes what stands before the ``?`` in text, or None where there is nothing to place.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     location: ClassVar[str | None] = "path"
 
 
@@ -85,7 +86,7 @@ class Kinds:
         Raises:
             ConfigError: if the kind or a setting is unknown, missing or out of range.
         """
-        kind, given = self.parse(wanted) if isinstance(wanted, str) else self._table(wanted)
+        kind, given = self._read(wanted)
         found = self.find(kind)
         fields = found.settings_class.model_fields
         filled = {name: value for name, value in defaults.items() if name in fields}
@@ -97,6 +98,19 @@ class Kinds:
                 f"{describe_validation(exc, f'{self.thing} {kind}')}\n{self.thing} {kind} takes {takes}"
             ) from exc
         return found(settings)
+
+    def below(self, folder: Path, wanted: str | Mapping[str, object]) -> dict[str, object]:
+        """The table of ``wanted``, its relative paths (settings of type ``Path``) taken from ``folder``.
+
+        Raises:
+            ConfigError: if the kind is unknown, or the text not of its form.
+        """
+        kind, given = self._read(wanted)
+        for name, field in self.find(kind).settings_class.model_fields.items():
+            value = given.get(name)
+            if Path in (field.annotation, *get_args(field.annotation)) and isinstance(value, str):
+                given[name] = str(folder / value)
+        return {"kind": kind, **given}
 
     def parse(self, text: str) -> tuple[str, dict[str, object]]:
         """Kind and settings, still unchecked, of a text.
@@ -127,8 +141,11 @@ class Kinds:
             given[name] = value
         return kind, given
 
-    def _table(self, table: Mapping[str, object]) -> tuple[str, dict[str, object]]:
-        given = dict(table)
+    def _read(self, wanted: str | Mapping[str, object]) -> tuple[str, dict[str, object]]:
+        """Kind and settings, still unchecked."""
+        if isinstance(wanted, str):
+            return self.parse(wanted)
+        given = dict(wanted)
         kind = given.pop("kind", None)
         if not isinstance(kind, str):
             raise ConfigError(f"{self.thing}: missing: kind (one of {', '.join(self.names())})")

@@ -10,9 +10,12 @@ from pathlib import Path
 
 from edge_sdk.errors import OutputError
 
+_STEM_SHOWN = 40  # characters of the name in the temporary one, which is longer than it and must not become too long
+
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Raise OutputError if ``path`` exists and may not be replaced, or its folder is missing."""
+    """Raise OutputError if ``path`` exists and may not be replaced, its folder is missing, or no file can have its name."""
+    _check_name(path)
     if path.is_dir():
         raise OutputError(f"{path} is a folder; give the name of a file")
     if path.exists() and not overwrite:
@@ -32,14 +35,23 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
         OutputError: if ``path`` exists without ``overwrite``, or the operating system refuses the writing.
     """
     refuse_existing(path, overwrite=overwrite)
-    beside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    beside = path.with_name(f".{path.stem[:_STEM_SHOWN]}.{secrets.token_hex(4)}{path.suffix}")
     try:
-        yield beside
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
-        refuse_existing(path, overwrite=overwrite)
-        beside.replace(path)
+        try:
+            yield beside
+            with beside.open("rb") as written:
+                os.fsync(written.fileno())
+            refuse_existing(path, overwrite=overwrite)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as exc:
         raise OutputError(f"cannot write {path}: {exc.strerror or exc}; nothing was changed") from exc
-    finally:
-        beside.unlink(missing_ok=True)
+
+
+def _check_name(path: Path) -> None:
+    try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()
+    except (OSError, ValueError) as exc:  # a name too long; one with a zero byte
+        raise OutputError(f"cannot write {path}: {getattr(exc, 'strerror', None) or exc}; give another name") from exc

@@ -10,6 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+DTYPES = (*INTEGERS, "bool", "float16", "float32", "float64")
+MAX_BYTES = 1 << 30
+MAX_RANK = 32
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,24 @@ class TensorSpec:
     zero_point: int = 0
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    def check(self) -> None:
+        """Raise ValueError if no engine can have such a tensor: by its dtype, its shape or its scale."""
+        found = f"tensor {self.name!r} has"
+        if self.dtype not in DTYPES:
+            raise ValueError(f"{found} dtype {self.dtype!r}; allowed are {', '.join(DTYPES)}")
+        if len(self.shape) > MAX_RANK:
+            raise ValueError(f"{found} {len(self.shape)} axes; at most {MAX_RANK} are allowed")
+        if any(axis < 1 for axis in self.shape) or self.size_bytes > MAX_BYTES:
+            raise ValueError(f"{found} shape {self.shape}; axes are 1 or more, and it has at most {MAX_BYTES} bytes")
+        if not 0 <= self.scale < math.inf or (self.scale and self.dtype not in INTEGERS):
+            wanted = "it is 0 (not quantized) or, of integers, above 0 and finite"
+            raise ValueError(f"{found} dtype {self.dtype} and scale {self.scale}; {wanted}")
+
+    def __str__(self) -> str:
+        """For messages, such as ``'image' int8 1x128x128x3, scale 0.0078, zero point -1``."""
+        scaled = f", scale {self.scale:.6g}, zero point {self.zero_point}" if self.quantized else ""
+        return f"{self.name!r} {self.dtype} {'x'.join(map(str, self.shape)) or 'scalar'}{scaled}"
 
     @property
     def quantized(self) -> bool:

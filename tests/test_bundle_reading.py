@@ -6,6 +6,7 @@ import io
 import json
 import stat
 import struct
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -161,6 +162,10 @@ def with_(way: str, value: object) -> dict[str, Any]:
     return found
 
 
+def detecting(**anchors: object) -> dict[str, Any]:
+    return {"kind": "detect", "boxes": "in", "scores": "in", "anchors": {"strides": [8], **anchors}}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -193,13 +198,41 @@ def with_(way: str, value: object) -> dict[str, Any]:
         (with_("variants.0.inputs.0.dtype", "object"), "dtype 'object'; allowed are int8"),
         (with_("variants.0.inputs.0.shape", [1, -1]), r"shape \(1, -1\); axes are 1 or more"),
         (with_("variants.0.inputs.0.shape", [1 << 20, 1 << 20]), "at most 1073741824 bytes"),
-        (with_("variants.0.inputs.0.scale", float("nan")), "has scale nan"),
-        (with_("variants.0.inputs.0.dtype", "float32"), "float32, has scale 0.5"),
+        (with_("variants.0.inputs.0.shape", [1] * 33), "33 axes; at most 32"),
+        (with_("variants.0.inputs.0.scale", float("nan")), "int8 and scale nan"),
+        (with_("variants.0.inputs.0.dtype", "float32"), "float32 and scale 0.5"),
+        (with_("variants.0.golden_tolerance", float("inf")), "golden_tolerance: Input should be a finite number"),
+        (with_("variants.0.golden_tolerance", float("nan")), "golden_tolerance: Input should be a finite number"),
+        (with_("variants.0.golden_tolerance", -1), "golden_tolerance: Input should be greater than or equal to 0"),
+        (with_("measured", {"drop": float("nan")}), r"measured.*Input should be a finite number"),
+        (with_("variants.0.id", "\x1b[31mX"), r"id: '\\x1b\[31mX' has a control character"),
+        (with_("variants.0.kind", "a\nb"), "kind: .* has a control character"),
+        (with_("name", "\x9b2J"), "name: .* has a control character"),
+        (with_("name", "n" * 501), "name: String should have at most 500 characters"),
+        (with_("boards", ["pi\x07"]), "boards.0: .* has a control character"),
+        (with_("task", detecting(strides=[1] * 200_000)), "strides: .* at most 64 items"),
+        (with_("task", detecting(aspect_ratios=[1.0] * 100_000)), "aspect_ratios: .* at most 16 items"),
+        (with_("task", detecting(offset=[float("nan"), 0.5])), r"offset\.0: Input should be a finite number"),
+        (with_("task", {**detecting(), "keypoints": 10**9}), "keypoints: .* less than or equal to 1000"),
     ],
 )
 def test_a_manifest_that_is_wrong_is_refused_by_name(path: Path, content: Any, message: str) -> None:
     with pytest.raises(BundleError, match=message):
         Bundle(packed(path, entries(content)))
+
+
+def test_a_manifest_that_is_wrong_in_many_places_is_told_in_a_few_lines(path: Path) -> None:
+    with pytest.raises(BundleError) as caught:
+        Bundle(packed(path, entries(with_("boards", [0] * 100_000))))
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 11
+    assert "boards.0: Input should be a valid string" in lines[0] and lines[-1].endswith("and 99990 more")
+
+
+def test_a_wrong_variant_is_not_called_a_missing_one(path: Path) -> None:
+    with pytest.raises(BundleError) as caught:
+        Bundle(packed(path, entries(with_("variants.0.golden_tolerance", -1))))
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_wrong_hash_or_size_in_the_manifest_is_refused(path: Path) -> None:
@@ -230,7 +263,7 @@ def test_what_is_no_zip_is_named(path: Path, content: bytes) -> None:
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="does not exist"):
         Bundle(tmp_path / "nothing.edge")
-    with pytest.raises(BundleError, match=r"is not a bundle"):
+    with pytest.raises(BundleError, match=r"is not a file; give a bundle"):
         Bundle(tmp_path)
 
 
@@ -341,3 +374,62 @@ def test_labels_that_are_not_text_are_refused(path: Path) -> None:
     packed(path, [(zipfile.ZipInfo(key), value) for key, value in {"manifest.json": text, **files}.items()])
     with Bundle(path) as bundle, pytest.raises(BundleError, match=r"'labels.txt' is not text in UTF-8"):
         bundle.labels()
+
+
+def test_labels_that_would_command_a_terminal_are_refused(path: Path) -> None:
+    found = manifest()
+    found["labels"] = "escape.txt"
+    files = {**FILES, "escape.txt": b"cat\n\x1b]0;title\x07\x1b[31mdog\n"}
+    found["files"] = {key: stored.model_dump() for key, stored in stored_files(files).items()}
+    text = json.dumps(found).encode()
+    packed(path, [(zipfile.ZipInfo(key), value) for key, value in {"manifest.json": text, **files}.items()])
+    with Bundle(path) as bundle, pytest.raises(BundleError, match=r"'\\x1b\]0;title.*has a control character"):
+        bundle.labels()
+
+
+# What opening costs
+
+
+def test_opening_holds_no_entry_in_memory(path: Path) -> None:
+    with_entry(path, "large", bytes(40_000_000))
+    tracemalloc.start()
+    try:
+        with Bundle(path) as bundle:
+            _, peak = tracemalloc.get_traced_memory()
+            assert len(bundle.read("large")) == 40_000_000
+    finally:
+        tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+def test_an_entry_that_changed_since_opening_is_refused(path: Path) -> None:
+    with_entry(path, "large", b"a" * 1_000_000)
+    with Bundle(path) as bundle:
+        path.write_bytes(path.read_bytes().replace(b"a" * 1_000_000, b"b" * 1_000_000))
+        with pytest.raises(BundleError, match="'large'"):
+            bundle.read("large")
+
+
+def directory_of(count: int) -> bytes:
+    """A central directory of so many entries without content."""
+    header = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 3, 20, 0, 0, 0, 0, 33, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0)
+    return b"".join(header + b"%06d" % number for number in range(count))
+
+
+@pytest.mark.parametrize("wide", [False, True], ids=["32 bits", "64 bits"])
+def test_a_directory_of_a_million_entries_is_refused_unread(path: Path, wide: bool) -> None:
+    directory = directory_of(60_000)
+    size = len(directory)
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 60_000, 60_000, size, 0, 0)
+    if wide:
+        end64 = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 60_000, 60_000, size, 0)
+        locator = struct.pack("<4sLQL", b"PK\6\7", 0, size, 1)
+        end = end64 + locator + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, 50, 0, 0)
+    path.write_bytes(directory + end)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BundleError, match="a directory of more than"):
+            Bundle(path)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()

@@ -288,6 +288,12 @@ def test_a_tensor_that_cannot_be_made_is_named(shape: tuple[int, ...], more: dic
         Encoder(image_contract("range -1..1", **more), TensorSpec("x", shape, "int8", 0.1, 0))
 
 
+@pytest.mark.parametrize("dtype", ["int64", "uint32", "uint64", "bool"])
+def test_a_tensor_of_a_dtype_that_no_image_becomes_is_named(dtype: str) -> None:
+    with pytest.raises(ContractError, match=f"makes images of int8, .*; input 'x' is {dtype}"):
+        Encoder(image_contract("range -1..1"), TensorSpec("x", (1, 16, 16, 3), dtype))
+
+
 def test_numbers_are_normalised_and_quantized_with_or_without_the_batch_axis() -> None:
     spec = TensorSpec("window", (1, 2, 3), "int8", 0.5, 1)
     encoder = Encoder(Contract(input="tensor", mean=(1.0, 2.0, 3.0), std=(2.0,)), spec)

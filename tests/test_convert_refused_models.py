@@ -39,7 +39,7 @@ def test_not_a_model(tmp_path: Path) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="No such file"):
+    with pytest.raises(ModelError, match="does not exist; give a float"):
         load(tmp_path / "absent.tflite")
 
 

@@ -127,7 +127,7 @@ def test_interpreters_are_those_of_the_engine_in_its_order():
     ("bits", "python", "fix"),
     [
         (64, (3, 11), "pip install ai-edge-litert"),
-        (32, (3, 11), "'tflite-runtime>=2.14' 'numpy<2'"),
+        (32, (3, 11), "python3 -m venv --system-site-packages: pip install 'tflite-runtime>=2.14' 'numpy<2'"),
         (32, (3, 13), "there is no interpreter for 32 bits and Python 3.12 or newer: install the 64-bit image"),
     ],
 )

@@ -319,7 +319,7 @@ def test_a_restart_that_fails_is_tried_again_with_pauses() -> None:
 
 def test_a_restart_that_keeps_failing_is_given_up_with_its_reason() -> None:
     recovery = EngineRecovery(Reluctant(10**9), lambda event: None, patience_s=0.2, stop=threading.Event())
-    with pytest.raises(EngineError, match="within 0.2 s: the device is not there yet"):
+    with pytest.raises(EngineError, match=r"within 0\.2 s: the device is not there yet"):
         recovery.failed(EngineCrashError("SIGBUS"), 7)
 
 

@@ -9,8 +9,9 @@ import sys
 import textwrap
 from pathlib import Path
 
-from edge_sdk.app import read_app, tomllib
+from edge_sdk.app import read_app
 from edge_sdk.contract import contract_from
+from edge_sdk.inputs import tomllib
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import io
 import json
@@ -22,8 +23,9 @@ import pytest
 
 from edge_sdk.draw import annotate, bgr_image, contact_sheet
 from edge_sdk.errors import ConfigError, ContractError, OutputError
+from edge_sdk.outputs import replacing
 from edge_sdk.result import Event, Result, Stages
-from edge_sdk.sinks import sink_from
+from edge_sdk.sinks import sink_from, sinks_from
 from edge_sdk.sinks.console import ConsoleSettings, ConsoleSink
 from edge_sdk.sources import Sample
 from edge_sdk.tasks.classify import ClassScore
@@ -133,6 +135,27 @@ def test_the_console_keeps_values_short(value: Any, text: str) -> None:
     assert stream.getvalue().rstrip("\n").endswith(text)
 
 
+def test_the_console_prints_no_character_that_commands_a_terminal() -> None:
+    sink, stream = shown(every_s=0)
+    sink.result(result(0, (ClassScore(0, "\x1b]0;title\x07\x1b[31mcat", 0.5),)))
+    sink.event(Event("hang", "it said \x1b[2J\nand went", at_ns=5))
+    assert all(c.isprintable() or c == "\n" for c in stream.getvalue())
+    assert "cat 0.50" in stream.getvalue() and "\nand went" in stream.getvalue()
+
+
+@pytest.mark.parametrize("print_to", ["stdout", "stderr"])
+def test_the_console_is_either_stream(print_to: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with sink_from(f"console:?print_to={print_to}") as sink:
+        sink.result(result(0))
+    assert [name for name, said in capsys.readouterr()._asdict().items() if said] == [print_to[3:]]
+
+
+@pytest.mark.parametrize("every_s", ["inf", "nan", "1e300", "-1"])
+def test_the_console_takes_sensible_intervals_only(every_s: str) -> None:
+    with pytest.raises(ConfigError, match="sink console: every_s"):
+        sink_from(f"console:?every_s={every_s}")
+
+
 # JSON lines
 
 
@@ -174,6 +197,60 @@ def test_json_lines_take_numpy_values_and_odd_text(tmp_path: Path) -> None:
         sink.result(result(0, value))
     (record,) = records(tmp_path / "out.jsonl")
     assert record["value"] == {"a": [[1.5, None]], "b": -3, "c": None, "d": "zwei\nZeilen ü", "e": True}
+
+
+def test_json_lines_take_a_file_name_that_is_no_utf8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    odd = dataclasses.replace(result(0), sample=Sample(np.zeros((2, 2, 3), np.uint8), 0, 0, name=name))
+    with sink_from(f"jsonl:{tmp_path}/out.jsonl") as sink:
+        sink.result(odd)
+    assert [r["name"] for r in records(tmp_path / "out.jsonl")] == [name]  # in UTF-8, and it finds the file again
+
+
+def test_json_lines_without_a_record_change_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    sink_from(f"jsonl:{path}").close()
+    assert not path.exists()
+    path.write_text("precious")
+    sink = sink_from(f"jsonl:{path}?overwrite=1")
+    assert path.read_text() == "precious"
+    sink.close()
+    assert path.read_text() == "precious"
+
+
+def test_json_lines_keep_a_file_that_came_after_them(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    with sink_from(f"jsonl:{path}") as sink:
+        path.write_text("precious")
+        with pytest.raises(OutputError, match=r"cannot write .*: File exists"):
+            sink.result(result(0))
+    assert path.read_text() == "precious"
+
+
+def test_json_lines_are_written_no_more_after_the_end(tmp_path: Path) -> None:
+    sink = sink_from(f"jsonl:{tmp_path}/out.jsonl?overwrite=1")
+    sink.result(result(0))
+    sink.close()
+    with pytest.raises(OutputError, match="this sink was closed"):
+        sink.event(EVENT)
+    assert len(records(tmp_path / "out.jsonl")) == 1
+
+
+def test_json_lines_stay_whole_when_the_file_is_emptied_meanwhile(tmp_path: Path) -> None:
+    """As by logrotate's copytruncate."""
+    path = tmp_path / "out.jsonl"
+    with sink_from(f"jsonl:{path}") as sink:
+        for sequence in range(5):
+            sink.result(result(sequence))
+        os.truncate(path, 0)
+        sink.result(result(5))
+        with largest_file(path.stat().st_size + 50), pytest.raises(OutputError):
+            sink.result(result(6))
+    assert [r["sequence"] for r in records(path)] == [5]
+    with sink_from(f"jsonl:{path}?overwrite=1") as sink:
+        sink.result(result(7))
+        os.truncate(path, 0)
+    assert path.read_bytes() == b""  # not filled up with zeros
 
 
 def test_json_lines_refuse_a_value_without_a_form_and_go_on(tmp_path: Path) -> None:
@@ -248,6 +325,41 @@ def test_json_lines_go_to_plain_files_only(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OutputError, match="pipe is not a plain file"):
         sink_from(f"jsonl:{tmp_path}/pipe?overwrite=1")
+
+
+@pytest.mark.parametrize("text", [*FILE_SINKS, "pictures:{}/out"])
+@pytest.mark.parametrize(("name", "why"), [("n" * 300, "File name too long"), ("a\0b", "embedded null")])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, text: str, name: str, why: str) -> None:
+    text = text.format(tmp_path).replace("out", name)
+    with pytest.raises(OutputError, match=f"cannot (write|make the folder) .*: {why}"):
+        sink_from(text)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_the_longest_name_that_a_file_can_have_is_written(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / ("n" * (255 - len(suffix)) + suffix)
+    with sink_from(f"video:{path}") as sink:
+        sink.result(result(0))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_temporary_name_that_is_too_long_does_not_hide_what_failed(tmp_path: Path) -> None:
+    path = tmp_path / ("a." + "s" * 250)
+    said = r"cannot write .*: File name too long; nothing was changed"
+    with pytest.raises(OutputError, match=said), replacing(path, overwrite=False) as beside:
+        beside.write_bytes(b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("other", ["out.jsonl", "./out.jsonl", "folder/../out.jsonl", "link.jsonl"])
+def test_two_sinks_never_write_to_one_file(tmp_path: Path, other: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "out.jsonl").write_text("precious")
+    (tmp_path / "link.jsonl").symlink_to("out.jsonl")
+    with pytest.raises(ConfigError, match=r"two sinks write to .*/out\.jsonl"):
+        sinks_from([f"jsonl:{tmp_path}/out.jsonl", "console", f"jsonl:{tmp_path}/{other}"], overwrite=True)
+    assert (tmp_path / "out.jsonl").read_text() == "precious"
+    assert len(sinks_from(["console", "console", f"jsonl:{tmp_path}/a", f"jsonl:{tmp_path}/b"])) == 4
 
 
 # Pictures

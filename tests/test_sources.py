@@ -247,6 +247,11 @@ class TestCamera(SourceContract):
         with CameraSource(granted, capture=lambda path: cv2.VideoCapture(str(carphone))) as source:
             assert source.read().data.shape == (144, 176, 3)
 
+    def test_one_buffer_is_filled_while_the_other_is_read(self, carphone: Path) -> None:
+        recording = Recording(str(carphone), [])
+        with CameraSource(CameraSettings(device="0"), capture=lambda path: recording):
+            assert recording.wishes == [(cv2.CAP_PROP_BUFFERSIZE, 2)]
+
     @pytest.mark.parametrize("hangs_in", ["open", "read"])
     def test_a_hung_driver_does_not_hold_up_close_nor_the_next_opening(self, carphone: Path, hangs_in: str) -> None:
         released: list[bool] = []
@@ -290,15 +295,20 @@ class TestCamera(SourceContract):
 
 
 class Recording:
-    """A real capture that counts its releases and can be made to hang before a read."""
+    """A real capture that counts its releases, keeps what it is asked for, and can be made to hang before a read."""
 
     def __init__(self, path: str, released: list[bool]) -> None:
         self._capture = cv2.VideoCapture(path)
         self._released = released
         self.before_read: Callable[[], object] = lambda: None
+        self.wishes: list[tuple[int, float]] = []
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._capture, name)
+
+    def set(self, prop: int, value: float) -> bool:
+        self.wishes.append((prop, value))
+        return self._capture.set(prop, value)
 
     def read(self) -> tuple[bool, np.ndarray | None]:
         self.before_read()

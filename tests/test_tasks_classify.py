@@ -61,6 +61,40 @@ def test_scores_below_the_threshold_are_left_out() -> None:
     assert classify(spec, [0.2, np.nan, 0.1], threshold=0.3) == ()
 
 
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.7])
+def test_a_score_that_is_the_threshold_reaches_it(threshold: float) -> None:
+    """0.7 as a float32 lies below 0.7 as a double, 0.3 above it."""
+    spec = TensorSpec("scores", (1, 2), "float32")
+    assert [f.index for f in classify(spec, [threshold, 0], threshold=threshold)] == [0]
+    below = np.nextafter(np.float32(threshold), np.float32(0))
+    assert classify(spec, [below, 0], threshold=threshold) == ()
+
+
+def test_scores_that_are_no_numbers_take_no_places() -> None:
+    spec = TensorSpec("scores", (1, 5), "float32")
+    found = classify(spec, [0.1, np.nan, 0.9, np.nan, 0.2], top_k=2)
+    assert [f.index for f in found] == [2, 4]
+    assert [f.index for f in classify(spec, [0.1, np.nan, 0.9, np.nan, 0.2], top_k=5)] == [2, 4, 0]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16"])
+def test_the_extremes_of_a_dtype_are_ranked_right(dtype: str) -> None:
+    limits = np.iinfo(dtype)
+    spec = TensorSpec("scores", (1, 4), dtype, 0.5, 0)
+    found = classify(spec, [limits.min, limits.max, 1, limits.max], top_k=4, threshold=-1e9)
+    assert [f.index for f in found] == [1, 3, 2, 0]
+
+
+@pytest.mark.parametrize("threshold", [math.nan, math.inf])
+def test_a_threshold_that_is_no_number_is_refused(threshold: float) -> None:
+    with pytest.raises(ValueError, match="finite number"):
+        ClassifySettings(kind="classify", threshold=threshold)
+
+
+def test_a_threshold_beyond_every_score_finds_nothing() -> None:
+    assert classify(TensorSpec("scores", (1, 2), "float32"), [1, 2], threshold=1e300) == ()
+
+
 def test_large_logits_do_not_overflow() -> None:
     spec = TensorSpec("scores", (1, 3), "float32")
     assert classify(spec, [1e4, -1e4, 0], activation="softmax", top_k=1)[0].score == 1.0

@@ -151,6 +151,34 @@ def test_order_yxhw_and_exponential_sizes_as_in_the_ssd_paper() -> None:
     np.testing.assert_allclose(found.box, np.array(expected) * [16, 8, 16, 8], rtol=1e-5)
 
 
+def test_order_yxhw_is_also_that_of_the_keypoints_as_in_mediapipe() -> None:
+    """DecodeBoxes of tflite_tensors_to_detections_calculator.cc without reverse_output_order."""
+    boxes, scores = raw(numbers=8)
+    boxes[0, 0] = [0.1, 0.2, 0.3, 0.4, 0.25, 0.5, 0.125, -0.5]  # y, x, h, w, then twice y, x
+    scores[0, 0] = 3.0
+    changes = {"box_order": "yxhw", "keypoints": 2}
+    (found,) = task_for(*floats(COUNT, 8), **changes).decode((boxes, scores), None)
+    centre = np.array([0.125, 0.25])  # of the first cell, x and y, relative to the input of 16 x 8
+    away = np.array([[0.5, 0.25], [-0.5, 0.125], [0.0, -0.05], [0.4, 0.25]])  # keypoints, then corners
+    points = (centre + away) * [16, 8]
+    np.testing.assert_allclose(found.keypoints, points[:2], rtol=1e-5)
+    np.testing.assert_allclose(found.box, points[2:].reshape(-1), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"box_scale": (math.nan, 1, 1, 1)}, {"iou_threshold": math.nan}, {"threshold": math.inf}]
+)
+def test_settings_that_are_no_numbers_are_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"finite number"):
+        task_for(*floats(COUNT), **changes)
+
+
+def test_a_message_about_many_anchors_is_short() -> None:
+    with pytest.raises(ConfigError, match=r"\+ 24 more\); the model's output has 8") as caught:
+        task_for(*floats(COUNT), anchors=AnchorSettings(strides=(4, 8) * 16))
+    assert len(str(caught.value)) < 500
+
+
 def test_a_box_reaching_beyond_the_frame_is_not_clipped() -> None:
     boxes, scores = raw()
     boxes[0, 0] = [0, 0, 2, 2]
@@ -261,7 +289,7 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
 
 def test_a_model_gone_wild_costs_bounded_work_and_keeps_the_best() -> None:
     anchors = AnchorSettings(
-        strides=(4,), interpolated_scale_aspect_ratio=0, aspect_ratios=(1.0,) * 500, fixed_size=True
+        strides=(4,) * 50, interpolated_scale_aspect_ratio=0, aspect_ratios=(1.0,) * 10, fixed_size=True
     )
     box_spec, score_spec = floats(4000)
     boxes = np.full(box_spec.shape, 0.1, np.float32)

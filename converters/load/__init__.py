@@ -8,6 +8,9 @@ from importlib import import_module
 from pathlib import Path
 
 from edge_sdk.errors import ModelError
+from edge_sdk.inputs import read_plain_file
+
+MAX_BYTES = 2 << 30  # a flatbuffer's offsets reach no further
 
 _LOADERS = {".tflite": "converters.load.tflite"}
 
@@ -64,10 +67,7 @@ def load(path: str | Path) -> FloatModel:
         known = _ON_THE_WAY.get(suffix)
         hint = f" To get one: {known}" if known else ""
         raise ModelError(f"{path}: this version reads float .tflite, not {suffix or 'files without a suffix'}.{hint}")
-    try:
-        content = path.read_bytes()
-    except OSError as exc:
-        raise ModelError(f"{path} cannot be read: {exc.strerror or exc}") from exc
+    content = read_plain_file(path, ModelError, give="a float .tflite model", most_bytes=MAX_BYTES)
     loaded = import_module(_LOADERS[suffix]).normalise(content, str(path))
     return FloatModel(
         name=path.stem,

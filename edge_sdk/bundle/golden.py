@@ -6,6 +6,7 @@ Entries are ``.npz``: the inputs by number ("0", "1", ...), a variant's outputs 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,6 +52,16 @@ def golden_inputs(samples: Sequence[Array]) -> bytes:
     return pack_arrays({str(index): sample for index, sample in enumerate(samples)})
 
 
+def first_golden_input(bundle: Bundle) -> Array | None:
+    """The first raw input, or None if the bundle has none.
+
+    Raises:
+        BundleError: if its golden vectors are damaged.
+    """
+    name = bundle.manifest.golden_inputs
+    return None if name is None else _entry(bundle.arrays(name), "0")
+
+
 def golden_outputs(outputs: Sequence[Sequence[Array]]) -> bytes:
     """The entry with one variant's outputs, by input, then by output."""
     return pack_arrays({f"{i}.{o}": array for i, of_input in enumerate(outputs) for o, array in enumerate(of_input)})
@@ -77,16 +88,22 @@ def check_golden(bundle: Bundle, variant: Variant, engine: Engine) -> GoldenChec
 def difference(spec: TensorSpec, found: Array, expected: Array) -> float:
     """The largest difference of two outputs: in steps if quantized, else relative to the largest expected value.
 
+    NaN and infinity differ from everything but themselves, without measure: the difference is then infinity.
+
     Raises:
         BundleError: if ``expected`` has another shape.
     """
     if found.shape != expected.shape:
         raise BundleError(f"golden output {spec.name!r} has shape {expected.shape}, the engine gives {found.shape}")
-    gap = float(np.abs(found.astype(np.float64) - expected.astype(np.float64)).max(initial=0.0))
-    return gap if spec.quantized else gap / max(float(np.abs(expected).max(initial=0.0)), 1e-9)
+    wanted = expected.astype(np.float64)
+    real = np.isfinite(wanted)
+    if not np.array_equal(np.where(real, 0, wanted), np.where(np.isfinite(found), 0, found), equal_nan=True):
+        return math.inf
+    gap = float(np.abs(found[real].astype(np.float64) - wanted[real]).max(initial=0.0))
+    return gap if spec.quantized else gap / max(float(np.abs(wanted[real]).max(initial=0.0)), 1e-9)
 
 
 def _entry(arrays: dict[str, Array], key: str) -> Array:
     if key not in arrays:
-        raise BundleError(f"the golden vectors lack entry {key!r}; they have {', '.join(arrays)}")
+        raise BundleError(f"the golden vectors lack entry {key!r}; they have {', '.join(arrays) or 'none'}")
     return arrays[key]

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from edge_sdk.contract import Contract
+from edge_sdk.printable import no_control_characters
 from edge_sdk.tasks.settings import TaskSettings
 from edge_sdk.tensors import TensorSpec
 
 SCHEMA_VERSION: Final = 1
 MANIFEST = "manifest.json"
-MAX_TENSOR_BYTES = 1 << 30
-_INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
-DTYPES = (*_INTEGERS, "bool", "float16", "float32", "float64")
+Name = Annotated[str, Field(max_length=500), AfterValidator(no_control_characters)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class StoredFile(_Strict):
@@ -42,27 +40,20 @@ class Variant(_Strict):
             and relative to the largest output of a float one.
     """
 
-    id: str
-    kind: str
+    id: Name
+    kind: Name
     file: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     operators: dict[str, int] = {}
     golden: str | None = None
-    golden_tolerance: float = 1.0
+    golden_tolerance: float = Field(default=1.0, ge=0)
 
     @field_validator("inputs", "outputs")
     @classmethod
     def _sane(cls, specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
         for spec in specs:
-            if spec.dtype not in DTYPES:
-                raise ValueError(f"tensor {spec.name!r} has dtype {spec.dtype!r}; allowed are {', '.join(DTYPES)}")
-            if any(axis < 1 for axis in spec.shape) or spec.size_bytes > MAX_TENSOR_BYTES:
-                found = f"tensor {spec.name!r} has shape {spec.shape}"
-                raise ValueError(f"{found}; axes are 1 or more, and it has at most {MAX_TENSOR_BYTES} bytes")
-            if not 0 <= spec.scale < math.inf or (spec.scale and spec.dtype not in _INTEGERS):
-                found = f"tensor {spec.name!r}, {spec.dtype}, has scale {spec.scale}"
-                raise ValueError(f"{found}; it is 0 (not quantized) or, of integers, above 0 and finite")
+            spec.check()
         return specs
 
 
@@ -70,13 +61,13 @@ class Manifest(_Strict):
     """Everything in a bundle, by name and hash."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    name: str
-    created_by: str
+    name: Name
+    created_by: Name
     contract: Contract
     task: TaskSettings
     labels: str | None = None
     variants: tuple[Variant, ...] = Field(min_length=1)
-    boards: tuple[str, ...] = ()
+    boards: tuple[Name, ...] = ()
     golden_inputs: str | None = None
     report: str | None = None
     measured: dict[str, JsonValue] = {}

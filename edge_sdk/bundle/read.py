@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import stat
+import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 
@@ -17,12 +20,16 @@ from pydantic import ValidationError
 from edge_sdk.bundle.manifest import MANIFEST, SCHEMA_VERSION, Manifest, Variant
 from edge_sdk.contract import describe_validation
 from edge_sdk.errors import BundleError, BundleVersionError
+from edge_sdk.inputs import check_plain_file
+from edge_sdk.printable import no_control_characters
 from edge_sdk.tensors import Array
 
 MAX_ENTRIES = 1_000
+MAX_DIRECTORY_BYTES = 1 << 20
 MAX_MANIFEST_BYTES = 4 << 20
 MAX_TOTAL_BYTES = 4 << 30
 MAX_ARRAY_BYTES = 256 << 20
+_CHUNK_BYTES = 1 << 20
 # What numpy and zipfile raise for an .npz that is none; MemoryError where a header claims an absurd shape.
 _NO_ARRAYS = (
     ValueError,
@@ -49,10 +56,10 @@ class Bundle:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        check_plain_file(self.path, BundleError, give="a bundle (.edge)", most_bytes=MAX_TOTAL_BYTES)
         try:
+            _check_directory(self.path)
             self._zip = zipfile.ZipFile(self.path)
-        except FileNotFoundError as exc:
-            raise BundleError(f"{self.path} does not exist") from exc
         except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as exc:
             raise BundleError(f"{self.path} is not a bundle (a zip file made by edge-sdk convert): {exc}") from exc
         try:
@@ -85,10 +92,7 @@ class Bundle:
         if stored is None:
             raise BundleError(f"{self.path} has no entry {name!r}; it has {', '.join(sorted(self.manifest.files))}")
         content = self._content(name)
-        if hashlib.sha256(content).hexdigest() != stored.sha256:
-            raise BundleError(
-                f"{self.path}: entry {name!r} does not have the hash that the manifest states; the file is damaged"
-            )
+        self._check_hash(name, hashlib.sha256(content).hexdigest())
         return content
 
     def variant(self, id_: str | None = None, *, kinds: tuple[str, ...] = ()) -> Variant:
@@ -118,9 +122,11 @@ class Bundle:
         if self.manifest.labels is None:
             return ()
         try:
-            return tuple(self.read(self.manifest.labels).decode().splitlines())
-        except UnicodeDecodeError as exc:
-            raise BundleError(f"{self.path}: entry {self.manifest.labels!r} is not text in UTF-8: {exc}") from exc
+            return tuple(map(no_control_characters, self.read(self.manifest.labels).decode().splitlines()))
+        except ValueError as exc:
+            raise BundleError(
+                f"{self.path}: entry {self.manifest.labels!r} is not text in UTF-8, a label a line: {exc}"
+            ) from exc
 
     def arrays(self, name: str) -> dict[str, Array]:
         """The arrays of an ``.npz`` entry.
@@ -137,9 +143,15 @@ class Bundle:
                     f"{self.path}: arrays {name!r} have {unpacked} bytes; at most {MAX_ARRAY_BYTES} are allowed"
                 )
             with np.load(content, allow_pickle=False) as stored:
-                return {key: stored[key] for key in stored.files}
+                arrays = {key: stored[key] for key in stored.files}
         except _NO_ARRAYS as exc:
             raise BundleError(f"{self.path}: entry {name!r} does not hold plain arrays: {exc}") from exc
+        for key, array in arrays.items():
+            if array.dtype.kind not in "biuf":
+                raise BundleError(
+                    f"{self.path}: array {key!r} of entry {name!r} holds {array.dtype}; numbers are needed"
+                )
+        return arrays
 
     def _check_entries(self) -> None:
         entries = self._zip.infolist()
@@ -220,10 +232,52 @@ class Bundle:
                 raise BundleError(
                     f"{self.path}: entry {name!r} has {size} bytes, the manifest states {stored.size_bytes}"
                 )
-            self.read(name)
+            self._check_hash(name, self._hash(name))
+
+    def _check_hash(self, name: str, found: str) -> None:
+        if found != self.manifest.files[name].sha256:
+            raise BundleError(
+                f"{self.path}: entry {name!r} does not have the hash that the manifest states; the file is damaged"
+            )
+
+    def _hash(self, name: str) -> str:
+        digest = hashlib.sha256()
+        with self._reading(name), self._zip.open(name) as entry:
+            while chunk := entry.read(_CHUNK_BYTES):
+                digest.update(chunk)
+        return digest.hexdigest()
 
     def _content(self, name: str) -> bytes:
-        try:
+        with self._reading(name):
             return self._zip.read(name)
+
+    @contextlib.contextmanager
+    def _reading(self, name: str) -> Iterator[None]:
+        try:
+            yield
         except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, RuntimeError) as exc:
             raise BundleError(f"{self.path}: entry {name!r} cannot be read: {exc}") from exc
+
+
+def _check_directory(path: Path) -> None:
+    """Refuse a directory of entries that is too long, before ``zipfile`` reads it whole.
+
+    It goes by the file's end record, which stands last and has the directory's size at byte 12 (APPNOTE.TXT 4.3.16). The locator of a
+    64-bit record before it would overrule that; the writer of bundles needs one only beyond 2 GiB.
+
+    Raises:
+        BundleError: if the directory is too long.
+        BadZipFile: if the file does not end as a bundle does.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(size - 42, 0))
+        end = file.read()
+    if len(end) < 42 or end[20:24] != b"PK\5\6":
+        raise zipfile.BadZipFile("it does not end in a directory of entries; it was cut off, or is no zip file")
+    (directory_bytes,) = struct.unpack("<L", end[32:36])
+    if directory_bytes > MAX_DIRECTORY_BYTES or (end[:4] == b"PK\6\7" and size < zipfile.ZIP64_LIMIT):
+        raise BundleError(
+            f"{path} has a directory of more than {MAX_DIRECTORY_BYTES} bytes, or a 64-bit one that it does not need; "
+            "the bundle is hostile or damaged"
+        )

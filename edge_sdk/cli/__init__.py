@@ -11,6 +11,7 @@ import click
 
 from edge_sdk import __version__
 from edge_sdk.errors import EdgeSdkError
+from edge_sdk.printable import printable_lines
 
 _COMMANDS = {
     "convert": ("converters.cli:convert", "Turn a trained model into a proven int8 bundle."),
@@ -53,7 +54,7 @@ def group() -> None:
 
 
 def main() -> NoReturn:
-    """Entry point: library errors become one clean message and their exit code; Ctrl-C is 130."""
+    """Entry point: library errors and the system's become one clean message and an exit code; Ctrl-C is 130."""
     try:
         code = group.main(standalone_mode=False)  # the exit code where a command called ctx.exit, else what it returned
     except click.ClickException as exc:
@@ -63,11 +64,24 @@ def main() -> NoReturn:
         click.echo("interrupted", err=True)
         sys.exit(130)
     except EdgeSdkError as exc:
-        click.echo(f"error: {exc}", err=True)
+        _fail(printable_lines(f"error: {exc}"))
         sys.exit(exc.exit_code)
-    except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # the reader of a pipe has gone: no second error at exit
+    except BrokenPipeError:  # the reader of a pipe has gone, and wants no more
+        _fail("")
+        sys.exit(1)
+    except OSError as exc:
+        where = f"{exc.filename}: " if exc.filename else ""
+        _fail(printable_lines(f"error: the system refuses: {where}{exc.strerror or exc}"))
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> None:
+    """Say it, and drop what could not be written to standard output: Python would try again at its exit, and fail again."""
+    if message:
+        click.echo(message, err=True)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,13 +14,16 @@ import click
 import numpy as np
 
 from edge_sdk.bundle import Bundle, Variant
-from edge_sdk.bundle.golden import GoldenCheck, check_golden
+from edge_sdk.bundle.golden import GoldenCheck, check_golden, first_golden_input
+from edge_sdk.cli.milliseconds import milliseconds
+from edge_sdk.cli.model_file import read_model, read_start
 from edge_sdk.contract import Encoder
 from edge_sdk.engines import Engine
 from edge_sdk.engines.isolation import Isolation, open_engine
 from edge_sdk.engines.process import ProcessEngine
-from edge_sdk.errors import GateError, ModelError
+from edge_sdk.errors import ConfigError, GateError
 from edge_sdk.loop_report import percentile_line
+from edge_sdk.printable import printable
 from edge_sdk.tasks import make_task
 from edge_sdk.tensors import Array
 from edge_sdk.watchdog.durations import Durations, Percentiles
@@ -42,7 +45,13 @@ _WARM_UP = 5
     help="Child process or inline.",
 )
 @click.option(
-    "--hang", "hang_ms", default=10_000.0, show_default=True, metavar="MS", help="Hang budget of one inference."
+    "--hang",
+    "hang_ms",
+    default=10_000.0,
+    show_default=True,
+    callback=milliseconds,
+    metavar="MS",
+    help="Hang budget of one inference.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Figures for machines.")
 def bench(
@@ -67,15 +76,16 @@ def bench(
     """
     with contextlib.ExitStack() as stack:
         options = {"threads": str(threads)}
-        if model.suffix == ".edge":
-            bundle = stack.enter_context(Bundle(model))
-            variant = bundle.variant(variant_id)
+        bundle = stack.enter_context(Bundle(model)) if read_start(model)[:2] == b"PK" else None
+        if bundle is not None:
+            variant = _variant(bundle, variant_id)
             content, name = bundle.read(variant.file), f"{model.name}, {variant.id}"
         else:
-            content, name = _read(model), model.name
+            content, name = read_model(model), model.name
         engine = stack.enter_context(open_engine(engine_name, content, options, isolation=isolation, hang_ms=hang_ms))
         golden: GoldenCheck | None = None
-        if model.suffix == ".edge":
+        if bundle is not None:
+            engine.expect(variant.inputs, variant.outputs)
             golden = _replay_golden(bundle, variant, engine)
             step, stages = _whole_way(bundle, variant, engine)
         else:
@@ -115,14 +125,14 @@ class _Figures:
         rate = f"{self.runs} inferences one after the other, {self.per_second:.1f}/s, {self.processor_ms:.2f} ms of processor time each"
         heading = f"{'ms':<16} {'p50':>9} {'p90':>9} {'p99':>9} {'p99.9':>9} {'max':>9}"
         rows = [percentile_line(stage, percentiles) for stage, percentiles in self.stages.items()]
-        return [f"{self.model} on {self.engine}", golden, rate, "", heading, *rows]
+        return [printable(f"{self.model} on {self.engine}"), golden, rate, "", heading, *rows]
 
 
-def _read(model: Path) -> bytes:
-    try:
-        return model.read_bytes()
-    except OSError as exc:
-        raise ModelError(f"{model} cannot be read: {exc.strerror}; give a .edge bundle or a .tflite model") from exc
+def _variant(bundle: Bundle, id_: str | None) -> Variant:
+    variant = bundle.variant(id_)
+    if len(variant.inputs) != 1:
+        raise ConfigError(f"variant {variant.id} has {len(variant.inputs)} inputs; models of one can be fed")
+    return variant
 
 
 def _replay_golden(bundle: Bundle, variant: Variant, engine: Engine) -> GoldenCheck | None:
@@ -143,9 +153,8 @@ def _whole_way(bundle: Bundle, variant: Variant, engine: Engine) -> tuple[Step, 
     contract, spec = bundle.manifest.contract, variant.inputs[0]
     encoder = Encoder(contract, spec)
     task = make_task(bundle.manifest.task, input_=spec, outputs=variant.outputs, labels=bundle.labels())
-    if bundle.manifest.golden_inputs is not None:
-        sample = bundle.arrays(bundle.manifest.golden_inputs)["0"]
-    else:
+    sample = first_golden_input(bundle)
+    if sample is None:
         sample = _noise(spec.shape[1:], "uint8" if contract.input == "image" else "float32")
     stages = {name: Durations() for name in ("whole", "encode", "engine", "decode")}
 

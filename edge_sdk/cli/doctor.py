@@ -11,6 +11,7 @@ import click
 
 from edge_sdk.cli.table import WIDTH
 from edge_sdk.doctor import Finding, examine
+from edge_sdk.printable import printable
 
 _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
 
@@ -50,10 +51,10 @@ def _show(findings: tuple[Finding, ...]) -> None:
     for finding in findings:
         state = click.style(f"{finding.state:7}", fg=_COLOURS[finding.state])
         indent = " " * (7 + 2 + width + 2)
-        said = textwrap.wrap(finding.found, WIDTH - len(indent))
+        said = textwrap.wrap(printable(finding.found), WIDTH - len(indent))
         click.echo(f"{state}  {finding.check:{width}}  " + f"\n{indent}".join(said))
         if finding.fix:  # in one line, to be copied
-            click.echo(f"{indent}fix: {finding.fix}")
+            click.echo(f"{indent}fix: {printable(finding.fix)}")
 
 
 def _count(number: int, noun: str) -> str:

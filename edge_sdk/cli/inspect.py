@@ -10,10 +10,9 @@ import click
 from edge_sdk.bundle import Bundle
 from edge_sdk.cli.inspect_bundle import bundle_facts, bundle_lines
 from edge_sdk.cli.inspect_model import model_facts, model_lines
+from edge_sdk.cli.model_file import read_model, read_start
 from edge_sdk.errors import ModelError
 from edge_sdk.tflite import describe
-
-MAX_BYTES = 4 << 30
 
 
 @click.command()
@@ -31,37 +30,18 @@ def inspect(file: Path, tensors: bool, as_json: bool) -> None:
     edge-sdk inspect model.tflite --tensors
     edge-sdk inspect model.tflite --json | jq .full_integer
     """
-    if _begins(file) == b"PK":
+    start = read_start(file)
+    if start[:2] == b"PK":
         with Bundle(file) as bundle:
             found = {"kind": "bundle", "file": str(file), **bundle_facts(bundle)} if as_json else None
             lines = [] if as_json else list(bundle_lines(bundle))
-    else:
-        model = describe(file.read_bytes())
+    elif start[4:] == b"TFL3":
+        model = describe(read_model(file))
         found = {"kind": "tflite", "file": str(file), **model_facts(model, tensors=tensors)} if as_json else None
         lines = [] if as_json else list(model_lines(file.name, model, tensors=tensors))
-    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(lines))
-
-
-def _begins(file: Path) -> bytes:
-    """The first two bytes of a file that may be read whole.
-
-    Raises:
-        ModelError: if it is no bundle and no model.
-    """
-    try:
-        if not file.exists():
-            raise ModelError(f"{file} does not exist; give a bundle (.edge) or a .tflite model")
-        if not file.is_file():
-            raise ModelError(f"{file} is not a file; give a bundle (.edge) or a .tflite model")
-        if file.stat().st_size > MAX_BYTES:
-            raise ModelError(f"{file} has {file.stat().st_size} bytes; a model has at most {MAX_BYTES}")
-        with file.open("rb") as opened:
-            start = opened.read(8)
-    except OSError as exc:
-        raise ModelError(f"{file} cannot be read: {exc.strerror}") from exc
-    if start[:2] != b"PK" and start[4:] != b"TFL3":
+    else:
         raise ModelError(
             f"{file} is no bundle and no .tflite model: it begins with {start!r}, a bundle with b'PK', and a model has b'TFL3' "
             "at bytes 4 to 8. Other formats: edge-sdk convert"
         )
-    return start[:2]
+    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(lines))

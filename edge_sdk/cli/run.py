@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import stat
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,26 +15,45 @@ from typing import NoReturn
 import click
 
 from edge_sdk.app import App, LoopTable, ModelTable, read_app
+from edge_sdk.cli.milliseconds import milliseconds
 from edge_sdk.engines import Options
 from edge_sdk.errors import ConfigError
 from edge_sdk.loop import Loop
-from edge_sdk.sinks import sink_from
+from edge_sdk.sinks import sinks_from
 
 
-@click.command(epilog="\b\nExit codes: 0 the source ended, 1 error, 2 wrong settings, 130 interrupted.")
+@click.command(epilog="\b\nExit codes: 0 the source ended, 1 error, 2 wrong settings, 129, 130, 143 ended by a signal.")
 @click.argument("what", type=click.Path(path_type=Path), metavar="APP.toml|BUNDLE.edge")
 @click.option("--source", metavar="URI", help="camera:0, file:clip.mp4, images:folder, replay:x.npz")
-@click.option("--deadline", "deadline_ms", type=float, metavar="MS", help="Longest time from capture to result.")
-@click.option("--hang", "hang_ms", type=float, metavar="MS", help="Hang budget; default max(10 x deadline, 1000).")
+@click.option(
+    "--deadline",
+    "deadline_ms",
+    type=float,
+    callback=milliseconds,
+    metavar="MS",
+    help="Longest time from capture to result.",
+)
+@click.option(
+    "--hang",
+    "hang_ms",
+    type=float,
+    callback=milliseconds,
+    metavar="MS",
+    help="Hang budget; default max(10 x deadline, 1000).",
+)
 @click.option("--sink", "sinks", multiple=True, metavar="KIND[:PATH]", help="console, jsonl:, pictures:, video:")
-@click.option("--variant", help="Id of the variant; default the first that the board runs.")
+@click.option(
+    "--variant", help="Id of the variant; default the bundle's first, or with --board the first that the board runs."
+)
 @click.option("--board", help="Board profile; see edge-sdk boards.")
-@click.option("--engine", help="litert (default), null, faulty")
+@click.option("--engine", help="litert (default), null, faulty, or one that a package of yours brings.")
 @click.option("--engine-option", "engine_options", multiple=True, metavar="KEY=VALUE", help="Such as threads=2.")
 @click.option("--isolation", type=click.Choice(["process", "none"]), help="Engine in a child (default) or inline.")
 @click.option("--results", "most", type=click.IntRange(min=1), metavar="N", help="Stop after N results.")
 @click.option("--overwrite", is_flag=True, help="Let sinks replace existing files.")
-@click.option("--json", "as_json", is_flag=True, help="Print the closing report as JSON, and nothing else.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the closing report as JSON; console sinks go to standard error."
+)
 def run(
     what: Path,
     source: str | None,
@@ -55,18 +76,22 @@ def run(
     edge-sdk run face.edge --source camera:0 --deadline 50
     edge-sdk run face.edge --source file:clip.mp4 --deadline 50 --sink jsonl:out.jsonl --sink video:out.mp4
 
-    Flags override the keys of app.toml. At the end (or on Ctrl-C) a table tells where the time went and what became of
-    every sample.
+    Flags override the keys of app.toml, whose relative paths are relative to it. At the end (or on Ctrl-C) a table tells where
+    the time went and what became of every sample.
     """
     app = _app_of(what, source, deadline_ms, hang_ms)
     changes = {"variant": variant, "board": board, "engine": engine, "isolation": isolation}
     model = app.model.model_copy(update={k: v for k, v in changes.items() if v is not None})
-    signal.signal(signal.SIGTERM, _terminated)
+    _end_tidily_on_signals()
     with ExitStack() as stack:
-        opened = []
-        for wanted in sinks or app.sink or (() if as_json else ("console",)):
-            sink = sink_from(wanted, deadline_ms=app.loop.deadline_ms, overwrite=overwrite)
-            opened.append(stack.enter_context(sink))
+        opened = sinks_from(
+            sinks or app.sink or (() if as_json else ("console",)),
+            deadline_ms=app.loop.deadline_ms,
+            overwrite=overwrite,
+            print_to="stderr" if as_json else "stdout",
+        )
+        for sink in opened:
+            stack.enter_context(sink)
         loop = Loop(
             model.bundle,
             app.source,
@@ -101,7 +126,7 @@ def _app_of(what: Path, source: str | None, deadline_ms: float | None, hang_ms: 
         missing = [name for name, value in (("--source", source), ("--deadline", deadline_ms)) if value is None]
         if missing or source is None or deadline_ms is None:
             raise ConfigError(f"missing: {' and '.join(missing)}; give them, or an app.toml that has them")
-        app = App(model=ModelTable(bundle=what), source=source, loop=LoopTable.model_construct(deadline_ms=deadline_ms))
+        app = App(model=ModelTable(bundle=what), source=source, loop=LoopTable(deadline_ms=deadline_ms))
     flags = {"deadline_ms": deadline_ms, "hang_ms": hang_ms}
     loop = app.loop.model_copy(update={k: v for k, v in flags.items() if v is not None})
     return app.model_copy(update={"source": source or app.source, "loop": loop})
@@ -117,6 +142,21 @@ def _pairs(texts: tuple[str, ...]) -> Options:
     return pairs
 
 
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:
-    """SIGTERM ends the program as tidily as Ctrl-C does."""
+def _end_tidily_on_signals() -> None:
+    """Let SIGTERM and SIGHUP (a dropped ssh session) end the program as tidily as Ctrl-C does; under nohup SIGHUP stays ignored."""
+    signal.signal(signal.SIGTERM, _ended)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _ended)
+
+
+def _ended(number: int, frame: FrameType | None) -> NoReturn:
+    if number == signal.SIGHUP:
+        _leave_terminal()
     sys.exit(128 + number)
+
+
+def _leave_terminal() -> None:
+    """Print nowhere what would go to a terminal that has gone: to write there is an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from edge_sdk.printable import printable
+
 WIDTH = 100
 _GAP = "  "
 
@@ -55,11 +57,6 @@ def shorten(text: str, width: int) -> str:
         return text
     tail = (width - 1) // 2
     return text[: width - 1 - tail] + "…" + (text[-tail:] if tail else "")
-
-
-def printable(text: str) -> str:
-    """Without control characters: a tensor's name must not move the cursor or colour the terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def size(count: int) -> str:

@@ -85,7 +85,7 @@ class Engine(ABC):
         for kind, found, expected in (("input", self.inputs, inputs), ("output", self.outputs, outputs)):
             if [_form(s) for s in found] != [_form(s) for s in expected]:
                 raise EngineError(
-                    f"the model's {kind}s are not what the bundle states: found {found}, stated {expected}"
+                    f"the model's {kind}s are not what the bundle states: found {_listed(found)}; stated {_listed(expected)}"
                 )
 
     def close(self) -> None:  # noqa: B027 - most engines end with their object
@@ -131,6 +131,10 @@ def load_engine(name: str, model_path: str, options: Options | None = None) -> E
 
 def _form(spec: TensorSpec) -> tuple[object, ...]:
     return spec.shape, spec.dtype, spec.zero_point, np.float32(spec.scale)
+
+
+def _listed(specs: tuple[TensorSpec, ...]) -> str:
+    return " and ".join(map(str, specs)) or "none"
 
 
 def _plugins() -> EntryPoints:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import socket
-from time import perf_counter
 
 from edge_sdk.engines import Engine, load_engine
 from edge_sdk.engines.spin import Spin
@@ -53,11 +52,9 @@ def _serve_requests(
     poll.register(control, select.POLLIN)
     spin = Spin()
     while True:
-        started = perf_counter()
         events = spin.wait(poll, None)
         if any(fd != request_fd for fd, _ in events):
             return
-        spin.learn(perf_counter() - started)
         os.eventfd_read(request_fd)
         try:
             for shared_output, output in zip(shared.outputs, engine.run(), strict=True):

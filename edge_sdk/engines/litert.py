@@ -56,21 +56,18 @@ class LitertEngine(Engine):
 
     Raises:
         ConfigError: if an option is unknown.
-        EngineError: if the interpreter refuses the model.
+        EngineError: if the interpreter refuses the model, or a tensor of it has no fixed shape or no numbers.
     """
 
     def __init__(self, model_path: str, options: Options) -> None:
         threads = _threads(options)
         package, module = find_interpreter()
-        with quiet_native_stderr():
-            try:
-                self._interpreter = module.Interpreter(model_path=model_path, num_threads=threads)
-                self._interpreter.allocate_tensors()
-            except (ValueError, RuntimeError, SystemError) as exc:  # SystemError: tflite-runtime under numpy 2
-                raise EngineError(f"{package} refuses the model: {exc}") from exc
-        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        self.inputs = tuple(_spec(d) for d in inputs)
-        self.outputs = tuple(_spec(d) for d in outputs)
+        with quiet_native_stderr(), _engine_errors(f"{package} refuses the model"):
+            self._interpreter = module.Interpreter(model_path=model_path, num_threads=threads)
+            self._interpreter.allocate_tensors()
+            inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+            self.inputs = tuple(_spec(d) for d in inputs)
+            self.outputs = tuple(_spec(d) for d in outputs)
         self.input_arrays = tuple(np.zeros(s.shape, s.dtype) for s in self.inputs)
         self._set = tuple(d["index"] for d in inputs)
         self._get = tuple(d["index"] for d in outputs)
@@ -88,9 +85,25 @@ class LitertEngine(Engine):
             for index, array in zip(self._set, self.input_arrays, strict=True):
                 interpreter.set_tensor(index, array)
             interpreter.invoke()
-            return tuple([interpreter.get_tensor(index) for index in self._get])
-        except (ValueError, RuntimeError) as exc:
+            outputs = tuple([interpreter.get_tensor(index) for index in self._get])
+        except Exception as exc:
             raise EngineError(f"the interpreter failed: {exc}") from exc
+        for spec, output in zip(self.outputs, outputs, strict=True):
+            if output.shape != spec.shape:
+                raise EngineError(
+                    f"output {spec.name!r} came in shape {output.shape}, the model states {spec.shape}: it is dynamic. "
+                    "Convert the model with fixed shapes"
+                )
+        return outputs
+
+
+@contextlib.contextmanager
+def _engine_errors(said: str) -> Iterator[None]:
+    """Turn whatever an interpreter raises into EngineError: tflite-runtime under numpy 2 has SystemError, a damaged name UnicodeError."""
+    try:
+        yield
+    except Exception as exc:
+        raise EngineError(f"{said}: {exc}") from exc
 
 
 def _threads(options: Options) -> int:
@@ -108,7 +121,9 @@ def _threads(options: Options) -> int:
 def _spec(details: Any) -> TensorSpec:
     scale, zero_point = details["quantization"]
     shape = tuple(int(n) for n in details["shape"])
-    return TensorSpec(details["name"], shape, np.dtype(details["dtype"]).name, float(scale), int(zero_point))
+    spec = TensorSpec(details["name"], shape, np.dtype(details["dtype"]).name, float(scale), int(zero_point))
+    spec.check()
+    return spec
 
 
 def _version(package: str) -> str:

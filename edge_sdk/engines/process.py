@@ -43,11 +43,11 @@ class ProcessEngine(Engine):
         self.abandoned = 0
         self.pid = 0
         self._hang_ms, self._start_ms = hang_ms, start_ms
-        self._spawn_message = {"engine": engine, "options": options or {}}
+        self._name, self._options = engine, options or {}
         self._server: Server | None = None
         self._child: Child | None = None
         self._shared: SharedTensors | None = None
-        self._spin = Spin()
+        self._spin = Spin(busy_cores=_threads(self._options))
         self._model_fd = memory_file("edge-sdk-model", model)
         try:
             started = perf_counter()
@@ -67,7 +67,6 @@ class ProcessEngine(Engine):
         child, shared = self._child, self._shared
         if child is None or shared is None:
             raise EngineCrashError("it was ended by an interruption; call restart()")
-        started = perf_counter()
         try:
             os.eventfd_write(child.request_fd, 1)
             events = self._spin.wait(child.poll, self._hang_ms)
@@ -78,7 +77,6 @@ class ProcessEngine(Engine):
         if child.response_fd not in fds:
             self._fail(self._hang_ms if not fds else None)
         os.eventfd_read(child.response_fd)
-        self._spin.learn(perf_counter() - started)
         error = shared.take_error()
         if error is not None:
             raise EngineError(error)
@@ -96,8 +94,10 @@ class ProcessEngine(Engine):
         for attempt in (1, 2):
             try:
                 if self._server is None:
-                    self._server = Server(str(self._spawn_message["engine"]), self._start_ms)
-                child = self._child = Child(self._server, self._spawn_message, self._model_fd)
+                    self._server = Server(self._name, self._start_ms)
+                child = self._child = Child(
+                    self._server, {"engine": self._name, "options": self._options}, self._model_fd
+                )
                 break
             except (ConnectionError, TimeoutError) as exc:
                 self._end_server()  # it was killed or stopped from outside
@@ -166,3 +166,9 @@ class ProcessEngine(Engine):
         if self._server is not None:
             server, self._server = self._server, None
             server.end()
+
+
+def _threads(options: Options) -> int:
+    """How many cores the engine keeps busy, as far as its options tell."""
+    threads = options.get("threads", "")
+    return int(threads) if threads.isdecimal() else 1

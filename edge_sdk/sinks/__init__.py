@@ -7,9 +7,13 @@ it takes its settings as ``edge_sdk.kinds.Configured`` says, and joins by an ent
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
+from edge_sdk.errors import ConfigError
 from edge_sdk.kinds import Kinds
 from edge_sdk.result import Event, Result
 
@@ -26,21 +30,62 @@ KINDS = Kinds(
 )
 
 
-def sink_from(wanted: str | Mapping[str, object], *, deadline_ms: float | None = None, overwrite: bool = False) -> Sink:
+Stream = Literal["stdout", "stderr"]
+
+
+def sink_from(
+    wanted: str | Mapping[str, object],
+    *,
+    deadline_ms: float | None = None,
+    overwrite: bool = False,
+    print_to: Stream = "stdout",
+) -> Sink:
     """A sink from one line of text, or from a table (such as a ``[[sink]]`` of app.toml) with the same keys and ``kind``.
 
     Args:
         wanted: such as ``"jsonl:results.jsonl"`` or ``{"kind": "jsonl", "path": "results.jsonl"}``.
         deadline_ms: of the loop, for sinks that show it.
         overwrite: whether sinks that write files may replace what is there, where ``wanted`` does not say.
-        overwrite: for sinks with a path, unless ``wanted`` says it: replace what is there.
+        print_to: where sinks print, where ``wanted`` does not say.
 
     Raises:
         ConfigError: if the kind or a setting is unknown, missing or out of range; the message names what is allowed.
         OutputError: if the output exists already, or cannot be written.
     """
-    sink: Sink = KINDS.make(wanted, deadline_ms=deadline_ms, overwrite=overwrite)
+    sink: Sink = KINDS.make(wanted, deadline_ms=deadline_ms, overwrite=overwrite, print_to=print_to)
     return sink
+
+
+def sinks_from(
+    wanted: Sequence[str | Mapping[str, object]],
+    *,
+    deadline_ms: float | None = None,
+    overwrite: bool = False,
+    print_to: Stream = "stdout",
+) -> list[Sink]:
+    """Several sinks, as ``sink_from`` makes each, that do not write over each other.
+
+    Raises:
+        ConfigError, OutputError: as ``sink_from``; ConfigError also if two have the same path.
+    """
+    with ExitStack() as stack:
+        sinks = [
+            stack.enter_context(sink_from(each, deadline_ms=deadline_ms, overwrite=overwrite, print_to=print_to))
+            for each in wanted
+        ]
+        paths = [path.resolve() for path in map(_path_of, sinks) if path is not None]
+        for path in paths:
+            if paths.count(path) > 1:
+                raise ConfigError(
+                    f"two sinks write to {path}, and would destroy each other's output; give each its own path"
+                )
+        stack.pop_all()
+    return sinks
+
+
+def _path_of(sink: Sink) -> Path | None:
+    path = getattr(getattr(sink, "settings", None), "path", None)
+    return path if isinstance(path, Path) else None
 
 
 class Sink(ABC):

@@ -12,8 +12,9 @@ from pydantic import Field
 
 from edge_sdk.errors import OutputError
 from edge_sdk.kinds import Settings
+from edge_sdk.printable import printable, printable_lines
 from edge_sdk.result import Event, Result
-from edge_sdk.sinks import Sink
+from edge_sdk.sinks import Sink, Stream
 from edge_sdk.tasks.classify import ClassScore
 from edge_sdk.tasks.detect import Detection
 
@@ -25,11 +26,13 @@ class ConsoleSettings(Settings):
 
     Attributes:
         every_s: seconds of capture time between two lines; the results between them are summed up. 0 gives every result a line.
+        print_to: ``stdout`` or ``stderr``.
     """
 
     location: ClassVar[str | None] = None
 
-    every_s: float = Field(default=1.0, ge=0)
+    every_s: float = Field(default=1.0, ge=0, le=1e6)
+    print_to: Stream = "stdout"
 
 
 class ConsoleSink(Sink):
@@ -37,7 +40,7 @@ class ConsoleSink(Sink):
 
     Args:
         settings: how often.
-        stream: where to, instead of standard output.
+        stream: where to, instead of what the settings say.
     """
 
     settings_class = ConsoleSettings
@@ -63,7 +66,7 @@ class ConsoleSink(Sink):
         """See the base class."""
         where = "" if event.sequence is None else f" at #{event.sequence}"
         took = "" if event.took_ms is None else f", took {event.took_ms:.0f} ms"
-        self._echo(click.style(f"{event.kind}{where}{took}: {event.message}", fg="yellow"))
+        self._echo(click.style(printable_lines(f"{event.kind}{where}{took}: {event.message}"), fg="yellow"))
 
     def close(self) -> None:
         """Print the last result, if it was only counted so far."""
@@ -77,13 +80,14 @@ class ConsoleSink(Sink):
             self._last = None
         mark = click.style("LATE", fg="red", bold=True) if result.late else "    "
         dropped = f", {result.dropped_before} dropped before" if result.dropped_before else ""
-        line = f"#{result.sequence:<6} {result.age_ms:7.1f} ms {mark}  {in_short(result.value)}{dropped}"
+        said = printable(in_short(result.value))
+        line = f"#{result.sequence:<6} {result.age_ms:7.1f} ms {mark}  {said}{dropped}"
         between, self._between = self._between, _Between()
         self._echo(line + click.style(between.summary(), dim=True))
 
     def _echo(self, line: str) -> None:
         try:
-            click.echo(line, file=self._stream)
+            click.echo(line, file=self._stream, err=self.settings.print_to == "stderr")
         except BrokenPipeError:
             raise  # the reader has gone: that is no fault of the output
         except OSError as exc:

@@ -35,6 +35,8 @@ class JsonlSettings(Settings):
 class JsonlSink(Sink):
     """Writes each record as it comes, so that the file can be followed; it never ends in a part of a line after ``close``.
 
+    The file is made, or what is there replaced, by the first record: without any, everything is as it was.
+
     A record has ``type`` (``result`` or ``event``), ``utc`` (when it was written) and the fields of ``edge_sdk.result``; of the sample its
     name only. Arrays become lists; NaN and infinity, which JSON does not have, become null.
 
@@ -50,11 +52,7 @@ class JsonlSink(Sink):
         refuse_existing(path, overwrite=settings.overwrite)
         if path.exists() and not path.is_file():
             raise OutputError(f"{path} is not a plain file; JSON lines go to one, which can be cut at a whole line")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND
-        try:
-            self._file = os.open(path, flags | (os.O_TRUNC if settings.overwrite else os.O_EXCL), 0o644)
-        except OSError as exc:
-            raise OutputError(f"cannot write {path}: {exc.strerror}") from exc
+        self._file: int | None = None
         self._whole_bytes = 0  # up to the end of the last whole line
         self._closed = False
 
@@ -69,22 +67,29 @@ class JsonlSink(Sink):
 
     def close(self) -> None:
         """Cut off what is left of an interrupted line, and close; harmless if closed already."""
-        if self._closed:
-            return
         self._closed = True
+        file, self._file = self._file, None
+        if file is None:
+            return
         try:
-            self._cut()
+            self._cut(file)
         finally:
-            os.close(self._file)
+            os.close(file)
 
     def _write(self, record: dict[str, Any]) -> None:
-        line = json.dumps(_plain(record), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
-        rest = memoryview(line)
+        text = json.dumps(_plain(record), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        line = (
+            text.encode(errors="backslashreplace") + b"\n"
+        )  # a file name that is no UTF-8 becomes JSON's \udc80 and the like
+        if self._file is None:
+            self._file = self._open()
+        file, rest = self._file, memoryview(line)
+        self._whole_bytes = min(self._whole_bytes, os.fstat(file).st_size)  # logrotate's copytruncate empties the file
         try:
             while rest:
-                rest = rest[os.write(self._file, rest) :]
+                rest = rest[os.write(file, rest) :]
         except BaseException as exc:  # also Ctrl-C: what is written next must not stand behind a part of a line
-            self._cut()
+            self._cut(file)
             if not isinstance(exc, OSError):
                 raise
             raise OutputError(
@@ -92,9 +97,20 @@ class JsonlSink(Sink):
             ) from exc
         self._whole_bytes += len(line)
 
-    def _cut(self) -> None:
-        if os.fstat(self._file).st_size != self._whole_bytes:
-            os.ftruncate(self._file, self._whole_bytes)
+    def _open(self) -> int:
+        if self._closed:
+            raise OutputError(f"cannot write {self.settings.path}: this sink was closed")
+        replace_or_new = os.O_TRUNC if self.settings.overwrite else os.O_EXCL
+        try:
+            return os.open(
+                self.settings.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND | replace_or_new, 0o644
+            )
+        except OSError as exc:
+            raise OutputError(f"cannot write {self.settings.path}: {exc.strerror}") from exc
+
+    def _cut(self, file: int) -> None:
+        if os.fstat(file).st_size > self._whole_bytes:
+            os.ftruncate(file, self._whole_bytes)
 
 
 def _now() -> str:

@@ -47,8 +47,8 @@ class PicturesSink(Sink):
         folder = settings.path
         try:
             folder.mkdir(exist_ok=True)
-        except OSError as exc:
-            raise OutputError(f"cannot make the folder {folder}: {exc.strerror}") from exc
+        except (OSError, ValueError) as exc:  # ValueError: a zero byte in the name
+            raise OutputError(f"cannot make the folder {folder}: {getattr(exc, 'strerror', None) or exc}") from exc
         if not settings.overwrite and any(folder.glob("*.png")):
             raise OutputError(
                 f"{folder} holds pictures already; give another folder, or --overwrite (overwrite=1) to replace them"

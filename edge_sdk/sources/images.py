@@ -41,13 +41,18 @@ class ImagesSource(Source):
 
     def _open(self) -> None:
         folder = self.settings.path
-        if not folder.is_dir():
-            raise SourceError(
-                f"{folder} {'is not a folder' if folder.exists() else 'does not exist'}; give a folder of images"
-            )
         opencv("reading images")
-        entries = sorted(folder.iterdir())
-        files = [path for path in entries if path.suffix.lower() in SUFFIXES and path.is_file()]
+        try:
+            entries = sorted(folder.iterdir())
+            files = [path for path in entries if path.suffix.lower() in SUFFIXES and path.is_file()]
+        except FileNotFoundError as exc:
+            raise SourceError(f"{folder} does not exist; give a folder of images") from exc
+        except NotADirectoryError as exc:
+            raise SourceError(f"{folder} is not a folder; give a folder of images") from exc
+        except (OSError, ValueError) as exc:  # a name too long; one with a zero byte
+            raise SourceError(
+                f"{folder} cannot be read: {getattr(exc, 'strerror', None) or exc}; give a folder of images"
+            ) from exc
         if not files:
             raise SourceError(
                 f"{folder} holds no image: none of its {len(entries)} entries is a file that ends in {', '.join(SUFFIXES)}. "

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from edge_sdk.contract import Colour
 from edge_sdk.errors import SourceError
+from edge_sdk.inputs import check_plain_file
 from edge_sdk.kinds import Settings
 from edge_sdk.sources import Source
 from edge_sdk.sources.pace import Pace
@@ -32,7 +33,7 @@ class ReplaySettings(Settings):
     path: Path
     key: str | None = None
     colour: Literal["bgr", "rgb"] | None = None
-    rate_hz: float | None = Field(default=None, gt=0, le=1e6)
+    rate_hz: float | None = Field(default=None, ge=1e-6, le=1e6)
     loop: bool = False
 
 
@@ -78,8 +79,7 @@ class ReplaySource(Source):
 def _load(settings: ReplaySettings) -> Array:
     """The array of the settings, mapped from disk where it stands alone in a .npy."""
     path = settings.path
-    if not path.is_file():
-        raise SourceError(f"{path} {'is not a file' if path.exists() else 'does not exist'}; give a .npy or .npz file")
+    check_plain_file(path, SourceError, give="a .npy or .npz file")
     try:
         samples = _from_npz(settings) if zipfile.is_zipfile(path) else np.lib.format.open_memmap(path, mode="r")
     except (ValueError, OSError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile) as exc:

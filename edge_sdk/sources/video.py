@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from edge_sdk.contract import Colour
 from edge_sdk.errors import SourceError
+from edge_sdk.inputs import check_plain_file
 from edge_sdk.kinds import Settings
 from edge_sdk.sources import Source
 from edge_sdk.sources.capture import Capture, HeldCapture, opencv
@@ -30,9 +31,9 @@ class VideoSettings(Settings):
 
     path: Path
     pace: Literal["realtime", "fast"] = "realtime"
-    start: int = Field(default=0, ge=0)
-    stop: int | None = Field(default=None, ge=1)
-    step: int = Field(default=1, ge=1)
+    start: int = Field(default=0, ge=0, le=10**9)
+    stop: int | None = Field(default=None, ge=1, le=10**9)
+    step: int = Field(default=1, ge=1, le=10**9)
     loop: bool = False
 
     @model_validator(mode="after")
@@ -59,11 +60,7 @@ class VideoSource(Source):
 
     def _open(self) -> None:
         self._close()
-        path = self.settings.path
-        if not path.is_file():
-            raise SourceError(
-                f"{path} {'is not a file' if path.exists() else 'does not exist'}; give the path of a video file"
-            )
+        check_plain_file(self.settings.path, SourceError, give="the path of a video file")
         frames = self._frames = _Frames(self.settings)
         self._pace = Pace()
         try:

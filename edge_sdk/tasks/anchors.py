@@ -14,6 +14,7 @@ import numpy.typing as npt
 from edge_sdk.errors import ConfigError
 from edge_sdk.tasks.settings import AnchorSettings
 
+_SHOWN = 8  # grids in a message
 Floats = npt.NDArray[np.float32]
 
 
@@ -35,7 +36,8 @@ def generate_anchors(settings: AnchorSettings, size: tuple[int, int], count: int
     grids = _grids(settings, size)
     made = sum(grid.columns * grid.rows * len(grid.sizes) for grid in grids)
     if made != count:
-        parts = " + ".join(f"{g.columns}x{g.rows}x{len(g.sizes)}" for g in grids)
+        parts = " + ".join(f"{g.columns}x{g.rows}x{len(g.sizes)}" for g in grids[:_SHOWN])
+        parts += f" + {len(grids) - _SHOWN} more" if len(grids) > _SHOWN else ""
         found = f"strides {list(settings.strides)} on an input of {size[0]}x{size[1]} give {made} anchors ({parts})"
         raise ConfigError(
             f"[task.anchors] {found}; the model's output has {count}. "

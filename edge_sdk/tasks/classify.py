@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from edge_sdk.contract import Placement
 from edge_sdk.errors import ConfigError
 from edge_sdk.tasks import Task
@@ -49,22 +51,20 @@ class Classify(Task):
         if classes == 0 or classes != shape[-1]:
             found = f"output {self._spec.name!r} has shape {shape}"
             raise ConfigError(f"[task] kind = classify takes one score a class, (1, classes); {found}. Use kind = raw")
-        self._settings = settings
+        self._top_k = settings.top_k
+        with np.errstate(over="ignore"):  # above every float32 is infinity
+            self._threshold = np.float32(settings.threshold)  # as wide as the scores: 0.7 reaches 0.7
         self._labels = names_of(classes, labels)
         self._read = None if settings.activation == "softmax" else ScoreReader(self._spec, settings.activation)
 
     def decode(self, outputs: Sequence[Array], placement: Placement | None) -> tuple[ClassScore, ...]:
         """The best classes with at least the threshold's score; ``placement`` is of no use here."""
         stored = outputs[0].reshape(-1)
-        best = descending(stored, self._settings.top_k)
+        best = descending(stored, self._top_k)
         scores = self._scores(stored, best)
-        return tuple(
-            [
-                ClassScore(index, self._labels[index], score)
-                for index, score in zip(best.tolist(), scores.tolist(), strict=True)
-                if score >= self._settings.threshold
-            ]
-        )
+        above = scores >= self._threshold
+        pairs = zip(best[above].tolist(), scores[above].tolist(), strict=True)
+        return tuple([ClassScore(index, self._labels[index], score) for index, score in pairs])
 
     def _scores(self, stored: Array, best: Array) -> Array:
         if self._read is not None:

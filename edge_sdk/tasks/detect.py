@@ -112,7 +112,7 @@ class Detect(Task):
         """The candidates' numbers, (candidates, 2 + keypoints, 2): centre, size and keypoints, each x, y."""
         points = self._box_spec.dequantize(stored).reshape(-1, *self._divisor.shape)
         if self._settings.box_order == "yxhw":
-            points[:, :2] = points[:, :2, ::-1].copy()
+            points = points[:, :, ::-1].copy()
         points /= self._divisor
         return points
 

@@ -27,11 +27,9 @@ def activate(raw: Array, activation: Activation) -> Array:
 
 
 def descending(values: Array, count: int) -> npt.NDArray[np.intp]:
-    """Places of the ``count`` largest of ``values`` (one axis), the largest first, of equal ones the lower place first."""
-    last_ranks = np.argsort(values[::-1], kind="stable")[
-        : -count - 1 : -1
-    ]  # reversed twice, so that ties keep their order
-    return len(values) - 1 - last_ranks
+    """Places of the ``count`` largest of ``values`` (one axis), the largest first, of equal ones the lower place first, NaN last."""
+    falling = -values if values.dtype.kind == "f" else ~values  # ~ is -1 - x, and does not overflow
+    return np.argsort(falling, kind="stable")[:count]
 
 
 class ScoreReader:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class RawSettings(_Settings):
@@ -45,10 +45,10 @@ class AnchorSettings(_Settings):
         fixed_size: every anchor has width and height 1 (the model gives sizes relative to the input).
     """
 
-    strides: tuple[int, ...] = Field(min_length=1)
+    strides: tuple[int, ...] = Field(min_length=1, max_length=64)
     min_scale: float = 0.2
     max_scale: float = 0.95
-    aspect_ratios: tuple[float, ...] = (1.0,)
+    aspect_ratios: tuple[float, ...] = Field(default=(1.0,), max_length=16)
     interpolated_scale_aspect_ratio: float = 1.0
     reduce_boxes_in_lowest_layer: bool = False
     offset: tuple[float, float] = (0.5, 0.5)
@@ -61,12 +61,13 @@ class DetectSettings(_Settings):
     Attributes:
         boxes, scores: names of the model's output tensors, (1, anchors, 4 + 2 * keypoints) and (1, anchors, classes).
         anchors: how to generate the anchors.
-        box_order: of the four raw numbers: ``xywh`` or ``yxhw`` (centre and size).
+        box_order: of the raw numbers: ``xywh`` (centre and size), or ``yxhw``, where y comes first in the keypoints too (MediaPipe's
+            order without ``reverse_output_order``).
         box_scale: what the raw numbers (x, y, width, height) are divided by.
         exponential: whether raw sizes are logarithms, as in the SSD paper (arXiv:1512.02325).
         activation: what turns raw scores into scores.
         background: index of the class that means nothing is there, or None.
-        keypoints: points after the box, each x, y.
+        keypoints: points after the box, two numbers each.
         threshold: the lowest score reported.
         iou_threshold: of two boxes of one class that overlap more than this, the lower one is dropped.
         max_boxes: at most so many are reported.
@@ -81,7 +82,7 @@ class DetectSettings(_Settings):
     exponential: bool = False
     activation: Literal["none", "sigmoid", "softmax"] = "sigmoid"
     background: int | None = None
-    keypoints: int = Field(default=0, ge=0)
+    keypoints: int = Field(default=0, ge=0, le=1_000)
     threshold: float = Field(default=0.5, gt=0, lt=1)
     iou_threshold: float = Field(default=0.3, gt=0, le=1)
     max_boxes: int = Field(default=100, ge=1)
