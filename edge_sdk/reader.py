@@ -167,7 +167,8 @@ class _Attempt:
     def close(self) -> None:
         """End it; a thread that hangs is left behind."""
         self.abandon()
-        self._thread.join(2)
+        if threading.current_thread() is not self._thread:  # an event's handler may close the loop
+            self._thread.join(2)
 
     def abandon(self) -> None:
         """Never use what it reads from now on."""

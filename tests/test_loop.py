@@ -323,6 +323,37 @@ def test_a_restart_that_keeps_failing_is_given_up_with_its_reason() -> None:
         recovery.failed(EngineCrashError("SIGBUS"), 7)
 
 
+def test_a_restart_is_not_tried_any_more_once_the_loop_is_closed() -> None:
+    stop = threading.Event()
+    events: list[Event] = []
+
+    def close(event: Event) -> None:
+        events.append(event)
+        stop.set()
+
+    EngineRecovery(Reluctant(10**9), close, patience_s=30, stop=stop).failed(EngineCrashError("SIGBUS"), 7)
+    assert [e.kind for e in events] == ["crash"]
+
+
+@pytest.mark.parametrize("kind", ["hang", "source_lost"])
+def test_an_event_handler_may_close_the_loop(kind: str, bundle: Path, tmp_path: Path) -> None:
+    before = open_descriptors(), descendants()
+    orders = tmp_path / "orders"
+
+    def close(event: Event) -> None:
+        loop.close()
+
+    source = Numbers(10) if kind == "hang" else Vanishing(1, tries=10**9)
+    options = {"orders": str(orders), "inner": "null"}
+    loop = Loop(bundle, source, deadline_ms=50, hang_ms=100, engine="faulty", engine_options=options, on_event=close)
+    if kind == "hang":
+        order_fault(orders, "hang")
+    with loop:
+        list(loop)
+    assert loop.report().events[0].kind == kind
+    assert (open_descriptors(), descendants()) == before
+
+
 def test_sinks_get_results_and_events_and_are_closed_when_one_fails(bundle: Path) -> None:
     class Full(Sink):
         closed = False

@@ -65,23 +65,27 @@ class EngineRecovery:
             raise EngineError(f"the engine failed {times}; the last time: {failure}") from failure
         if kind != "engine_error":
             started_ns = monotonic_ns()
-            self._restart(failure, sequence)
+            if not self._restarted(failure, sequence):
+                return
             took_ms = (monotonic_ns() - started_ns) * 1e-6
             self.recoveries.append(Recovery(kind, sequence, took_ms))
             message = f"the engine is back after {took_ms:.0f} ms"
             self._tell(Event("recovered", message, monotonic_ns(), sequence, took_ms))
 
-    def _restart(self, failure: EngineError, sequence: int) -> None:
+    def _restarted(self, failure: EngineError, sequence: int) -> bool:
+        """Start it again; False if that is not wanted any more."""
         for _ in tries(self._patience_s, self._stop):
             if self._stop.is_set():
-                break
+                return False
             try:
                 self._engine.restart()
             except EngineError as exc:
                 failure = exc
                 self._tell(Event("restart_failed", str(exc), monotonic_ns(), sequence))
             else:
-                return
+                return True
+        if self._stop.is_set():
+            return False
         raise EngineError(
             f"the engine could not be started again within {self._patience_s:g} s: {failure}"
         ) from failure
