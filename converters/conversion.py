@@ -22,6 +22,7 @@ from converters.gather import (
     source_file,
     this_machine,
     tool_versions,
+    unserved,
     with_speed,
 )
 from converters.load import FloatModel, load
@@ -160,7 +161,7 @@ class _Work:
                 evaluation=evaluation,
                 latency=measure_latency(before, after),
                 golden=Golden(count=len(golden.inputs), origin=golden.origin),
-                warnings=(*ranges.warnings, *warnings),
+                warnings=(*ranges.warnings, *warnings, *unserved(boards)),
                 sample_pictures=sample_pictures(data.compared.spread(3), told.contract, before.inputs[0]),
                 histograms=histograms,
             )

@@ -22,6 +22,7 @@ from converters.verify.parity import OutputFigures
 from converters.verify.prove import Proven
 from converters.verify.sides import Side
 from edge_sdk import __version__
+from edge_sdk.profiles import our_boards
 
 _TIMED_RUNS, _TIMED_SECONDS = 30, 1.0
 _SLOWER = 1.5  # below that it may be chance
@@ -33,8 +34,8 @@ def board_runs(names: Sequence[str]) -> tuple[BoardRun, ...]:
     Raises:
         BoardError: if there is no such board.
     """
-    import boards
-
+    with our_boards():
+        import boards
     runs = []
     for name in names:
         board = boards.load(name)
@@ -45,6 +46,11 @@ def board_runs(names: Sequence[str]) -> tuple[BoardRun, ...]:
         note = f"{board.title} runs {wanted}, which this bundle does not hold; its host runs {KIND} on the processor."
         runs.append(BoardRun(name=name, variant=None, runs_on="nothing yet", note=note))
     return tuple(runs)
+
+
+def unserved(runs: Sequence[BoardRun]) -> tuple[str, ...]:
+    """A warning for each board that the bundle holds nothing for."""
+    return tuple(f"Board {run.name}: {run.note}" for run in runs if run.variant is None)
 
 
 def source_file(model: FloatModel) -> SourceFile:

@@ -130,8 +130,9 @@ class _Detect:
         if self.ious:
             said = "Mean intersection over union of the boxes that match: same label, IoU at least 0.5, each box once."
             figures.append(Agreement(name="box overlap", value=float(np.mean(self.ious)), explanation=said))
-        for name, count in (("boxes float", self._boxes_float), ("boxes int8", self._boxes_int8)):
-            figures.append(Agreement(name=name, value=count, explanation="Objects found over all samples."))
+        for side, count in (("float", self._boxes_float), ("int8", self._boxes_int8)):
+            said = f"Objects that the {side} model finds over all samples."
+            figures.append(Agreement(name=f"boxes {side}", value=count, explanation=said))
         return tuple(figures)
 
     def figures(self) -> DetectParity:
