@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
         OutputError: if ``path`` exists without ``overwrite``, or the operating system refuses the writing.
     """
     refuse_existing(path, overwrite=overwrite)
-    beside = path.with_name(f".{path.stem[:_STEM_SHOWN]}.{secrets.token_hex(4)}{path.suffix}")
+    beside = path.with_name(f".{path.stem[:_STEM_SHOWN]}.{os.urandom(4).hex()}{path.suffix}")
     try:
         try:
             yield beside
