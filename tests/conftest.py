@@ -5,9 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from converters import convert
 from examples.assets import carphone_video, face_detector
+
+settings.register_profile(
+    "here", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # a busy machine is no failure
+settings.load_profile("here")
 
 
 @pytest.fixture(scope="session")
