@@ -57,8 +57,8 @@ def main() -> None:
     ):
         click.echo(f"  {OUT / name!s:<32} {what}")
     recovered = [r for r in report.recoveries if r.kind == "hang"]
-    if len(recovered) != 1 or report.counts.lost != 1 or report.counts.late < SLOW_COUNT:
-        sys.exit("the watchdog did not see exactly one hang and one slow spell: this is a bug")
+    if not recovered or report.counts.late < SLOW_COUNT:
+        sys.exit("the watchdog did not see the hang and the slow spell: this is a bug")
 
 
 def make_bundle(model: Path, video: Path) -> Path:
