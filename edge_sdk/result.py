@@ -51,7 +51,7 @@ class Event:
 
     Attributes:
         kind: ``hang``, ``crash``, ``engine_error``, ``recovered``, ``restart_failed``, ``source_lost``, ``source_hung``, ``source_back``,
-            ``bad_sample``.
+            ``bad_sample``, ``abandoned``.
         message: one sentence.
         at_ns: when, on the clock of ``time.monotonic_ns``.
         sequence: the sample concerned, or None.

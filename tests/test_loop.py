@@ -323,6 +323,16 @@ def test_a_restart_that_keeps_failing_is_given_up_with_its_reason() -> None:
         recovery.failed(EngineCrashError("SIGBUS"), 7)
 
 
+def test_a_process_left_behind_is_told_once() -> None:
+    events: list[Event] = []
+    engine = Reluctant(0)
+    recovery = EngineRecovery(engine, events.append, patience_s=30, stop=threading.Event())
+    engine.abandoned = 1
+    recovery.failed(EngineCrashError("SIGBUS"), 7)
+    recovery.failed(EngineCrashError("SIGBUS"), 8)
+    assert [e.kind for e in events] == ["crash", "abandoned", "recovered", "crash", "recovered"]
+
+
 def test_a_restart_is_not_tried_any_more_once_the_loop_is_closed() -> None:
     stop = threading.Event()
     events: list[Event] = []

@@ -38,6 +38,7 @@ class Engine(ABC):
         inputs, outputs: the model's tensors.
         input_arrays: one array an input, written by the caller before ``run``; they stay the same objects until the engine restarts.
             Who runs the engine may put arrays of his own in their place: ``run`` reads whatever stands here.
+        abandoned: processes of it that outlived their kill, in an uninterruptible kernel call; the device they hold is lost.
         description: what runs it, such as ``"ai_edge_litert 2.3.0, 1 thread"``.
     """
 
@@ -45,6 +46,7 @@ class Engine(ABC):
     outputs: tuple[TensorSpec, ...]
     input_arrays: tuple[Array, ...]
     description: str
+    abandoned: int = 0
 
     def __enter__(self) -> Engine:
         return self

@@ -29,7 +29,6 @@ class ProcessEngine(Engine):
             that did, and at least two seconds.
 
     Attributes:
-        abandoned: children that outlived SIGKILL (in an uninterruptible kernel call).
         pid: of the child.
 
     Raises:
@@ -40,7 +39,6 @@ class ProcessEngine(Engine):
     def __init__(
         self, engine: str, model: bytes, options: Options | None = None, *, hang_ms: float, start_ms: float = 60_000
     ) -> None:
-        self.abandoned = 0
         self.pid = 0
         self._hang_ms, self._start_ms = hang_ms, start_ms
         self._name, self._options = engine, options or {}

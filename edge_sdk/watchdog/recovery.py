@@ -45,6 +45,7 @@ class EngineRecovery:
         self._engine, self._tell = engine, tell
         self._patience_s, self._stop = patience_s, stop
         self._failures_in_a_row = 0
+        self._abandoned = 0
         self.recoveries: deque[Recovery] = deque(maxlen=_KEPT)
 
     def succeeded(self) -> None:
@@ -64,6 +65,7 @@ class EngineRecovery:
             times = f"{self._failures_in_a_row} times in a row"
             raise EngineError(f"the engine failed {times}; the last time: {failure}") from failure
         if kind != "engine_error":
+            self._tell_abandoned(sequence)
             started_ns = monotonic_ns()
             if not self._restarted(failure, sequence):
                 return
@@ -71,6 +73,12 @@ class EngineRecovery:
             self.recoveries.append(Recovery(kind, sequence, took_ms))
             message = f"the engine is back after {took_ms:.0f} ms"
             self._tell(Event("recovered", message, monotonic_ns(), sequence, took_ms))
+
+    def _tell_abandoned(self, sequence: int) -> None:
+        if self._engine.abandoned > self._abandoned:
+            self._abandoned = self._engine.abandoned
+            message = "the engine's process outlived its kill, in a kernel call; it is left behind, and its device may be lost"
+            self._tell(Event("abandoned", message, monotonic_ns(), sequence))
 
     def _restarted(self, failure: EngineError, sequence: int) -> bool:
         """Start it again; False if that is not wanted any more."""
