@@ -141,6 +141,8 @@ class Encoder:
         self.contract = contract
         self.spec = spec
         self._dtype = np.dtype(spec.dtype)
+        self._mean = None if contract.mean is None else np.array(contract.mean)
+        self._std = np.array(contract.std or 1.0)
         if contract.input == "image":
             self._cv2 = _find_opencv()
             self._table = spec.quantize(contract.real_of_bytes())
@@ -267,8 +269,8 @@ class Encoder:
         real = np.asarray(sample, np.float64)
         if not np.isfinite(real).all():
             raise ContractError(f"a sample for input {self.spec.name!r} holds NaN or infinity")
-        if self.contract.mean is not None and self.contract.std is not None:
-            real = (real - np.array(self.contract.mean)) / np.array(self.contract.std)
+        if self._mean is not None:
+            real = (real - self._mean) / self._std
         out[...] = self.spec.quantize(real).reshape(out.shape)
 
 
