@@ -13,10 +13,8 @@ from time import perf_counter, sleep
 
 _LONGEST_S = 5e-3  # of a longer wait a wake-up is a small part, and its end is less certain
 _SLEEP_S = 250e-6  # a shorter wait is not worth falling asleep
-_MARGIN_S = (
-    150e-6,
-    400e-6,
-)  # awake so long before the end that is foreseen, and so long behind it: a tenth of the wait, within these
+# Awake so long before the end that is foreseen, and so long behind it: a tenth of the wait, within these.
+_MARGIN_S = (150e-6, 400e-6)
 _TRUST, _VAIN = 16, 3  # what waits that end as foreseen earn at most, one each, and what a vain one costs
 _SHORTEST_REST, _LONGEST_REST = 8, 128  # waits without foresight once the trust is spent
 
