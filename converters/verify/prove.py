@@ -67,12 +67,6 @@ def _check(tensor: Tensor, operator: str) -> None:
         )
 
 
-def tensor_specs(content: bytes) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Inputs and outputs of a model."""
-    model = describe(content)
-    return _specs(model, model.inputs), _specs(model, model.outputs)
-
-
 def _specs(model: ModelDescription, indices: tuple[int, ...]) -> tuple[TensorSpec, ...]:
     specs = []
     for index in indices:
