@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import edge_sdk.reader
-from edge_sdk import Event, Loop
+from edge_sdk import Event, Loop, Source, source_from
 from edge_sdk.errors import SourceError, SourceLostError
 from tests.small_bundles import Numbers, null_bundle
 
@@ -44,7 +45,7 @@ class Unplugged(Numbers):
         return super()._read()
 
 
-def run(bundle: Path, source: Numbers, **settings: float) -> tuple[list[int], list[Event], int]:
+def run(bundle: Path, source: Source, **settings: float) -> tuple[list[int], list[Event], int]:
     loop = Loop(bundle, source, deadline_ms=1_000, engine="null", isolation="none", **settings)
     with loop:
         sequences = [result.sequence for result in loop]
@@ -157,3 +158,15 @@ def test_a_slow_source_that_says_so_is_not_taken_for_hung(bundle: Path) -> None:
 
     sequences, events, left_behind = run(bundle, Slow(2), silence_ms=50)
     assert (sequences, events, left_behind) == ([0, 1], [], 0)
+
+
+def test_a_replay_slower_than_the_silence_allowed_is_not_begun_anew(bundle: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "slow.npy", np.zeros((3, 4), np.int8))
+    source = source_from(f"replay:{tmp_path}/slow.npy?rate_hz=4")
+    sequences, events, left_behind = run(bundle, source, silence_ms=100)
+    assert (sequences, events, left_behind) == ([0, 1, 2], [], 0)
+
+
+def test_a_video_of_few_frames_states_its_period(carphone: Path) -> None:
+    with source_from(f"file:{carphone}?step=100") as source:
+        assert source.period_s == pytest.approx(100 / 29.97, rel=0.01)

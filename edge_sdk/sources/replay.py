@@ -45,6 +45,7 @@ class ReplaySource(Source):
     def __init__(self, settings: ReplaySettings) -> None:
         self.settings = settings
         self.live = settings.rate_hz is not None
+        self.period_s = 1 / settings.rate_hz if settings.rate_hz else 0.0
         self._opened: tuple[Array, Pace] | None = None
         self._given = 0
 

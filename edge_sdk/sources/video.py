@@ -67,6 +67,7 @@ class VideoSource(Source):
             self._first = frames.next()
             if self._first is None:
                 raise SourceError(frames.why_none())
+            self.period_s = frames.period_s
         except BaseException:
             self._close()
             raise
@@ -108,6 +109,7 @@ class _Frames:
         self._number = 0  # of the next frame in the file
         self._stamp_ms: float | None = None  # of the last frame given, in this pass
         self._position_ns = -1
+        self.period_s = 0.0  # by the frame rate, where the file states one
 
     def next(self) -> _Frame | None:
         frame = self._next()
@@ -146,6 +148,7 @@ class _Frames:
             return None
         self._number += 1
         image, stamp_ms, fps = got
+        self.period_s = settings.step / fps if fps > 0 else 0.0
         self._advance(stamp_ms, fps)
         return _Frame(image, wanted, self._position_ns)
 
