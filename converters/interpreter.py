@@ -10,13 +10,14 @@ from edge_sdk.engines.litert import quiet_native_stderr
 from edge_sdk.errors import ModelError, needs
 
 
-def open_interpreter(content: bytes, *, optimised: bool = True) -> Any:
-    """An interpreter of a model, tensors allocated, that keeps all intermediate tensors readable.
+def open_interpreter(content: bytes, *, optimised: bool = True, keep: bool = True) -> Any:
+    """An interpreter of a model, tensors allocated.
 
     Args:
         content: the model.
         optimised: with the delegate (XNNPACK) that a device uses by default; it writes every activation, but not constants that it
             takes in another form. Without it TensorFlow Lite's own kernels write every tensor, more slowly.
+        keep: all intermediate tensors stay readable, which costs time and memory.
 
     Raises:
         ModelError: if the interpreter refuses the model.
@@ -29,7 +30,7 @@ def open_interpreter(content: bytes, *, optimised: bool = True) -> Any:
         try:
             interpreter = Interpreter(
                 model_content=content,
-                experimental_preserve_all_tensors=True,
+                experimental_preserve_all_tensors=keep,
                 experimental_op_resolver_type=resolver,
                 num_threads=min(4, os.cpu_count() or 1),
             )
