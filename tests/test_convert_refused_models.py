@@ -70,8 +70,9 @@ def test_damaged_bytes_are_one_clean_error_or_a_model(tmp_path: Path) -> None:
 def test_what_is_no_model_format_is_named(tmp_path: Path) -> None:
     refused(b"something", tmp_path, r"\.caffemodel was found; a model is \.keras, \.h5", "net.caffemodel")
     refused(b"something", tmp_path, "give the SavedModel's folder", "saved_model.pb")
+    (tmp_path / "folder").mkdir()
     with pytest.raises(ModelError, match=r"a folder without a saved_model\.pb"):
-        load(tmp_path)
+        load(tmp_path / "folder")
 
 
 def test_a_wrong_translation_is_an_error(tmp_path: Path) -> None:
