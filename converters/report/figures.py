@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from converters.load.loaded import NumericCheck
 from edge_sdk.contract import Contract
 from edge_sdk.tasks.settings import TaskSettings
 from edge_sdk.tensors import TensorSpec
@@ -42,10 +43,19 @@ class _Strict(BaseModel):
 
 
 class SourceFile(_Strict):
-    """The model as it was given: name of its file without the folder, its format (``"float .tflite"``), its hash."""
+    """The model as it was given, and how it became a float .tflite.
+
+    Attributes:
+        name: of its file, without the folder.
+        format: such as ``"float .tflite"`` or ``"ONNX"``.
+        route: what translated it; ``"none"`` for a .tflite.
+        check: the translation's numbers against the source framework's.
+    """
 
     name: str
     format: str
+    route: str = "none"
+    check: NumericCheck | None = None
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     size_bytes: int = Field(ge=0)
 
