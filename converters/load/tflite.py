@@ -54,7 +54,12 @@ def normalise(content: bytes, where: str, *, signature: str | None = None) -> No
         raise ModelError(f"{where}: {exc}") from exc
 
 
-def _normalise(content: bytes, signature: str | None) -> Normalised:
+def prepare(content: bytes, signature: str | None) -> tuple[Any, list[str]]:
+    """The graph that is left to normalise, and notes; nothing of it has run yet.
+
+    Raises:
+        ModelError: if it is damaged or of a form that cannot be made integer.
+    """
     describe(content)  # refuses what is damaged, before the unchecked reader below meets it
     model = read_graph(content)
     notes = _keep_one_signature(model, signature)
@@ -66,6 +71,11 @@ def _normalise(content: bytes, signature: str | None) -> Normalised:
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)
     _name_tensors(model)
     model.signatureDefs = [_signature(main_graph(model))]
+    return model, notes
+
+
+def _normalise(content: bytes, signature: str | None) -> Normalised:
+    model, notes = prepare(content, signature)
     runnable = write_graph(model)
     probe(runnable)
     before = len(main_graph(model).operators)
