@@ -16,6 +16,7 @@ import hashlib
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import atheris
@@ -26,7 +27,10 @@ with atheris.instrument_imports(include=["converters", "edge_sdk"]):
 
 from tests.tiny_models import between_convolutions, image_net, options
 
-_LONGEST_S = 30  # one input
+_LONGEST_S = 60  # one input
+tflite.probe = partial(
+    tflite.probe, hang_ms=2_000.0
+)  # a hostile model may hang; that is found out sooner than for people
 
 
 def read_tflite(content: bytes) -> None:
