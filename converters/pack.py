@@ -69,7 +69,7 @@ def make_golden(chosen: str | None, int8: bytes, side: Side, ranges: Ranges) -> 
         outputs.append(stored)
         other.set_tensor(other.get_input_details()[0]["index"], side.input_now)
         other.invoke()
-        for details, spec, array in zip(other.get_output_details(), side.outputs, stored, strict=True):
+        for details, spec, array in zip(other.get_output_details(), side.stored, stored, strict=True):
             gap = max(gap, difference(spec, other.get_tensor(details["index"]), array))
     return GoldenVectors(inputs, tuple(outputs), f"{origin}; kernels differ by {gap:g} steps", max(1.0, 2 * gap))
 

@@ -339,6 +339,58 @@ class Histogram(_Strict):
         return self
 
 
+class RepairStep(_Strict):
+    """One thing that repair tried.
+
+    Attributes:
+        action: such as ``"split head"``.
+        target: the tensor, output or layer that it was done to; empty where it was done to the whole model.
+        before, after: the value that repair goes by; ``after`` is None where there was nothing to measure.
+        before_db, after_db: SQNR of the outputs.
+        kept: whether the model stayed so.
+        seconds: how long it took, measuring included.
+        latency_ratio: time of one inference here, after to before.
+        note: what was found, or why it could not be.
+    """
+
+    action: str
+    target: str = ""
+    before: float
+    after: float | None = None
+    before_db: Decibels = None
+    after_db: Decibels = None
+    kept: bool = False
+    seconds: float = Field(default=0.0, ge=0)
+    latency_ratio: float | None = Field(default=None, ge=0)
+    note: str = ""
+
+
+class Repair(_Strict):
+    """What repair did.
+
+    Attributes:
+        value: what it went by, such as ``"top-1, %"``; higher is better.
+        goal: the value that was wanted, or None for the best there is.
+        before, after: the value of the model as first quantized, and as it is now.
+        reached: whether the goal is met.
+        ended: why it ended, in a sentence.
+        steps: in the order they were tried.
+    """
+
+    value: str
+    goal: float | None = None
+    before: float
+    after: float
+    reached: bool
+    ended: str
+    steps: tuple[RepairStep, ...] = ()
+
+    def without_times(self) -> Repair:
+        """The same without what differs from run to run."""
+        update = {"seconds": 0.0, "latency_ratio": None}
+        return self.model_copy(update={"steps": tuple(step.model_copy(update=update) for step in self.steps)})
+
+
 class Figures(_Strict):
     """One conversion.
 
@@ -351,6 +403,7 @@ class Figures(_Strict):
         peak_memory_mb: largest resident memory of the process, in 10^6 bytes.
         warnings: what a person should look at, one sentence each.
         histograms: of the worst layers.
+        repair: what was done to the model after it was first quantized; None where nothing had to be.
     """
 
     schema_version: Literal[1] = 1
@@ -376,6 +429,7 @@ class Figures(_Strict):
     warnings: tuple[str, ...] = ()
     sample_pictures: tuple[SamplePicture, ...] = ()
     histograms: tuple[Histogram, ...] = ()
+    repair: Repair | None = None
 
     def for_bundle(self) -> Figures:
         """The same without what differs from run to run (times, memory, the machine) and without pictures.
@@ -388,5 +442,6 @@ class Figures(_Strict):
             "machine": "",
             "latency": None,
             "sample_pictures": (),
+            "repair": None if self.repair is None else self.repair.without_times(),
         }
         return self.model_copy(update=left_out)
