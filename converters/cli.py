@@ -60,6 +60,21 @@ Exit codes: 0 done, 1 error, 2 something is missing or unknown, 130 interrupted.
 @click.option("--evaluate", metavar="DATA", help="Data with the right answers: gives the task's own metric.")
 @click.option("--golden", metavar="DATA", help="Golden vectors of your choice (4); they travel to every device.")
 @click.option("--max-samples", type=click.IntRange(min=1), help="At most so many samples, evenly spaced. Default: 200.")
+@click.option("--trust", is_flag=True, help="Run code that comes with the model: pickles, Lambda layers, Python files.")
+@click.option("--input-shape", metavar="N,N,..", help="Of a model with dynamic shapes, such as 1,3,48,320.")
+@click.option("--signature", help="Which one of a model that has several.")
+@click.option(
+    "--load-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    help="Seconds that a framework may work. Default: 1800.",
+)
+@click.option(
+    "--load-memory",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MB",
+    help="Memory that a framework may take. Default: what is free.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def convert(
@@ -74,13 +89,19 @@ def convert(
     evaluate: str | None,
     golden: str | None,
     max_samples: int | None,
+    trust: bool,
+    input_shape: str | None,
+    signature: str | None,
+    load_timeout: float | None,
+    load_memory: float | None,
     overwrite: bool,
     as_json: bool,
     **contract: str | int | None,
 ) -> None:
     """Turn a trained model into a proven int8 bundle.
 
-    MODEL is a float .tflite. The bundle holds the int8 model, proven to be integer from input to output, and everything a
+    MODEL is a Keras file (.keras, .h5), a SavedModel's folder, .onnx, PyTorch (.pt2; .pt and net.py:function with --trust) or a float
+    .tflite. The bundle holds the int8 model, proven to be integer from input to output, and everything a
     device must know of it; the report goes beside it as .report.html and .report.json.
 
     How pictures become the model's input is the contract. It stands in a model.toml or in the flags, and is never guessed:
@@ -107,6 +128,7 @@ def convert(
             holdout=holdout,
             golden=golden,
             max_samples=max_samples,
+            loading=_loading(trust, input_shape, signature, load_timeout, load_memory),
             overwrite=overwrite,
             progress=bar if shown else None,
         )
@@ -133,6 +155,23 @@ def _contract_keys(flags: dict[str, str | int | None]) -> dict[str, object]:
         key = flag.rstrip("_")
         keys[key] = _numbers(key, str(value)) if key in ("range", "mean", "std") else value
     return keys
+
+
+def _loading(
+    trust: bool, input_shape: str | None, signature: str | None, timeout_s: float | None, memory_mb: float | None
+) -> dict[str, object]:
+    shape = None if input_shape is None else _axes(input_shape)
+    told = {"input_shape": shape, "signature": signature, "timeout_s": timeout_s, "memory_mb": memory_mb}
+    return {"trust": trust} | {key: value for key, value in told.items() if value is not None}
+
+
+def _axes(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise ConfigError(
+            f"--input-shape takes whole numbers with commas between them, such as 1,3,224,224; found {text!r}"
+        )
+    return tuple(int(part) for part in parts)
 
 
 def _numbers(flag: str, text: str) -> list[float]:

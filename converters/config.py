@@ -27,6 +27,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from converters.calibrate.samples import DEFAULT_MAX_SAMPLES
+from converters.load.loaded import LoadOptions
 from edge_sdk.contract import Contract, contract_from, describe_validation
 from edge_sdk.errors import ConfigError
 from edge_sdk.inputs import read_plain_file, read_toml
@@ -34,7 +35,8 @@ from edge_sdk.printable import no_control_characters
 from edge_sdk.tasks.settings import RawSettings, TaskSettings
 
 _MAX_LABELS_BYTES = 1 << 20
-_TABLES = ("contract", "task", "calibration")
+_TABLES = ("load", "contract", "task", "calibration")
+_OF_THE_CALLER = ("trust", "real_range")  # a file that comes with a model does not say that it is to be trusted
 
 
 class DataSettings(BaseModel):
@@ -63,6 +65,7 @@ class Config:
         file: the model.toml that was used, or None.
         contract, task, labels: what goes into the bundle.
         data: calibration, holdout and evaluation data; ``data.data`` is not None.
+        loading: how the model is loaded.
     """
 
     file: Path | None
@@ -70,6 +73,7 @@ class Config:
     task: TaskSettings
     labels: tuple[str, ...]
     data: DataSettings
+    loading: LoadOptions
 
 
 def read_config(
@@ -80,13 +84,14 @@ def read_config(
     task: Mapping[str, object],
     labels: Path | None,
     data: Mapping[str, object],
+    loading: Mapping[str, object],
 ) -> Config:
     """Read model.toml and put the overrides over it.
 
     Args:
         model: the model; a .toml of the same stem beside it is used when ``file`` is None.
         file: the model.toml, or None.
-        contract, task, data: keys that override those of ``[contract]``, ``[task]`` and ``[calibration]``.
+        contract, task, data, loading: keys that override those of ``[contract]``, ``[task]``, ``[calibration]`` and ``[load]``.
         labels: overrides ``labels``.
 
     Raises:
@@ -110,14 +115,16 @@ def read_config(
             "calibration data is missing: give --calibrate DATA (calibrate=...), or data in [calibration] of model.toml"
         )
     label_file = labels or (folder / str(content["labels"]) if "labels" in content else None)
-    return Config(file, contract_from(told, named), _task(task_told, file), _read_labels(label_file), settings)
+    checked = contract_from(told, named)
+    options = _loading(content.get("load", {}), loading, checked, file)
+    return Config(file, checked, _task(task_told, file), _read_labels(label_file), settings, options)
 
 
 def _read_tables(file: Path) -> dict[str, Any]:
     content: dict[str, Any] = read_toml(file, give="a model.toml")
     if odd := sorted(set(content) - {*_TABLES, "labels"}):
         raise ConfigError(
-            f"{file}: no such key: {', '.join(odd)}; allowed are labels, [contract], [task] and [calibration]"
+            f"{file}: no such key: {', '.join(odd)}; allowed are labels and the tables {', '.join(f'[{t}]' for t in _TABLES)}"
         )
     for table in _TABLES:
         if not isinstance(content.get(table, {}), dict):
@@ -140,6 +147,27 @@ def _data(keys: dict[str, object], file: Path | None, folder: Path) -> dict[str,
         allowed = ", ".join(DataSettings.model_fields)
         raise ConfigError(f"{describe_validation(exc, f'{file} [calibration]')}; allowed are {allowed}") from exc
     return {key: str(folder / value) if isinstance(value, str) else value for key, value in keys.items()}
+
+
+def _loading(
+    keys: Mapping[str, object], over: Mapping[str, object], contract: Contract, file: Path | None
+) -> LoadOptions:
+    allowed = [key for key in LoadOptions.model_fields if key not in _OF_THE_CALLER]
+    if odd := sorted(set(keys) - set(allowed)):
+        raise ConfigError(f"{file} [load]: no such key: {', '.join(odd)}; allowed are {', '.join(allowed)}")
+    told = {"real_range": _real_range(contract), **keys, **over}
+    try:
+        return LoadOptions.model_validate(told)
+    except ValidationError as exc:
+        raise ConfigError(describe_validation(exc, f"{file} [load]" if file is not None else "loading")) from exc
+
+
+def _real_range(contract: Contract) -> tuple[float, float]:
+    """Smallest and largest number that the contract makes of bytes; of numbers, which it does not bound, -1 to 1."""
+    if contract.input != "image":
+        return -1.0, 1.0
+    real = contract.real_of_bytes()
+    return float(real.min()), float(real.max())
 
 
 def _task(keys: dict[str, Any], file: Path | None) -> TaskSettings:

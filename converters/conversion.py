@@ -25,7 +25,7 @@ from converters.gather import (
     unserved,
     with_speed,
 )
-from converters.load import FloatModel, load
+from converters.load import FloatModel, LoadOptions, load
 from converters.pack import make_golden, pack
 from converters.pictures import sample_pictures
 from converters.quantize.int8 import Int8Model, quantize_int8
@@ -78,13 +78,15 @@ def convert(
     holdout: str | Path | None = None,
     golden: str | Path | None = None,
     max_samples: int | None = None,
+    loading: LoadOptions | Mapping[str, object] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ConvertResult:
     """Make a proven full-integer int8 bundle of a trained model.
 
     Args:
-        model: a float ``.tflite`` file.
+        model: the trained model: ``.keras``, ``.h5``, a SavedModel's folder, ``.onnx``, ``.pt2``, ``.pt``, ``net.py:function`` or a
+            float ``.tflite``.
         output: the bundle to write; the report goes beside it (``NAME.report.html``, ``NAME.report.json``).
         calibrate: samples as the model will meet them: a folder of images, a video (``clip.mp4?start=0&stop=60``), .npy, .npz, .csv.
         config: a model.toml; without it, the .toml of the model's own name beside it if there is one.
@@ -96,6 +98,7 @@ def convert(
         holdout: samples kept apart from ``calibrate`` to compare float and int8 on.
         golden: samples to store as golden vectors instead of made-up ones. They travel to every device.
         max_samples: at most so many samples of ``calibrate`` and of ``holdout`` (default 200), evenly spaced.
+        loading: ``LoadOptions``, or keys of it, which go over the keys of ``[load]``: trust, input_shape, signature, timeout_s, memory_mb.
         overwrite: replace outputs that exist.
         progress: called as the work goes on.
 
@@ -114,6 +117,7 @@ def convert(
         task={"kind": task} if isinstance(task, str) else _keys(task),
         labels=Path(labels) if labels is not None else None,
         data=_given(data=calibrate, holdout=holdout, evaluate=evaluate, max_samples=max_samples),
+        loading=loading.model_dump(exclude_unset=True) if isinstance(loading, LoadOptions) else loading or {},
     )
     work = _Work(told, tuple(boards), str(golden) if golden is not None else None, progress or _quiet)
     return work.run(Path(model), paths, overwrite=overwrite)
@@ -133,7 +137,7 @@ class _Work:
         told = self._told
         boards = board_runs(self._boards)
         with self._step("load"):
-            model = load(path)
+            model = load(path, told.loading)
             before = self._side(model.content)  # contract and task fit, or it is said now
         data = self._data(before)
         ranges, int8, watch = self._quantize(model, before, data.samples)

@@ -55,7 +55,14 @@ def unserved(runs: Sequence[BoardRun]) -> tuple[str, ...]:
 
 def source_file(model: FloatModel) -> SourceFile:
     """The file that the model came from."""
-    return SourceFile(name=model.file, format=model.format, sha256=model.sha256, size_bytes=model.size_bytes)
+    return SourceFile(
+        name=model.file,
+        format=model.format,
+        route=model.route,
+        check=model.check,
+        sha256=model.sha256,
+        size_bytes=model.size_bytes,
+    )
 
 
 def proof_figures(model: FloatModel, int8: Int8Model, proven: Proven) -> Proof:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from converters.load.loaded import NumericCheck
 from edge_sdk.contract import Contract
 from edge_sdk.tasks.settings import TaskSettings
 from edge_sdk.tensors import TensorSpec
@@ -42,10 +43,19 @@ class _Strict(BaseModel):
 
 
 class SourceFile(_Strict):
-    """The model as it was given: name of its file without the folder, its format (``"float .tflite"``), its hash."""
+    """The model as it was given, and how it became a float .tflite.
+
+    Attributes:
+        name: of its file, without the folder.
+        format: such as ``"float .tflite"`` or ``"ONNX"``.
+        route: what translated it; ``"none"`` for a .tflite.
+        check: the translation's numbers against the source framework's.
+    """
 
     name: str
     format: str
+    route: str = "none"
+    check: NumericCheck | None = None
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     size_bytes: int = Field(ge=0)
 
@@ -156,6 +166,19 @@ class OutputParity(_Strict):
     max_steps: float = Field(ge=0)
 
 
+class Interval(_Strict):
+    """A confidence interval of 95 %, in the unit of what it belongs to."""
+
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _rises(self) -> Interval:
+        if self.low > self.high:
+            raise ValueError(f"an interval rises; found {self.low} to {self.high}")
+        return self
+
+
 class Agreement(_Strict):
     """Agreement in the task's own terms; unit ``"%"`` (0 to 100), ``"px"`` or ``""``; the explanation is a sentence."""
 
@@ -163,6 +186,7 @@ class Agreement(_Strict):
     value: float
     unit: str = ""
     explanation: str = ""
+    interval: Interval | None = None
 
 
 class DetectParity(_Strict):
@@ -207,12 +231,56 @@ class Parity(_Strict):
 
 
 class Metric(_Strict):
-    """A metric against ground truth, higher is better, such as ``"top-1"`` with unit ``"%"`` or ``"AP50"`` without."""
+    """A metric against ground truth, such as ``"top-1"`` with unit ``"%"`` (0 to 100) or ``"AP50"`` without.
+
+    Attributes:
+        float_interval, int8_interval: of the values.
+        higher_is_better: whether int8 is worse when its value is lower.
+        drop: how much worse int8 is, as a share: points of a metric that is a share itself (0.01 is one point), or the rise relative
+            to float's value of one where lower is better. Below 0 int8 is better. None where there is no number.
+        drop_interval: of the drop, from the same samples on both sides; None where there are too few.
+        samples: how many both were measured on.
+        explanation: one sentence.
+    """
 
     name: str
     float_value: float
     int8_value: float
     unit: str = ""
+    float_interval: Interval | None = None
+    int8_interval: Interval | None = None
+    higher_is_better: bool = True
+    drop: float | None = None
+    drop_interval: Interval | None = None
+    samples: int | None = Field(default=None, ge=1)
+    explanation: str = ""
+
+
+class Gate(_Strict):
+    """What ``--max-drop`` came to.
+
+    Attributes:
+        metric: what was looked at, such as ``"top-1"``.
+        limit: the largest drop allowed, as a share; ``relative`` as in ``drop``.
+        drop: what was measured, as a share of the metric's own scale, or relative to float's value where ``relative``.
+        low, high: its confidence interval of 95 %; None where there are too few samples for one.
+        relative: whether shares are of float's value (metrics where lower is better).
+        verdict: ``"passed"``, the whole interval is at or below the limit; ``"failed"``, it is above; ``"open"``, it is neither.
+        samples: how many it was measured on.
+        samples_needed: of an open gate, how many would decide it 8 times in 10 if the drop stays as measured; None where no number would.
+        basis: ``"labels"``, the right answers; ``"agreement"``, the float model's answers, from which int8 may differ without being worse.
+    """
+
+    metric: str
+    limit: float = Field(ge=0)
+    drop: float
+    low: float | None
+    high: float | None
+    relative: bool = False
+    verdict: Literal["passed", "failed", "open"]
+    samples: int = Field(ge=1)
+    samples_needed: int | None = None
+    basis: Literal["labels", "agreement"] = "labels"
 
 
 class Evaluation(_Strict):
@@ -355,6 +423,7 @@ class Figures(_Strict):
     proof: Proof
     parity: Parity
     evaluation: Evaluation | None = None
+    gate: Gate | None = None
     latency: Latency | None = None
     golden: Golden
     warnings: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ from typing import Any
 
 from converters.calibrate.samples import RawSample
 from edge_sdk.bundle.manifest import Head
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract, Encoder, Placement
 from edge_sdk.engines.isolation import open_engine
 from edge_sdk.errors import ContractError, DataError
 from edge_sdk.heads import Assembler
@@ -30,6 +30,7 @@ class Side:
         stored: its output tensors as the engine gives them.
         input_now: the input tensor of the last run, as stored; the next run overwrites it.
         outputs_now: the output tensors of the last run, as stored.
+        placement_now: where the last image came to lie in the input tensor; None where the input is no image.
 
     Raises:
         ContractError, ConfigError: if contract or task do not fit the tensors.
@@ -54,6 +55,7 @@ class Side:
         self._task = make_task(task, input_=self.inputs[0], outputs=self.outputs, labels=labels)
         self.input_now = self._engine.input_arrays[0]
         self.outputs_now: tuple[Array, ...] = ()
+        self.placement_now: Placement | None = None
 
     def run(self, sample: RawSample) -> Any:
         """Encode, run and decode one sample; returns the task's value.
@@ -62,11 +64,11 @@ class Side:
             DataError: if the sample does not fit the contract; the message names it.
         """
         try:
-            placement = self._encoder.encode(sample.data, self.input_now, colour=sample.colour)
+            self.placement_now = self._encoder.encode(sample.data, self.input_now, colour=sample.colour)
         except ContractError as exc:
             raise DataError(f"{sample.name}: {exc}") from exc
         self.outputs_now = self._engine.run()
-        return self._task.decode(self._assembler.assemble(self.outputs_now), placement)
+        return self._task.decode(self._assembler.assemble(self.outputs_now), self.placement_now)
 
     def real_outputs(self) -> list[Array]:
         """The outputs of the last run as real numbers, float32, heads put together; the next run may overwrite them."""
