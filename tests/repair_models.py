@@ -327,7 +327,7 @@ def _classifier(net: Net, features: int) -> bytes:
     """Mean, and a dense layer that is fitted."""
     pooled = net.mean("pooled", features)
     trunk = net.done(pooled)
-    images, classes = gratings(1500, 1)
+    images, classes = gratings(800, 1)
     seen = outputs_of(trunk, images)[0].astype(np.float64)
     weights, bias = fit(seen, np.eye(CLASSES)[classes] * 8, RIDGE)
     return net.done(net.dense("logits", pooled, weights, bias))
