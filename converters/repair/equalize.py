@@ -9,6 +9,9 @@ arXiv:1906.04721, section 4.1). Two ways to choose s for channel i:
   alpha = 0.5). A depthwise layer has a scale for every channel, so that its weights do not limit s: s = a.
 - ``weights``: s = sqrt(r1 r2) / r2, ranges of the writing and reading layers' weights, as in the paper; for weights with one scale a
   tensor. It is repeated until nothing moves.
+
+RELU6 takes no factor. Where no channel reaches 6 it becomes RELU; where some do, they keep their scale, and the others are widened
+to half of 6.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ from edge_sdk.tensors import Array
 By = Literal["activations", "weights"]
 _MOST = 2.0**20  # beyond it float32 itself loses digits
 _NEAR, _ROUNDS = 1e-3, 30
-_CLIP = 6.0
+_CLIP, _HEADROOM = 6.0, 2.0
 _SAME_CHANNELS = (
     "RELU",
     "LEAKY_RELU",
@@ -143,8 +146,20 @@ class _Group:
         if not alive.any():
             return np.ones_like(self.peak)
         factors = np.sqrt(np.where(alive, wanted, 1.0))
+        full = self._clips()
+        if full.any():
+            return self._below_the_clip(factors, full, alive)
         middle = np.exp(np.log(factors[alive]).mean())
         return np.where(alive, np.clip(factors / middle, 1 / _MOST, _MOST), 1.0)
+
+    def _clips(self) -> Array:
+        """Channels that RELU6 clips: theirs must stay where it is."""
+        return np.asarray(self.peak >= _CLIP * (1 - 1e-6)) if self.clipped else np.zeros(self.peak.size, bool)
+
+    def _below_the_clip(self, factors: Array, full: Array, alive: Array) -> Array:
+        """Factors that leave clipped channels alone and widen the others, to half of 6 at most: the other half is for what was not seen."""
+        wanted = np.maximum(factors / np.median(factors[full & alive]), self.peak * _HEADROOM / _CLIP)
+        return np.where(alive & ~full, np.clip(wanted, 1 / _MOST, 1.0), 1.0)
 
     def apply(self, factors: Array) -> None:
         """Divide what is written, multiply what is read."""
@@ -157,7 +172,7 @@ class _Group:
             if _depthwise(self.model, operator):
                 by_channel = np.repeat(factors, self._values(operator, layer.weights).shape[3] // factors.size)
             self._scale(operator, layer.weights, layer.in_axis, by_channel)
-        for operator in self.clipped:
+        for operator in [] if self._clips().any() else self.clipped:
             operator.builtinOptions.fusedActivationFunction = schema().ActivationFunctionType.RELU
         self.peak = self.peak / factors
 
@@ -255,7 +270,7 @@ class _Finder:
                 continue
             clipped = [operator for place, operator in self._clipped if self._root(place) == root]
             peak = self._peak(tensors)
-            if root in fixed or peak is None or (clipped and peak.max() >= _CLIP * (1 - 1e-6)):
+            if root in fixed or peak is None or (clipped and peak.max() > _CLIP * (1 + 1e-6)):
                 skipped += 1
             else:
                 found.append(_Group(self._model, peak, written, read, clipped))

@@ -1,7 +1,7 @@
 """The engine of repair: it tries what may help, the cheapest first, measures every step, and keeps what is better.
 
-What changes the graph (equalisation, splitting heads) goes before what measures the finished int8 model (bias correction), and the whole
-model before single layers: ranges, what is left to the device, 16 bits. Single layers are tried in the order of what they lose. Rounds are
+What changes the graph (equalisation, heads split or left to the device) goes first, then the ranges of the whole model, then what
+measures the finished int8 model (bias correction), then single layers in the order of what they lose: ranges, 16 bits. Rounds are
 repeated while they help, as one step may open the way for another. The result is never worse than the start.
 """
 
@@ -29,9 +29,13 @@ from converters.report.figures import Layer, Repair, RepairStep
 from edge_sdk.errors import ConfigError, EngineError, ModelError
 from edge_sdk.tensors import Array
 
-CORRECTION_SAMPLES = 16
-_LEAST_DB = 0.1  # a gain of SQNR below it is chance
-_MOST_ROUNDS, _MOST_LAYERS = 3, 6
+CORRECTION_SAMPLES = 8
+_LEAST_DB, _WORTH_DB = (
+    0.1,
+    1.0,
+)  # gains of SQNR: below the first it is chance; what costs the device time must bring the second
+_COSTLY = ("split head", "keep out", "16-bit activations")
+_MOST_ROUNDS, _MOST_LAYERS, _IN_VAIN = 3, 6, 2
 
 
 _UNUSABLE = Score(-inf, -inf)
@@ -77,7 +81,7 @@ def repair(
     value: str = "SQNR of the outputs, dB",
     goal: float | None = None,
     budget_s: float = 600.0,
-    noise: float = 0.0,
+    noise: float = 0.5,
     allow_heads: bool = True,
     allow_int16: bool = False,
     latency: Callable[[Quantized], float] = median_ms,
@@ -98,7 +102,7 @@ def repair(
         value: what the judge's value is, for people.
         goal: a value that is good enough; without one, repair goes on while anything helps.
         budget_s: how long it may take, in seconds. A step that is under way ends at its next check.
-        noise: the smallest difference of the value that is no chance.
+        noise: a gain of the value that may be chance, in its unit; the SQNR of the outputs decides then.
         allow_heads: whether the device may put outputs together.
         allow_int16: whether every target takes 16-bit activations.
         latency: median time of one inference in milliseconds.
@@ -184,10 +188,10 @@ class _Repair:
                 self._saturate()
                 if allow_heads:
                     self._split_heads()
-                self._correct_biases()
-                self._other_ranges()
-                if allow_heads:
                     self._keep_out()
+                self._ranges_of_all()
+                self._correct_biases()
+                self._ranges_of_some()
                 if allow_int16:
                     self._int16()
                 if self.best is before:
@@ -243,9 +247,11 @@ class _Repair:
         if not self.best.candidate.corrected:
             self._try("correct biases", "", lambda candidate: (replace(candidate, corrected=True), ""))
 
-    def _other_ranges(self) -> None:
+    def _ranges_of_all(self) -> None:
         for name, method in self._methods.items():
             self._try(f"ranges by {name}", "", lambda candidate, method=method: self._with_all(candidate, method))  # type: ignore[misc]
+
+    def _ranges_of_some(self) -> None:
         for layer in self._worst():
             for name, method in self._methods.items():
                 self._try(
@@ -294,9 +300,12 @@ class _Repair:
         return replace(candidate, ranges=with_ranges_of(candidate.ranges, ranges, [tensor])), found
 
     def _worst(self) -> Iterator[Layer]:
-        """Single layers to treat: what loses most of its own, outliers alone where there are any. Asked anew after each success."""
+        """Single layers to treat: what loses most of its own, outliers alone where there are any. Asked anew after each success; over
+        when two in a row were treated in vain."""
         tried: set[str] = set()
+        in_vain = 0
         for _ in range(_MOST_LAYERS):
+            before = self.best
             layers = self._layers()
             bad = {layer.tensor for layer in outliers(layers)}
             order = [
@@ -307,6 +316,9 @@ class _Repair:
                 return
             tried.add(layer.tensor)
             yield layer
+            in_vain = in_vain + 1 if self.best is before else 0
+            if in_vain == _IN_VAIN:
+                return
 
     def _layers(self) -> tuple[Layer, ...]:
         if self.best.score is _UNUSABLE:
@@ -332,7 +344,7 @@ class _Repair:
             self._note(step.model_copy(update={"seconds": self._clock() - started, "note": f"failed: {exc}"}))
             return
         took_ms = self._latency(quantized)
-        kept = self._better(score, best.score)
+        kept = self._better(score, best.score, _WORTH_DB if action in _COSTLY else _LEAST_DB)
         measured = {
             "after": score.value,
             "after_db": score.sqnr_db,
@@ -350,11 +362,11 @@ class _Repair:
         self.steps.append(step)
         self._progress(step)
 
-    def _better(self, after: Score, before: Score) -> bool:
+    def _better(self, after: Score, before: Score, least_db: float) -> bool:
         """Better in value beyond chance; or no worse in value, and better in SQNR."""
         if after.value > before.value + self._noise:
             return True
-        return after.value >= before.value and after.sqnr_db >= before.sqnr_db + _LEAST_DB
+        return after.value >= before.value and after.sqnr_db >= before.sqnr_db + least_db
 
     def _build(self, candidate: Candidate) -> Quantized:
         made = self._quantize(candidate)
