@@ -14,6 +14,7 @@ from converters.verify.metrics import Mean, Measure, Scores, measure_for
 from converters.verify.settings import EvaluateSettings
 from converters.verify.sides import Side
 from converters.verify.truth import Answer, locate
+from edge_sdk.bundle.manifest import Head
 from edge_sdk.contract import Contract
 from edge_sdk.errors import DataError
 from edge_sdk.tasks import TaskSettings
@@ -34,9 +35,16 @@ class Truth:
     def __len__(self) -> int:
         return len(self.answers)
 
-    def side(self, content: bytes, contract: Contract, task: TaskSettings, labels: tuple[str, ...]) -> Side:
+    def side(
+        self,
+        content: bytes,
+        contract: Contract,
+        task: TaskSettings,
+        labels: tuple[str, ...],
+        heads: tuple[Head, ...] = (),
+    ) -> Side:
         """A model with its task decoded as the measure needs it, such as down to the lowest score."""
-        return Side(content, contract, self.measure.task(task), labels)
+        return Side(content, contract, self.measure.task(task), labels, heads)
 
 
 @dataclass(frozen=True)
