@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import inf, isfinite
 
 from converters.calibrate.ranges import Ranges
 from converters.graph import main_graph, read_graph, text
@@ -22,14 +23,22 @@ from converters.repair.latency import median_ms
 from converters.repair.observe import channel_extremes, output_extremes
 from converters.repair.ranges import differ, most_lossy, outliers, with_ranges_of
 from converters.repair.rewiring import CannotRepairError
+from converters.repair.saturation import saturated_ranges
 from converters.repair.split_head import plan_split, split_head
 from converters.report.figures import Layer, Repair, RepairStep
-from edge_sdk.errors import ModelError
+from edge_sdk.errors import EngineError, ModelError
 from edge_sdk.tensors import Array
 
 CORRECTION_SAMPLES = 16
 _LEAST_DB = 0.1  # a gain of SQNR below it is chance
 _MOST_ROUNDS, _MOST_LAYERS = 3, 6
+
+
+_UNUSABLE = Score(-inf, -inf)
+
+
+def _known(score: Score) -> float | None:
+    return score.value if isfinite(score.value) else None
 
 
 class _TimeOver(Exception):
@@ -100,8 +109,8 @@ def repair(
     figures = Repair(
         value=value,
         goal=goal,
-        before=work.first.value,
-        after=work.best.score.value,
+        before=None if work.first is None else work.first.value,
+        after=_known(work.best.score),
         reached=goal is None or work.best.score.value >= goal,
         ended=ended,
         steps=tuple(work.steps),
@@ -148,8 +157,13 @@ class _Repair:
         self._compared: tuple[Quantized, tuple[Layer, ...]] | None = None
         self.steps: list[RepairStep] = []
         quantized = self._build(start)
-        self.first = judge(quantized)
-        self.best = _Best(start, quantized, self.first, latency(quantized))
+        try:
+            self.first: Score | None = judge(quantized)
+            self.best = _Best(start, quantized, self.first, latency(quantized))
+        except EngineError as exc:  # scales that a kernel refuses; equalisation may bring them together
+            self.first = None
+            self.best = _Best(start, quantized, _UNUSABLE, 0.0)
+            self._note(RepairStep(action="run as quantized", note=f"failed: {exc}"))
 
     def run(self, *, allow_heads: bool, allow_int16: bool) -> str:
         """Try everything; returns why it ended, in a sentence."""
@@ -158,6 +172,7 @@ class _Repair:
             for _ in range(_MOST_ROUNDS):
                 before = self.best
                 self._equalize()
+                self._saturate()
                 if allow_heads:
                     self._split_heads()
                 self._correct_biases()
@@ -184,6 +199,15 @@ class _Repair:
                 return replace(candidate, content=done.content, ranges=self._measure(done.content)), found
 
             self._try(f"equalise {by}", "", change)
+
+    def _saturate(self) -> None:
+        def change(candidate: Candidate) -> tuple[Candidate, str]:
+            ranges, changed = saturated_ranges(candidate.content, candidate.ranges)
+            if not changed:
+                raise CannotRepairError("no range goes beyond what its readers tell apart")
+            return replace(candidate, ranges=ranges), f"{len(changed)} ranges cut, such as that of {changed[0]!r}"
+
+        self._try("ranges by saturation", "", change)
 
     def _split_heads(self) -> None:
         content = self.best.candidate.content
@@ -281,7 +305,7 @@ class _Repair:
         """Measure one change of the best candidate, keep it if it is better, and note it."""
         self._check()
         started, best = self._clock(), self.best
-        step = RepairStep(action=action, target=target, before=best.score.value, before_db=best.score.sqnr_db)
+        step = RepairStep(action=action, target=target, before=_known(best.score), before_db=best.score.sqnr_db)
         try:
             candidate, found = change(best.candidate)
             quantized = self._build(candidate)
@@ -289,7 +313,7 @@ class _Repair:
         except CannotRepairError as exc:
             self._note(step.model_copy(update={"seconds": self._clock() - started, "note": f"not possible: {exc}"}))
             return
-        except ModelError as exc:
+        except (ModelError, EngineError) as exc:
             self._note(step.model_copy(update={"seconds": self._clock() - started, "note": f"failed: {exc}"}))
             return
         took_ms = self._latency(quantized)

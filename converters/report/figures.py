@@ -345,7 +345,7 @@ class RepairStep(_Strict):
     Attributes:
         action: such as ``"split head"``.
         target: the tensor, output or layer that it was done to; empty where it was done to the whole model.
-        before, after: the value that repair goes by; ``after`` is None where there was nothing to measure.
+        before, after: the value that repair goes by; None where there was nothing to measure.
         before_db, after_db: SQNR of the outputs.
         kept: whether the model stayed so.
         seconds: how long it took, measuring included.
@@ -355,7 +355,7 @@ class RepairStep(_Strict):
 
     action: str
     target: str = ""
-    before: float
+    before: float | None = None
     after: float | None = None
     before_db: Decibels = None
     after_db: Decibels = None
@@ -372,7 +372,7 @@ class Repair(_Strict):
         reason: why it ran.
         value: what it went by, such as ``"top-1, %"``; higher is better.
         goal: the value that was wanted, or None for the best there is.
-        before, after: the value of the model as first quantized, and as it is now.
+        before, after: the value of the model as first quantized, and as it is now; None if that one does not run.
         reached: whether the goal is met.
         ended: why it ended, in a sentence.
         steps: in the order they were tried.
@@ -381,8 +381,8 @@ class Repair(_Strict):
     value: str
     reason: str = ""
     goal: float | None = None
-    before: float
-    after: float
+    before: float | None
+    after: float | None
     reached: bool
     ended: str
     steps: tuple[RepairStep, ...] = ()
