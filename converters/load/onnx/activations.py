@@ -34,7 +34,7 @@ def _clip(call: Call) -> Value:
 def _clipped(call: Call, value: Value, low: float, high: float) -> Value:
     """Between two bounds, by TensorFlow Lite's own activations where they have these."""
     largest = float(np.finfo(np.float32).max)  # older exporters write these bounds for "none"
-    name = {(0, math.inf): "RELU", (0, 6): "RELU6", (-1, 1): "RELU_N1_TO_1"}.get(
+    name = {(0.0, math.inf): "RELU", (0.0, 6.0): "RELU6", (-1.0, 1.0): "RELU_N1_TO_1"}.get(
         (low, math.inf if high >= largest else high)
     )
     if name is not None:
@@ -206,7 +206,7 @@ def _of(call: Call, part: Factor, value: Value, scale: float) -> Value | None:
         shifted = _plus(maker.source(0), 3.0)
         return (
             unary(call.graph, "HARD_SWISH", value)
-            if bounds == (0, 6) and shifted and _same(shifted[0], value)
+            if bounds == (0.0, 6.0) and shifted and _same(shifted[0], value)
             else None
         )
     if maker.node.operator == "Add" and math.isclose(scale, 0.5, rel_tol=1e-5):

@@ -37,12 +37,39 @@ def combine(graph: Graph, name: str, terms: Sequence[Term], dtype: str = "float3
     wide = {id(value): _widened(graph, value, len(shape)) for value in values}
     axes = _cheapest(list(wide.values()))
     inputs: list[Value | int] = []
+    most = 0
     for term in terms:
         if isinstance(term, Value):
             inputs.append(graph.layout.arranged(wide[id(term)], axes))
         else:
-            inputs.append(graph.build.constant(_laid(np.asarray(term), axes), name))
-    return graph.build.emit(name, inputs, shape, axes, dtype, **options)
+            inputs.append(graph.build.constant(numbers := _laid(np.asarray(term), axes), name))
+            most = max(most, numbers.ndim)
+    return _emit(graph, name, inputs, Value(-1, shape, axes, dtype), most, options)
+
+
+def _emit(
+    graph: Graph, name: str, inputs: Sequence[Value | int], like: Value, constant_axes: int, options: dict[str, Any]
+) -> Value:
+    """Write the operator before the RESHAPE where that ends a convolution over a length, so that it still can be fused.
+
+    Args:
+        graph: the translation so far.
+        name: the .tflite operator.
+        inputs: of it.
+        like: shape, order and type of the result.
+        constant_axes: the most axes that a constant among the inputs has.
+        options: of the operator.
+    """
+    build = graph.build
+    values = [entry for entry in inputs if isinstance(entry, Value)]
+    before = [build.reshaped_from.get(value.tensor) for value in values]
+    shapes = {origin[1] for origin in before if origin}
+    image = next(iter(shapes)) if len(shapes) == 1 and None not in before else ()
+    if len(image) != 4 or len(like.shape) != 3 or image[-1:] != like.stored[-1:] or constant_axes > 1 or image[1] != 1:
+        return build.emit(name, inputs, like.shape, like.axes, like.dtype, **options)
+    origins = [build.reshaped_from[entry.tensor][0] if isinstance(entry, Value) else entry for entry in inputs]
+    made = build.emit(name, origins, image, plain(4), like.dtype, **options)
+    return graph.layout.restored(made, like.shape, like.axes)
 
 
 def _widened(graph: Graph, value: Value, rank: int) -> Value:
@@ -73,7 +100,7 @@ def _laid(numbers: Array, axes: tuple[int, ...]) -> Array:
 
 def unary(graph: Graph, name: str, value: Value, **options: Any) -> Value:
     """Write an operator that keeps shape, order and type."""
-    return graph.build.emit(name, [value], value.shape, value.axes, value.dtype, **options)
+    return _emit(graph, name, [value], value, 0, options)
 
 
 def add(graph: Graph, left: Term, right: Term) -> Value:

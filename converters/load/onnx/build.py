@@ -89,6 +89,9 @@ _OPTIONS = {
     "LOCAL_RESPONSE_NORMALIZATION": "LocalResponseNormalization",
 }  # fmt: skip - without options: RELU, RELU6, LOGISTIC, ... : the schema has none for them
 
+Inputs = Sequence[Value | int] | Sequence[Value] | Sequence[int]
+"""What an operator takes: values, and .tflite tensors by their place."""
+
 _REDUCTIONS = ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD")
 _FIVE_AXES = {
     "TRANSPOSE": 4,
@@ -104,10 +107,16 @@ _FIVE_AXES = {
 
 
 class Builder:
-    """A .tflite graph under construction."""
+    """A .tflite graph under construction.
+
+    Attributes:
+        scope: name of the ONNX tensor being made, which begins the names of new tensors.
+        reshaped_from: of a tensor that a RESHAPE made, the tensor before it and that one's shape.
+    """
 
     def __init__(self) -> None:
         self.scope = ""
+        self.reshaped_from: dict[int, tuple[int, tuple[int, ...]]] = {}
         self._tensors: list[Any] = []
         self._operators: list[tuple[str, Any]] = []
         self._constants: dict[int, Callable[[], Array]] = {}
@@ -138,7 +147,7 @@ class Builder:
         """Add an int32 constant, such as axes or a shape."""
         return self.constant(np.array(values, np.int32), "integers")
 
-    def operator(self, name: str, inputs: Sequence[Value | int], outputs: Sequence[int], **options: Any) -> None:
+    def operator(self, name: str, inputs: Inputs, outputs: Sequence[int], **options: Any) -> None:
         """Add an operator; ``options`` are the fields of its options in the schema."""
         operator = schema().OperatorT()
         operator.inputs = np.array([_index(entry) for entry in inputs], np.int32)
@@ -154,7 +163,7 @@ class Builder:
     def emit(
         self,
         name: str,
-        inputs: Sequence[Value | int],
+        inputs: Inputs,
         shape: tuple[int, ...],
         axes: tuple[int, ...],
         dtype: str = "float32",
@@ -244,6 +253,23 @@ def _merge_reshapes(model: Any) -> None:
             makers[int(operator.outputs[0])] = maker
             gone.add(id(operator))
     graph.operators = [operator for operator in graph.operators if id(operator) not in gone]
+    _drop_idle(model)
+
+
+def _drop_idle(model: Any) -> None:
+    """RESHAPEs to the shape that is there already, unless they make an output."""
+    graph, kept = model.subgraphs[0], []
+    alias: dict[int, int] = {}
+    ends = {int(i) for i in graph.outputs}
+    for operator in graph.operators:
+        operator.inputs = np.array([alias.get(int(i), int(i)) for i in operator.inputs], np.int32)
+        source, target = int(operator.inputs[0]), int(operator.outputs[0])
+        idle = operator_name(model, operator) == "RESHAPE" and target not in ends
+        if idle and shape_of(graph.tensors[source]) == shape_of(graph.tensors[target]):
+            alias[target] = source
+        else:
+            kept.append(operator)
+    graph.operators = kept
 
 
 def _only_drops(model: Any, maker: Any, reshape: Any) -> bool:
@@ -264,18 +290,15 @@ def _set_versions(model: Any) -> None:
 
 
 def _version(name: str, operator: Any, tensors: list[Any]) -> int:
-    options, inputs = operator.builtinOptions, [tensors[i] for i in operator.inputs]
-    rank = max((len(shape_of(tensor)) for tensor in inputs), default=0)
-    if name == "FULLY_CONNECTED":
-        return 5 if options.keepNumDims else 1
-    if name == "CONV_2D":
-        return 1 if shape_of(inputs[0])[3] == shape_of(inputs[1])[3] else 6  # grouped
-    if name == "TRANSPOSE_CONV":
-        return 3 if len(inputs) == 4 else 1  # with a bias
-    if name == "RESIZE_BILINEAR":
-        return 3 if options.halfPixelCenters else 1
-    if name == "RESIZE_NEAREST_NEIGHBOR":
-        return 3 if options.halfPixelCenters or options.alignCorners else 1
-    if name == "TRANSPOSE" and rank > 5:
-        return 6
-    return _FIVE_AXES.get(name, 1) if rank > 4 else 1
+    options, shapes = operator.builtinOptions, [shape_of(tensors[i]) for i in operator.inputs]
+    needs_more: dict[str, tuple[int, Callable[[], bool]]] = {
+        "FULLY_CONNECTED": (5, lambda: options.keepNumDims),
+        "CONV_2D": (6, lambda: shapes[0][3] != shapes[1][3]),  # grouped
+        "TRANSPOSE_CONV": (3, lambda: len(shapes) == 4),  # with a bias
+        "RESIZE_BILINEAR": (3, lambda: options.halfPixelCenters),
+        "RESIZE_NEAREST_NEIGHBOR": (3, lambda: options.halfPixelCenters or options.alignCorners),
+    }
+    rank = max(map(len, shapes), default=0)
+    by_rank = _FIVE_AXES.get(name, 1) if rank > 4 else 1
+    version, applies = needs_more.get(name, (1, lambda: False))
+    return max(by_rank, version if applies() else 1, 6 if name == "TRANSPOSE" and rank > 5 else 1)

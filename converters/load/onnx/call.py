@@ -113,7 +113,7 @@ class Call:
         """A number that is an attribute in old opsets and an input in new ones."""
         if self.given(place) is None:
             return self.node.number(attribute, default)
-        return self.constant(place, f"{attribute!r}").array().reshape(-1)[0].item()
+        return float(self.constant(place, f"{attribute!r}").array().reshape(-1)[0])
 
     def axis(self, default: int = 0, *, rank: int | None = None) -> int:
         """The attribute ``axis``, counted from the front."""
@@ -161,6 +161,6 @@ def checked_axis(axis: int, rank: int) -> int:
     return axis % rank if rank else 0
 
 
-def floats(values: Array | float) -> Array:
+def floats(values: Array | float | list[float]) -> Array:
     """As float32."""
     return np.asarray(values, np.float32)

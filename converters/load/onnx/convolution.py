@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from converters.graph import schema
+from converters.load.onnx.build import Inputs
 from converters.load.onnx.call import Call, Translator
 from converters.load.onnx.linear import Kernel
 from converters.load.onnx.padding import zero_padding
@@ -70,7 +71,7 @@ def _emit_conv(
     }
     if depthwise:
         options["depthMultiplier"] = shape[1] // value.shape[1]
-    inputs = [value, call.build.constant(laid, "kernel"), call.build.constant(kernel.biases(), "bias")]
+    inputs: Inputs = [value, call.build.constant(laid, "kernel"), call.build.constant(kernel.biases(), "bias")]
     return call.build.emit("DEPTHWISE_CONV_2D" if depthwise else "CONV_2D", inputs, shape, _NHWC, **options)
 
 

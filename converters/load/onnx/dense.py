@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from converters.load.onnx.broadcast import add, in_order, last, multiply
+from converters.load.onnx.build import Inputs
 from converters.load.onnx.call import Call, Translator
 from converters.load.onnx.linear import Kernel
 from converters.load.onnx.values import Constant, Value, plain
@@ -70,7 +71,7 @@ def _fully_connected(call: Call, value: Value, load: partial[Array], outputs: in
         return np.ascontiguousarray(weights if columns is None else weights[:, columns])
 
     def emit(kernel: Kernel) -> Value:
-        inputs = [
+        inputs: Inputs = [
             value,
             call.build.constant(partial(stored, kernel), "weights"),
             call.build.constant(kernel.biases(), "bias"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial, reduce
 
 import numpy as np
@@ -81,7 +81,7 @@ def _many(name: str, call: Call) -> Value:
     ordered = [*(term for term in terms if isinstance(term, Value)), *constants]
     if len(ordered) == 1:
         return ordered[0]  # type: ignore[return-value] # all constant is folded
-    return reduce(lambda left, right: combine(call.graph, name, [left, right], call.dtype), ordered)  # type: ignore[return-value,arg-type]
+    return reduce(lambda left, right: combine(call.graph, name, [left, right], call.dtype), ordered)  # type: ignore[return-value]
 
 
 def _mean(call: Call) -> Value:
@@ -91,21 +91,25 @@ def _mean(call: Call) -> Value:
 def _pow(call: Call) -> Value:
     base, exponent = terms_of(call)
     if isinstance(base, Value) and not isinstance(exponent, Value):
-        power = set(np.asarray(exponent).reshape(-1).tolist())
-        if power == {1}:
-            return base
-        if power == {2}:
-            return combine(call.graph, "MUL", [base, base], call.dtype)
-        if power == {3}:
-            return combine(call.graph, "MUL", [combine(call.graph, "MUL", [base, base], call.dtype), base], call.dtype)
-        if power == {0.5}:
-            return unary(call.graph, "SQRT", base)
-        if power == {-0.5}:
-            return unary(call.graph, "RSQRT", base)
-        if power == {-1}:
-            return divide(call.graph, 1.0, base)
+        known = _POWERS.get(float(np.reshape(exponent, -1)[0])) if np.unique(exponent).size == 1 else None
+        if known is not None:
+            return known(call.graph, base)
     terms = [term if isinstance(term, Value) else np.asarray(term, call.dtype) for term in (base, exponent)]
     return combine(call.graph, "POW", terms, call.dtype)
+
+
+def _square(graph: Graph, value: Value) -> Value:
+    return combine(graph, "MUL", [value, value], value.dtype)
+
+
+_POWERS: dict[float, Callable[[Graph, Value], Value]] = {
+    1: lambda graph, value: value,
+    2: _square,
+    3: lambda graph, value: combine(graph, "MUL", [_square(graph, value), value], value.dtype),
+    0.5: lambda graph, value: unary(graph, "SQRT", value),
+    -0.5: lambda graph, value: unary(graph, "RSQRT", value),
+    -1: lambda graph, value: divide(graph, 1.0, value),
+}  # an int8 kernel exists for these, and none for POW
 
 
 def _unary(name: str, call: Call) -> Value:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from converters.load.onnx.build import Builder
+from converters.load.onnx.build import Builder, Inputs
 from converters.load.onnx.values import Value, channels_last, plain
 from edge_sdk.errors import ModelError
 from edge_sdk.tensors import Array
@@ -49,17 +49,23 @@ class Layout:
         if stored == value.stored:
             return replace(value, shape=shape, axes=axes)
         build = self._builder
-        inputs = [value, build.integers(stored)]
-        return build.emit("RESHAPE", inputs, shape, axes, value.dtype, newShape=np.array(stored, np.int32))
+        inputs: Inputs = [value, build.integers(stored)]
+        made = build.emit("RESHAPE", inputs, shape, axes, value.dtype, newShape=np.array(stored, np.int32))
+        build.reshaped_from[made.tensor] = (value.tensor, value.stored)
+        return made
 
-    def reshaped(self, value: Value, shape: tuple[int, ...]) -> Value:
-        """ONNX's Reshape: without a TRANSPOSE where the axes that are joined or split lie together in their order."""
+    def reshaped(self, value: Value, shape: tuple[int, ...], wanted: tuple[int, ...] | None = None) -> Value:
+        """ONNX's Reshape: without a TRANSPOSE where the axes that are joined or split lie together in their order.
+
+        Where it needs one, the result's axes come to lie as ``wanted``.
+        """
         if value.shape == shape:
             return value
         if value.size != math.prod(shape):
             raise ModelError(f"it makes shape {shape} of {value.shape}, which holds another number of elements")
         blocks = matching_blocks(value.shape, shape)
-        return self.restored(self.arranged(value, together(value, blocks)), shape, _axes_after(value, blocks, shape))
+        value = self.arranged(value, together(value, blocks, wanted or channels_last(len(shape))))
+        return self.restored(value, shape, _axes_after(value, blocks, shape))
 
     def flattened_as_it_lies(self, value: Value, shape: tuple[int, int]) -> Value | None:
         """(rows, columns) with the columns as they lie, or None if the rows do not lie outermost.
@@ -91,17 +97,21 @@ def matching_blocks(before: tuple[int, ...], after: tuple[int, ...]) -> list[Blo
     return blocks
 
 
-def together(value: Value, blocks: list[Block]) -> tuple[int, ...]:
-    """The order of axes nearest to the value's own in which the axes of every block lie together in ONNX's order."""
+def together(value: Value, blocks: list[Block], wanted: tuple[int, ...] = ()) -> tuple[int, ...]:
+    """The value's order of axes if in it the axes of every block lie together in ONNX's order, else one in which they do.
+
+    Args:
+        value: what is to be reshaped.
+        blocks: how its shape matches the new one.
+        wanted: in which order the axes of the new shape should lie then.
+    """
     wide = _wide(value.axes, value.shape)
     of = {axis: block for block in blocks for axis in block[0]}
-    if len(wide) == len([axis for axis in wide if axis in of]):
-        wanted = tuple(axis for block in dict.fromkeys(of[axis] for axis in wide) for axis in block[0])
-        if wanted == wide:
-            return value.axes
-        narrow = tuple(axis for axis in value.axes if axis not in of)
-        return (*narrow, *wanted)
-    return plain(len(value.shape))
+    if tuple(axis for block in dict.fromkeys(of[axis] for axis in wide) for axis in block[0]) == wide:
+        return value.axes
+    ordered = sorted(blocks, key=lambda block: wanted.index(block[1][0]) if wanted else block[0])
+    narrow = tuple(axis for axis in value.axes if axis not in of)
+    return (*narrow, *(axis for block in ordered for axis in block[0]))
 
 
 def _axes_after(value: Value, blocks: list[Block], shape: tuple[int, ...]) -> tuple[int, ...]:

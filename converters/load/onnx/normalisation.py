@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from converters.load.onnx.broadcast import Term, add, combine, multiply, subtract, unary
@@ -116,7 +118,7 @@ def _lrn(call: Call) -> Value:
     if size < 1 or size % 2 == 0:
         raise ModelError(f"its size {size} is even, which TensorFlow Lite has not")
     value = call.layout.arranged(value, (0, *range(2, len(value.shape)), 1))
-    options = {
+    options: dict[str, Any] = {
         "radius": size // 2,
         "bias": node.number("bias", 1.0),
         "alpha": node.number("alpha", 1e-4) / size,

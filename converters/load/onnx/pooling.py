@@ -97,7 +97,7 @@ def _counts(windows: Windows, counted: bool) -> Array:
         low, high = (-begin, size + end) if counted else (0, size)
         starts = np.arange(count) * stride - begin
         lines.append(np.minimum(starts + kernel, high) - np.maximum(starts, low))
-    return np.maximum(lines[0], 1)[:, None] * np.maximum(lines[1], 1)
+    return np.outer(np.maximum(lines[0], 1), np.maximum(lines[1], 1))
 
 
 def _over_all(name: str, call: Call) -> Value:

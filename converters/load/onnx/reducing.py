@@ -6,6 +6,7 @@ from functools import partial
 
 from converters.graph import schema
 from converters.load.onnx.broadcast import add, last, multiply, subtract, unary
+from converters.load.onnx.build import Inputs
 from converters.load.onnx.call import Call, Translator, checked_axis
 from converters.load.onnx.values import Operand, Value
 from edge_sdk.errors import ModelError
@@ -96,7 +97,7 @@ def _cumsum(call: Call) -> Value:
     value = call.value(0)
     axis = checked_axis(int(call.constant(1, "the axis").array().reshape(-1)[0]), len(value.shape))
     options = {"exclusive": bool(call.node.integer("exclusive")), "reverse": bool(call.node.integer("reverse"))}
-    inputs = [value, call.build.integers(value.place(axis))]
+    inputs: Inputs = [value, call.build.integers(value.place(axis))]
     return call.build.emit("CUMSUM", inputs, value.shape, value.axes, value.dtype, **options)
 
 

@@ -119,8 +119,8 @@ def _tflite_nearest(scaling: _Scaling, corners: bool, centres: bool) -> Array:
         np.float32((scaling.before - 1) / (scaling.after - 1)) if spread else np.float32(scaling.before / scaling.after)
     )
     scaled = (x + np.float32(0.5 if centres else 0)) * factor
-    rounded = np.floor(scaled + np.float32(0.5)) if corners else np.floor(scaled)
-    return np.clip(rounded, 0, scaling.before - 1).astype(np.int32)
+    rounded: Array = np.floor(scaled + np.float32(0.5)) if corners else np.floor(scaled)
+    return np.asarray(np.clip(rounded, 0, scaling.before - 1), np.int32)
 
 
 def _linear(call: Call, value: Value, scalings: list[_Scaling], changed: list[int], coordinates: str) -> Value:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from converters.load.onnx.broadcast import in_order
+from converters.load.onnx.build import Inputs
 from converters.load.onnx.call import Call, Translator, checked_axis
 from converters.load.onnx.layout import needs_transpose
 from converters.load.onnx.values import Constant, Operand, Value
@@ -90,7 +91,7 @@ def _cut(call: Call, value: Value, ranges: list[range]) -> Value:
         return build.emit("SLICE", [value, begins, sizes], shape, value.axes, value.dtype)
     ends = build.integers([places.stop for places in lying])
     open_ended = sum(1 << place for place, places in enumerate(lying) if places.stop < 0)
-    inputs = [value, begins, ends, build.integers([places.step for places in lying])]
+    inputs: Inputs = [value, begins, ends, build.integers([places.step for places in lying])]
     return build.emit("STRIDED_SLICE", inputs, shape, value.axes, value.dtype, endMask=open_ended)
 
 

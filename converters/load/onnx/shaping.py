@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from converters.load.onnx.broadcast import last
+from converters.load.onnx.build import Inputs
 from converters.load.onnx.call import Call, Translator
+from converters.load.onnx.demand import wanted_axes
 from converters.load.onnx.layout import matching_blocks, needs_transpose, together
 from converters.load.onnx.node import Node
 from converters.load.onnx.values import Operand, Value
@@ -21,7 +23,8 @@ def _reshape(call: Call) -> list[Operand | None]:
         flat = call.layout.flattened_as_it_lies(value, (call.shape[0], call.shape[1]))
         if flat is not None:
             return [flat]
-    return [call.layout.reshaped(value, call.shape)]
+    wanted = wanted_axes(call.graph.readers, call.node.outputs[0], len(call.shape))
+    return [call.layout.reshaped(value, call.shape, wanted)]
 
 
 def _would_transpose(value: Value, shape: tuple[int, ...]) -> bool:
@@ -71,7 +74,7 @@ def _tile(call: Call) -> Value:
 def _tiled(call: Call, value: Value, repeats: tuple[int, ...]) -> Value:
     if all(n == 1 for n in repeats):
         return value
-    inputs = [value, call.build.integers([repeats[axis] for axis in value.axes])]
+    inputs: Inputs = [value, call.build.integers([repeats[axis] for axis in value.axes])]
     return call.build.emit("TILE", inputs, call.shape, value.axes, value.dtype)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from converters.load.onnx.build import Builder
 from converters.load.onnx.call import Call, Graph
-from converters.load.onnx.entry import input_axes
+from converters.load.onnx.demand import input_axes
 from converters.load.onnx.fold import RANDOM, evaluate, infer, shape_arithmetic, shape_of_type, type_of
 from converters.load.onnx.layout import Layout
 from converters.load.onnx.node import Node
@@ -45,7 +45,7 @@ class Walk:
         source = self._source
         nodes = needed(source.nodes, source.outputs)
         self._count_readers(nodes, source.outputs)
-        entry = self._enter(nodes)
+        entry = self._enter()
         self._walk(nodes)
         if self._problems:
             raise ModelError(self._told())
@@ -60,10 +60,10 @@ class Walk:
         for name in outputs:
             self._graph.readers.setdefault(name, []).append(None)
 
-    def _enter(self, nodes: Sequence[Node]) -> Value:
+    def _enter(self) -> Value:
         source = self._source
         shape = shape_of_type(source.input_type) or ()
-        axes = input_axes(nodes, source.input, shape)
+        axes = input_axes(self._graph.readers, source.input, shape)
         tensor = self._graph.build.tensor(source.input, tuple(shape[axis] for axis in axes), "float32")
         value = Value(tensor, shape, axes, "float32")
         self._known[source.input], self._types[source.input] = value, source.input_type
@@ -190,7 +190,8 @@ class Walk:
 
     def _finish_outputs(self) -> tuple[Value, ...]:
         """Every output as a tensor of its own, in ONNX's order or with the channels last, under its own name."""
-        build, layout, outputs = self._graph.build, self._graph.layout, []
+        build, layout = self._graph.build, self._graph.layout
+        outputs: list[Value] = []
         taken = {self._source.input}
         for name in self._source.outputs:
             operand = self._known.get(name)

@@ -127,7 +127,7 @@ def image(call: Call, value: Value) -> Value:
         value = call.layout.reshaped(value, (*value.shape[:2], 1, value.shape[2]))
     if len(value.shape) != 4:
         raise ModelError(
-            f"its input has {len(value.shape)} axes; (batch, channels, length) and (batch, channels, height, width) are allowed"
+            f"its input has {len(value.shape)} axes; 3 (batch, channels, length) and 4 (batch, channels, height, width) are allowed"
         )
     return call.layout.arranged(value, (0, 2, 3, 1))
 
