@@ -1,4 +1,4 @@
-"""ONNX models become .tflite graphs that compute what ONNX Runtime does, in NHWC and without stray operators."""
+"""Every ONNX operator that is read computes what ONNX Runtime does, whatever its attributes and the opset."""
 
 from __future__ import annotations
 
@@ -6,22 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 
-from tests.tiny_onnx import agrees, model, node
+from converters.load.onnx import import_onnx  # noqa: E402 - needs onnx
+from tests.tiny_onnx import agrees, chain, f32, i64, model, node, operators  # noqa: E402
 
-RNG = np.random.default_rng(0)
 IMAGE = (1, 4, 6, 6)
-
-
-def f32(*shape: int) -> Any:
-    return RNG.normal(0, 0.5, shape).astype(np.float32)
-
-
-def i64(*numbers: Any) -> Any:
-    return np.array(numbers, np.int64)
 
 
 def case(name: str, shape: Any = IMAGE, *, id: str = "", opset: int = 17, outputs: int = 1, twice: bool = False,
@@ -202,7 +196,9 @@ PADS = [
 
 
 def resize(id: str, shape: Any = IMAGE, *, scales: Any = None, sizes: Any = None, **attributes: Any) -> Any:
-    constants = (None, None if scales is None else np.array(scales, np.float32), *(() if sizes is None else (i64(*sizes),)))
+    nothing = np.zeros(0, np.float32) if attributes.get("opset") == 11 else None
+    factors = nothing if scales is None else np.array(scales, np.float32)
+    constants = (nothing, factors, *(() if sizes is None else (i64(*sizes),)))
     return case("Resize", shape, constants=constants, id=id, **attributes)
 
 
@@ -242,3 +238,50 @@ REDUCTIONS = [
 )
 def test_operator_computes_what_onnx_runtime_does(made: Any, low: float, high: float) -> None:
     agrees(made(), low=low, high=high)
+
+
+@pytest.mark.parametrize("opset", range(11, onnx.defs.onnx_opset_version() + 1))
+def test_every_opset_reads_the_same(opset: int) -> None:
+    axes: dict[str, Any] = {"axes": [2, 3]} if opset < 18 else {}
+    further = [] if opset < 18 else ["axes"]
+    constants = {"k": f32(8, 4, 3, 3) * 0 + 0.1, "axes": i64(2, 3), "low": np.float32(0), "high": np.float32(6)}
+    net = chain(
+        ("Conv", ["k"], {"auto_pad": "SAME_UPPER", "strides": [2, 2]}),
+        ("Clip", ["low", "high"], {}),
+        ("ReduceMean", further, {**axes, "keepdims": 0}),
+        ("Softmax", [], {"axis": 1}),
+        opset=opset,
+        **{name: constants[name] for name in ("k", "low", "high", *further)},
+    )
+    if opset <= 22:  # as far as every ONNX Runtime allowed here goes
+        agrees(net)
+    else:
+        assert operators(import_onnx(net).content) == {"CONV_2D": 1, "MEAN": 1, "SOFTMAX": 1}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@given(st.data())
+def test_windows_of_any_size_and_padding(data: st.DataObject) -> None:
+    def draw(low: int, high: int) -> int:
+        return data.draw(st.integers(low, high))
+
+    operator = data.draw(st.sampled_from(["Conv", "depthwise", "ConvTranspose", "MaxPool", "AveragePool"]))
+    kernel, sizes, strides = ([draw(low, high) for _ in range(2)] for low, high in ((1, 4), (4, 9), (1, 3)))
+    pads = [draw(0, k - 1) for k in (*kernel, *kernel)]
+    attributes: dict[str, Any] = {"strides": strides, "kernel_shape": kernel}
+    if data.draw(st.booleans()):
+        attributes["auto_pad"] = data.draw(st.sampled_from(["SAME_UPPER", "SAME_LOWER", "VALID"]))
+    else:
+        attributes["pads"] = pads
+    if operator in ("MaxPool", "AveragePool") and "pads" in attributes:
+        attributes["ceil_mode"] = draw(0, 1)
+    if operator == "AveragePool":
+        attributes["count_include_pad"] = draw(0, 1)
+    if operator == "ConvTranspose" and "pads" in attributes:
+        attributes["output_padding"] = [draw(0, s - 1) for s in strides]
+    weights = {"Conv": (3, 2, *kernel), "depthwise": (2, 1, *kernel), "ConvTranspose": (2, 3, *kernel)}.get(operator)
+    if operator == "depthwise":
+        operator, attributes["group"] = "Conv", 2
+    constants = {} if weights is None else {"k": f32(*weights)}
+    made = node(operator, ["x", *constants], ["y"], **attributes)
+    agrees(model([made], (1, 2, *sizes), opset=22, **constants))

@@ -15,6 +15,17 @@ from converters.load.onnx import Imported, import_onnx, reference
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 node = helper.make_node
+_RNG = np.random.default_rng(0)
+
+
+def f32(*shape: int) -> Any:
+    """Weights of a fixed seed."""
+    return _RNG.normal(0, 0.5, shape).astype(np.float32)
+
+
+def i64(*numbers: Any) -> Any:
+    """Such as axes or a shape."""
+    return np.array(numbers, np.int64)
 
 
 def model(
@@ -36,7 +47,9 @@ def model(
         [onnx.numpy_helper.from_array(np.asarray(values), name) for name, values in constants.items()],
     )
     opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(domain, 1) for domain in domains)]
-    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=min(10, 8 if opset < 20 else 10)).SerializeToString())
+    return bytes(
+        helper.make_model(graph, opset_imports=opsets, ir_version=min(10, 8 if opset < 20 else 10)).SerializeToString()
+    )
 
 
 def operators(content: bytes) -> Counter[str]:
@@ -72,3 +85,13 @@ def agrees(content: bytes, *, tolerance: float = 1e-4, low: float = -3, high: fl
         else:
             np.testing.assert_array_equal(mine, wanted)
     return imported
+
+
+def chain(*nodes: Any, shape: Any = (1, 4, 6, 6), opset: int = 17, **constants: Any) -> bytes:
+    """Nodes one behind the other, given as (operator, further inputs, attributes); the last makes ``y``."""
+    made, before = [], "x"
+    for place, (operator, further, attributes) in enumerate(nodes):
+        after = "y" if place == len(nodes) - 1 else f"t{place}"
+        made.append(node(operator, [before, *further], [after], **attributes))
+        before = after
+    return model(made, shape, opset=opset, **constants)

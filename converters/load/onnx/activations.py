@@ -93,15 +93,14 @@ def _tanh(call: Call) -> Value:
 
 
 def _hard_sigmoid(call: Call) -> Value:
-    alpha, beta = call.node.number("alpha", 0.2), call.node.number("beta", 0.5)
-    return _hard_sigmoid_of(call, call.value(0), alpha, beta)
-
-
-def _hard_sigmoid_of(call: Call, value: Value, alpha: float, beta: float) -> Value:
-    """max(0, min(1, alpha * x + beta)), by way of RELU6."""
-    scaled = value if math.isclose(6 * alpha, 1, rel_tol=1e-6) else multiply(call.graph, value, 6 * alpha)
-    six = unary(call.graph, "RELU6", add(call.graph, scaled, 6 * beta))
-    return call.bounded(multiply(call.graph, six, 1 / 6), 0.0)
+    """max(0, min(1, alpha * x + beta)), by way of RELU6; what is linear before it takes up the factor and the shift."""
+    value, alpha, beta = call.value(0), call.node.number("alpha", 0.2), call.node.number("beta", 0.5)
+    linear = call.linear(0)
+    made = linear.with_affine(np.full((), 6 * alpha), np.full((), 6 * beta), value.shape) if linear else None
+    if made is None:
+        scaled = value if math.isclose(6 * alpha, 1, rel_tol=1e-6) else multiply(call.graph, value, 6 * alpha)
+        made = add(call.graph, scaled, 6 * beta)
+    return call.bounded(multiply(call.graph, unary(call.graph, "RELU6", made), 1 / 6), 0.0)
 
 
 def _hard_swish(call: Call) -> Value:

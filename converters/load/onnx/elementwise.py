@@ -112,6 +112,12 @@ _POWERS: dict[float, Callable[[Graph, Value], Value]] = {
 }  # an int8 kernel exists for these, and none for POW
 
 
+def _neg(call: Call) -> Value:
+    value, linear = call.value(0), call.linear(0)
+    turned = linear.with_affine(-np.ones(()), np.zeros(()), value.shape) if linear else None
+    return turned or unary(call.graph, "NEG", value)
+
+
 def _unary(name: str, call: Call) -> Value:
     return unary(call.graph, name, call.value(0))
 
@@ -168,7 +174,7 @@ TRANSLATORS: dict[str, Translator] = {
     "Div": partial(_arithmetic, "DIV"), "Min": partial(_many, "MINIMUM"), "Max": partial(_many, "MAXIMUM"),
     "Sum": partial(_many, "ADD"), "Mean": _mean, "Pow": _pow, "Mod": _mod,
     "Sqrt": partial(_unary, "SQRT"), "Exp": partial(_unary, "EXP"), "Log": partial(_unary, "LOG"), "Abs": partial(_unary, "ABS"),
-    "Neg": partial(_unary, "NEG"), "Floor": partial(_unary, "FLOOR"), "Ceil": partial(_unary, "CEIL"),
+    "Neg": _neg, "Floor": partial(_unary, "FLOOR"), "Ceil": partial(_unary, "CEIL"),
     "Round": partial(_unary, "ROUND"), "Sin": partial(_unary, "SIN"), "Cos": partial(_unary, "COS"), "Sign": partial(_unary, "SIGN"),
     "Reciprocal": _reciprocal, "Erf": lambda call: erf(call.graph, call.value(0)),
     "Equal": partial(_compare, "EQUAL"), "Greater": partial(_compare, "GREATER"), "Less": partial(_compare, "LESS"),

@@ -39,8 +39,7 @@ def infer(node: Node, types: Mapping[str, Any], constants: Mapping[str, Constant
     given = {name: types[name] for name in node.inputs if name}
     opsets = [onnx.helper.make_opsetid("", node.version)]
     try:
-        if node.operator != "Resize":  # exporters leave its region out in opsets that do not provide for it
-            onnx.checker.check_node(node.proto, _checker(node.version))
+        onnx.checker.check_node(node.proto, _checker(node.version))
         found = onnx.shape_inference.infer_node_outputs(schema, node.proto, given, data, opset_imports=opsets)
     except (
         onnx.checker.ValidationError, onnx.shape_inference.InferenceError,
