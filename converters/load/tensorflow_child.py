@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from converters.graph import main_graph, read_graph, write_graph
 from converters.load.child import deliver
 from converters.load.numeric_check import check_inputs
+from converters.load.tensor_names import with_names
 from converters.load.worker import Said
 from edge_sdk.errors import ModelError, needs
 from edge_sdk.tensors import Array
@@ -101,7 +101,7 @@ def to_tflite(source: Source) -> bytes:
             f"layer {' and '.join(source.loops)} stays a loop, which an int8 model cannot have; "
             f"up to {MAX_UNROLLED_STEPS} steps are unrolled into plain operators. Train it on shorter windows, or use convolutions"
         )
-    return _with_names(bytes(content), source)
+    return with_names(bytes(content), source.entry, source.outputs)
 
 
 def _why(exc: Exception) -> str:
@@ -116,12 +116,3 @@ def _why(exc: Exception) -> str:
 
 def _first_words(exc: Exception) -> str:
     return f"{type(exc).__name__}: {' '.join(str(exc).split())[:_MOST_WORDS]}"
-
-
-def _with_names(content: bytes, source: Source) -> bytes:
-    """The converter calls tensors Identity, Identity_1; tasks and reports go by the source's own names."""
-    model = read_graph(content)
-    graph = main_graph(model)
-    for index, name in zip((*graph.inputs, *graph.outputs), (source.entry, *source.outputs), strict=True):
-        graph.tensors[index].name = name
-    return write_graph(model)
