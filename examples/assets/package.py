@@ -88,7 +88,9 @@ class Package:
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         except FileNotFoundError:
-            raise SystemExit(f"{self.requirement} comes from npm, which is missing: install npm (Debian: npm)") from None
+            raise SystemExit(
+                f"{self.requirement} comes from npm, which is missing: install npm (Debian: npm)"
+            ) from None
         if done.returncode:
             raise SystemExit(f"cannot fetch {self.requirement} from the package index:\n{done.stderr}")
         return next(folder.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ class DigitNet(nn.Module):
         widths = (1, 8, 16, 32)
         blocks = [
             nn.Sequential(nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU(), nn.MaxPool2d(2))
-            for i, o in zip(widths, widths[1:], strict=False)
+            for i, o in pairwise(widths)
         ]
         self.layers = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(32 * 3 * 3, 10))
 
@@ -43,7 +44,9 @@ def test_digits() -> tuple[Bytes, Labels]:
 def train(file: Path) -> float:
     """Train on ``digits``, write the exported program, and return its accuracy on ``test_digits``."""
     torch.manual_seed(0)
-    torch.set_num_threads(1)  # the same sums in the same order on every machine; faster too, where others work beside it
+    torch.set_num_threads(
+        1
+    )  # the same sums in the same order on every machine; faster too, where others work beside it
     images, labels = digits()
     x, y = _tensor(images), torch.from_numpy(labels)
     net = DigitNet()
@@ -67,4 +70,4 @@ def _tensor(images: Bytes) -> torch.Tensor:
 
 
 if __name__ == "__main__":
-    print(f"test accuracy {train(Path(sys.argv[1])):.4f}")  # noqa: T201
+    print(f"test accuracy {train(Path(sys.argv[1])):.4f}")

@@ -70,4 +70,4 @@ def _save(model: keras.Model, encoder: keras.Model, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(f"area under the ROC curve {train(Path(sys.argv[1])):.4f}")  # noqa: T201
+    print(f"area under the ROC curve {train(Path(sys.argv[1])):.4f}")

@@ -37,7 +37,14 @@ def export(net: torch.nn.Module, file: Path) -> None:
         torch.export.save(torch.export.export(net, sample), file)
     else:
         torch.onnx.export(
-            net, sample, file, dynamo=True, external_data=False, verbose=False, input_names=["image"], output_names=["logits"]
+            net,
+            sample,
+            file,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+            input_names=["image"],
+            output_names=["logits"],
         )
 
 

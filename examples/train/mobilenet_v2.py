@@ -33,7 +33,9 @@ class MobileNetV2(nn.Module):
 
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
-        strided = [(e, c, s if first else 1) for e, c, n, s in _STAGES for first in (n * (True,))[:1] + (n - 1) * (False,)]
+        strided = [
+            (e, c, s if first else 1) for e, c, n, s in _STAGES for first in (n * (True,))[:1] + (n - 1) * (False,)
+        ]
         widths = [32, *(channels for _, channels, _ in strided)]
         blocks = [
             _Block(inputs, outputs, stride, expansion)

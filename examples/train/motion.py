@@ -50,4 +50,4 @@ def train(file: Path) -> float:
 
 
 if __name__ == "__main__":
-    print(f"test accuracy {train(Path(sys.argv[1])):.4f}")  # noqa: T201
+    print(f"test accuracy {train(Path(sys.argv[1])):.4f}")

@@ -48,4 +48,4 @@ def _network(inputs: tf.Tensor) -> tf.Tensor:
 
 
 if __name__ == "__main__":
-    print(f"test accuracy {train(Path(sys.argv[1])):.4f}")  # noqa: T201
+    print(f"test accuracy {train(Path(sys.argv[1])):.4f}")
