@@ -138,7 +138,7 @@ def basic_motions(part: str) -> tuple[Numbers, Labels]:
 
 
 def vowels(part: str) -> tuple[Numbers, Labels]:
-    """Two Japanese vowels said by nine men: 12 cepstrum coefficients over time, (n, 25, 12), and who spoke (n,), 0..8. Licence: BSD-3-Clause.
+    """Vowels said by nine men: 12 cepstrum coefficients over time, (n, 25, 12), and who spoke (n,), 0..8. Licence: BSD-3-Clause.
 
     Args:
         part: ``"TRAIN"`` (270 recordings) or ``"TEST"`` (370).
