@@ -26,7 +26,13 @@ def case(name: str, shape: Any = IMAGE, *, id: str = "", opset: int = 17, output
     outs = tuple(f"y{i}" for i in range(outputs))
     made = node(name, ["x", *(["z"] if twice else []), *names], list(outs), **attributes)
     given_ = {n: c for n, c in zip(names, constants, strict=True) if n} | ({"half": np.float32(0.5)} if twice else {})
-    label = "-".join([name, *([id] if id else [f"{k}={v}" for k, v in attributes.items()]), *([f"opset{opset}"] if opset != 17 else [])])
+    label = "-".join(
+        [
+            name,
+            *([id] if id else [f"{k}={v}" for k, v in attributes.items()]),
+            *([f"opset{opset}"] if opset != 17 else []),
+        ]
+    )
     return pytest.param(lambda: model([*before, made], shape, outputs=outs, opset=opset, **given_), low, high, id=label)
 
 

@@ -195,7 +195,9 @@ def test_weights_beside_the_model(tmp_path: Path) -> None:
     refused(content, "not beside the model", folder=tmp_path)
 
 
-@pytest.mark.parametrize("location", ["/etc/passwd", "../weights.bin", "a/../../weights.bin", "", "..\\weights.bin", "link"])
+@pytest.mark.parametrize(
+    "location", ["/etc/passwd", "../weights.bin", "a/../../weights.bin", "", "..\\weights.bin", "link"]
+)
 def test_weights_are_read_from_nowhere_else(location: str, tmp_path: Path) -> None:
     folder = tmp_path / "inside"
     folder.mkdir()
