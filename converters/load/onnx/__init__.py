@@ -9,12 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from converters.load.loaded import Loaded, LoadOptions
 from converters.load.onnx.read import read_source
 from converters.load.onnx.reference import reference
 from converters.load.onnx.values import Value, channels_last, plain
 from converters.load.onnx.walk import Walk
+from converters.load.worker import translate
 
-__all__ = ["Imported", "import_onnx", "reference"]
+__all__ = ["Imported", "import_onnx", "read", "reference"]
+
+
+def read(path: Path, options: LoadOptions) -> Loaded:
+    """See ``Reader``; ONNX Runtime, which runs the model for the numeric check, is native code and works in a process of its own."""
+    return translate("converters.load.onnx.child", path, options)
 
 
 @dataclass(frozen=True)
