@@ -128,7 +128,7 @@ def samples_needed(samples: int, limit: float, drop: float, low: float | None, h
         return max(2 * samples, 2 * FEWEST)
     gap = abs(limit - drop)
     half = high - drop if drop <= limit else drop - low
-    if gap == 0 or half <= 0:
+    if half <= 0 or half > gap * _MOST_SAMPLES:
         return None
     exact = samples * ((Z + _POWER) / Z * half / gap) ** 2
     if exact > _MOST_SAMPLES:
