@@ -1,6 +1,6 @@
-"""The .tflite graph under construction: tensors, operators, and the file in the end.
+"""The .tflite graph under construction: tensors, operators, and the model in the end.
 
-What nothing reads falls away when the file is made, so a fused form may be built beside what it replaces; and constants are
+What nothing reads falls away when the model is made, so a fused form may be built beside what it replaces; and constants are
 read only then, one after the other.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.graph import compact, operator_name, schema, set_constant, shape_of, write_graph
+from converters.graph import compact, operator_name, schema, set_constant, shape_of
 from converters.load.fuse import fuse_activations
 from converters.load.onnx.values import Value
 from edge_sdk.tensors import Array
@@ -132,7 +132,7 @@ class Builder:
         return len(self._tensors) - 1
 
     def constant(self, values: Array | Callable[[], Array], what: str = "constant") -> int:
-        """Add a constant; one that is large comes as a function, which is called when the file is made."""
+        """Add a constant; one that is large comes as a function, which is called when the model is made."""
         if callable(values):
             index = self._new(what, (), "float32")
             self._constants[index] = values
@@ -184,8 +184,8 @@ class Builder:
         """How many tensors there are."""
         return len(self._tensors)
 
-    def finish(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
-        """The file of what ``outputs`` need."""
+    def finish(self, inputs: Sequence[int], outputs: Sequence[int]) -> Any:
+        """The ``ModelT`` of what ``outputs`` need."""
         model = schema().ModelT()
         model.version, model.description, model.buffers = 3, "edge-sdk", [schema().BufferT()]
         graph = schema().SubGraphT()
@@ -204,7 +204,7 @@ class Builder:
         fuse_activations(model)
         _set_versions(model)
         compact(model)
-        return write_graph(model)
+        return model
 
     def _new(self, what: str, shape: tuple[int, ...], dtype: str) -> int:
         return self.tensor(f"{self.scope}/{what.lower()}_{len(self._tensors)}", shape, dtype)
