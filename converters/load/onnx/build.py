@@ -201,6 +201,7 @@ class Builder:
                 if (load := self._constants.pop(int(index), None)) is not None:
                     set_constant(model, self._tensors[index], load())
         _merge_reshapes(model)
+        _merge_into_reductions(model)
         fuse_activations(model)
         _set_versions(model)
         compact(model)
@@ -232,7 +233,7 @@ def _index(entry: Value | int) -> int:
 
 
 def _merge_reshapes(model: Any) -> None:
-    """Of RESHAPEs in a row only the last counts, and a reduction drops its axes itself."""
+    """Of RESHAPEs in a row only the last counts."""
     graph = model.subgraphs[0]
     makers = {int(i): operator for operator in graph.operators for i in operator.outputs}
     readers = Counter(int(i) for operator in graph.operators for i in operator.inputs)
@@ -248,10 +249,6 @@ def _merge_reshapes(model: Any) -> None:
             else:
                 gone.add(id(maker))
             operator.inputs[0] = maker.inputs[0]
-        if maker is not None and readers[int(operator.inputs[0])] == 1 and _only_drops(model, maker, operator):
-            maker.builtinOptions.keepDims, maker.outputs = False, operator.outputs
-            makers[int(operator.outputs[0])] = maker
-            gone.add(id(operator))
     graph.operators = [operator for operator in graph.operators if id(operator) not in gone]
     _drop_idle(model)
 
@@ -267,6 +264,22 @@ def _drop_idle(model: Any) -> None:
         idle = operator_name(model, operator) == "RESHAPE" and target not in ends
         if idle and shape_of(graph.tensors[source]) == shape_of(graph.tensors[target]):
             alias[target] = source
+        else:
+            kept.append(operator)
+    graph.operators = kept
+
+
+def _merge_into_reductions(model: Any) -> None:
+    """A reduction drops its axes itself, without a RESHAPE behind it."""
+    graph, kept = model.subgraphs[0], []
+    makers = {int(i): operator for operator in graph.operators for i in operator.outputs}
+    readers = Counter(int(i) for operator in graph.operators for i in operator.inputs)
+    readers.update(int(i) for i in graph.outputs)
+    for operator in graph.operators:
+        maker = makers.get(int(operator.inputs[0]))
+        lone = readers[int(operator.inputs[0])] == 1 and operator_name(model, operator) == "RESHAPE"
+        if maker is not None and lone and _only_drops(model, maker, operator):
+            maker.builtinOptions.keepDims, maker.outputs = False, operator.outputs
         else:
             kept.append(operator)
     graph.operators = kept
