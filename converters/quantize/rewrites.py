@@ -49,7 +49,7 @@ class Rewriting:
     def __init__(self, model: Any, ranges: Ranges, schemes: list[Scheme]) -> None:
         self._model = model
         self._graph = main_graph(model)
-        self._regions = Regions(model)
+        self._regions, self._schemes = Regions(model), schemes
         self._minima, self._maxima = dict(ranges.minima), dict(ranges.maxima)
         self.rewrites: list[str] = []
         self.planned: list[Planned] = []
@@ -80,7 +80,8 @@ class Rewriting:
                     f"{tensor_name(self._model, under)}/reciprocal", (1 / divisor).astype(np.float32)
                 )
             return [self._like(before, "MUL", [over, factor], before.operator.outputs)]
-        if any(self._regions.of(int(before.operator.outputs[0]))):
+        regions = self._regions.of(int(before.operator.outputs[0]))
+        if any(all(self._schemes[number] != "float" for number in numbers) for _, numbers in regions):
             return [before]  # a function of one tensor: a table
         name = tensor_name(self._model, under)
         low, high = self._minima[name], self._maxima[name]
