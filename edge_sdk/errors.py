@@ -117,12 +117,14 @@ class MissingPackageError(EdgeSdkError):
 
     Attributes:
         package: the import name that was not found.
+        needed_for: what wanted it.
         install: what to run.
     """
 
     def __init__(self, package: str, *, needed_for: str, install: str) -> None:
         super().__init__(f"{needed_for} needs {package}, which is not installed. Run: {install}")
         self.package = package
+        self.needed_for = needed_for
         self.install = install
 
 

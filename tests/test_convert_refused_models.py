@@ -12,6 +12,8 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.load import load
+from converters.load.loaded import Reference
+from converters.load.numeric_check import check_inputs, check_numbers, run_float
 from converters.load.probe import probe
 from edge_sdk.errors import ModelError
 from tests.tiny_models import TinyModel, image_net, options
@@ -39,7 +41,7 @@ def test_not_a_model(tmp_path: Path) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="does not exist; give a float"):
+    with pytest.raises(ModelError, match="does not exist; give a trained model"):
         load(tmp_path / "absent.tflite")
 
 
@@ -65,18 +67,23 @@ def test_damaged_bytes_are_one_clean_error_or_a_model(tmp_path: Path) -> None:
     assert refusals > 5
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [("net.keras", "export"), ("net.h5", "export"), ("net.onnx", "onnx2tf"), ("net.pt2", "litert-torch")],
-)
-def test_formats_to_come_say_how_to_get_there(tmp_path: Path, name: str, hint: str) -> None:
-    refused(b"something", tmp_path, f"reads float .tflite.*{hint}", name)
+def test_what_is_no_model_format_is_named(tmp_path: Path) -> None:
+    refused(b"something", tmp_path, r"\.caffemodel was found; a model is \.keras, \.h5", "net.caffemodel")
+    refused(b"something", tmp_path, "give the SavedModel's folder", "saved_model.pb")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ModelError, match=r"a folder without a saved_model\.pb"):
+        load(tmp_path / "folder")
 
 
-def test_saved_model_folder_says_how_to_get_there(tmp_path: Path) -> None:
-    (tmp_path / "saved_model.pb").write_bytes(b"")
-    with pytest.raises(ModelError, match=r"is a folder.*from_saved_model"):
-        load(tmp_path)
+def test_a_wrong_translation_is_an_error(tmp_path: Path) -> None:
+    content = image_net()
+    inputs = check_inputs((1, 16, 16, 3), (0, 1))
+    right = run_float(content, inputs)
+    assert check_numbers(content, Reference("itself", inputs, right)).difference == 0
+    with pytest.raises(ModelError, match="translation is wrong: output 'scores' differs from itself by"):
+        check_numbers(content, Reference("itself", inputs, (right[0][:, :, ::-1],)))
+    with pytest.raises(ModelError, match="has shape"):
+        check_numbers(content, Reference("itself", inputs, (right[0][..., None],)))
 
 
 def test_custom_operator_is_named(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ class Case:
         net.model.operatorCodes[0].version = 2 if self.name == "BROADCAST_TO" else 1
         return net.build([entry], made)
 
-    def samples(self, count: int = 12) -> list[Array]:
+    def samples(self, count: int = 8) -> list[Array]:
         rng = np.random.default_rng(3)
         return [rng.uniform(self.low, self.high, self.shape).astype(np.float32) for _ in range(count)]
 

@@ -1,51 +1,70 @@
-"""Normalising a float .tflite, so that every later step and every tool meets the same form of it."""
+"""Reading a float .tflite, and normalising one, so that every later step and every tool meets the same form of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from converters.graph import builtin_code, compact, main_graph, read_graph, schema, text, write_graph
 from converters.load.fold import fold
 from converters.load.fuse import fuse_activations
+from converters.load.loaded import Loaded, LoadOptions
 from converters.load.probe import probe
 from converters.load.refuse import refuse_computed_shapes, refuse_unusable
 from converters.load.rewrite import rewrite_operators
+from converters.load.transpose_conv import replace_transpose_conv
 from edge_sdk.errors import ModelError
+from edge_sdk.inputs import read_plain_file
 from edge_sdk.tflite import ModelDescription, describe
 
 _SIGNATURE = "serving_default"
+_MAX_BYTES = 2 << 30  # a flatbuffer's offsets reach no further
+
+
+def read(path: Path, options: LoadOptions) -> Loaded:
+    """See ``Reader``; a .tflite needs no translation."""
+    content = read_plain_file(path, ModelError, give="a float .tflite model", most_bytes=_MAX_BYTES)
+    return Loaded(content, "float .tflite", "none", None)
 
 
 @dataclass(frozen=True)
 class Normalised:
-    """The normalised file, and what was changed."""
+    """The normalised file, the same before its operators were changed, and what was changed."""
 
     content: bytes
+    runnable: bytes
     float16_weights_folded: int
     notes: tuple[str, ...]
 
 
-def normalise(content: bytes, where: str) -> Normalised:
+def normalise(content: bytes, where: str, *, signature: str | None = None) -> Normalised:
     """Check and normalise a .tflite file; it is run for the first time in a process of its own.
 
     Args:
         content: the file.
         where: what to call it in messages.
+        signature: the one to keep of several; default ``serving_default``.
 
     Raises:
         ModelError: if it is damaged, hostile, or cannot be made full-integer; the message names operator or tensor.
     """
     try:
-        return _normalise(content)
+        return _normalise(content, signature)
     except ModelError as exc:
         raise ModelError(f"{where}: {exc}") from exc
 
 
-def _normalise(content: bytes) -> Normalised:
+def prepare(content: bytes, signature: str | None) -> tuple[Any, list[str]]:
+    """The graph that is left to normalise, and notes; nothing of it has run yet.
+
+    Raises:
+        ModelError: if it is damaged or of a form that cannot be made integer.
+    """
     describe(content)  # refuses what is damaged, before the unchecked reader below meets it
     model = read_graph(content)
-    notes = _keep_one_signature(model)
+    notes = _keep_one_signature(model, signature)
+    notes += replace_transpose_conv(model)
     description = describe(write_graph(model))
     refuse_unusable(description)
     notes += _fix_batch(model, description)
@@ -54,6 +73,11 @@ def _normalise(content: bytes) -> Normalised:
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)
     _name_tensors(model)
     model.signatureDefs = [_signature(main_graph(model))]
+    return model, notes
+
+
+def _normalise(content: bytes, signature: str | None) -> Normalised:
+    model, notes = prepare(content, signature)
     runnable = write_graph(model)
     probe(runnable)
     before = len(main_graph(model).operators)
@@ -67,18 +91,20 @@ def _normalise(content: bytes) -> Normalised:
     compact(model)
     normalised = write_graph(model)
     refuse_computed_shapes(describe(normalised))
-    return Normalised(normalised, halves, tuple(notes))
+    return Normalised(normalised, runnable, halves, tuple(notes))
 
 
-def _keep_one_signature(model: Any) -> list[str]:
+def _keep_one_signature(model: Any, wanted: str | None) -> list[str]:
     """Keep the subgraph of one signature. Returns what was left out, in words."""
     signatures = model.signatureDefs or []
     places = {signature.subgraphIndex for signature in signatures}
-    chosen = next((s for s in signatures if text(s.signatureKey) == _SIGNATURE), None)
+    chosen = next((s for s in signatures if text(s.signatureKey) == (wanted or _SIGNATURE)), None)
+    keys = ", ".join(repr(text(s.signatureKey)) for s in signatures) or "none"
+    if chosen is None and wanted is not None:
+        raise ModelError(f"the model has no signature {wanted!r}; it has {keys}. Name one of them by --signature")
     if chosen is None and len(places) > 1:
-        keys = ", ".join(repr(text(s.signatureKey)) for s in signatures)
         raise ModelError(
-            f"the model has the signatures {keys} and none called {_SIGNATURE!r}; export the one you want alone"
+            f"the model has the signatures {keys} and none called {_SIGNATURE!r}; say which one by --signature"
         )
     chosen = chosen or next(iter(signatures), None)
     place = 0 if chosen is None else int(chosen.subgraphIndex)

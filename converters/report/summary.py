@@ -33,11 +33,26 @@ def _model(figures: Figures) -> list[Row]:
     used = f"{figures.calibration.samples:,} of {count(figures.calibration.available, 'sample')}"
     rows = [
         ("model", figures.name),
+        *_source(figures),
         ("size", f"{size(figures.float_bytes)} float, {size(figures.int8_bytes)} int8{smaller}"),
         ("calibration", f"{used}: {figures.calibration.data}"),
     ]
     if figures.boards:
         rows.append(("boards", ", ".join(_board(board) for board in figures.boards)))
+    return rows
+
+
+def _source(figures: Figures) -> list[Row]:
+    source = figures.source
+    rows = [] if source.route == "none" else [("translated", f"{source.format} by {source.route}")]
+    if source.check is not None:
+        check = source.check
+        rows.append(
+            (
+                "numeric check",
+                f"{check.difference:.1e} off {check.framework} on {count(check.inputs, 'input')}, {check.tolerance:g} allowed",
+            )
+        )
     return rows
 
 

@@ -1,0 +1,74 @@
+"""Agreement as a metric: the float model's answers taken for the right ones, for a gate where there are no labels.
+
+Where both have the same best class, both are right or both are wrong: top-1 can drop at most by the share of samples in which they differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from converters.report.figures import Interval, Metric
+from converters.verify import intervals
+from converters.verify.coco_json import TrueObject
+from converters.verify.metrics.coco import AveragePrecision
+from converters.verify.settings import EvaluateSettings
+from edge_sdk.errors import DataError
+from edge_sdk.tasks.detect import Detection
+
+Pair = tuple[Sequence[Detection], Sequence[Detection]]
+
+
+def share_interval(hits: int, of: int) -> Interval:
+    """Wilson's interval of a share, in percent."""
+    low, high = intervals.wilson(hits, of)
+    return Interval(low=100 * low, high=100 * high)
+
+
+def class_agreement(same: int, of: int) -> Metric:
+    """How often both have the same best class."""
+    low, high = intervals.wilson(of - same, of)
+    return Metric(
+        name="top-1 agreement",
+        float_value=100.0,
+        int8_value=100 * same / of,
+        unit="%",
+        int8_interval=share_interval(same, of),
+        drop=(of - same) / of,
+        drop_interval=Interval(low=low, high=high),
+        samples=of,
+        explanation="Share of samples with the same best class; accuracy can drop at most by what is missing to 100 %.",
+    )
+
+
+def box_agreement(images: Sequence[Pair]) -> Metric:
+    """Mean average precision of int8's detections, with float's taken for the objects, over images (float's, int8's).
+
+    Raises:
+        DataError: if float finds nothing in any of them.
+    """
+    if not any(found for found, _ in images):
+        raise DataError(
+            "the float model finds no object in the samples compared, so --max-drop has nothing to go by; "
+            "use samples with objects, or give --evaluate DATA"
+        )
+    truth = [(again, [TrueObject(thing.label, thing.box) for thing in found]) for found, again in images]
+    scores = AveragePrecision(EvaluateSettings()).gather(truth)[0]
+    value, interval = scores.over_all(), None
+    if len(images) >= intervals.FEWEST:
+        (drawn,) = intervals.bootstrap(lambda counts: (scores.value(counts),), len(images))
+        low, high = intervals.percentiles(1 - drawn, len(images))
+        if value == 1:  # nothing differed: that does not prove that nothing will
+            high = intervals.rule_of_three(len(images))
+        interval = Interval(low=low, high=max(low, high))
+    return Metric(
+        name="mAP agreement",
+        float_value=1.0,
+        int8_value=value,
+        int8_interval=None if interval is None else Interval(low=1 - interval.high, high=1 - interval.low),
+        drop=float(np.float64(1) - value),
+        drop_interval=interval,
+        samples=len(images),
+        explanation="Average precision of int8's detections (COCO's mAP) with float's taken for the objects.",
+    )
