@@ -9,6 +9,7 @@ from converters.quantize.recipe import Recipe
 from converters.verify.prove import prove
 from edge_sdk.errors import NotIntegerError
 from edge_sdk.tensors import Array
+from edge_sdk.tflite import describe
 from tests.tiny_quant_models import (
     FORMULAS,
     SHAPE,
@@ -80,13 +81,23 @@ def test_normalisation_is_integer_and_close(axes: tuple[int, ...], form: str) ->
 def test_variance_in_int16_holds_a_spread_that_int8_does_not(axes: tuple[int, ...]) -> None:
     samples = spread_samples()
     found = {}
-    for variance in ("int8", "int16"):
+    for variance in ("int8", "auto", "int16"):
         before, after = quantized(
             norm_net(axes, "plain"), samples, Recipe.model_validate({"name": "mine", "variance": variance})
         )
         assert after.kind == "tflite-int8"
         found[variance] = sqnr_db(run(before, samples), run(after.content, samples, optimised=False))
     assert found["int16"] > found["int8"] + 4
+    assert found["auto"] == pytest.approx(found["int16"], abs=0.1)
+
+
+def test_variance_stays_int8_where_it_has_steps_enough() -> None:
+    samples = [np.random.default_rng(i).choice([-1.0, 1.0], SHAPE).astype(np.float32) for i in range(8)]
+    net = Net()
+    entry = net.tensor("input", SHAPE)
+    before, after = quantized(net.build([entry], [net.normalised(entry, (1, 2), 3, "plain")]), samples)
+    assert "int16" not in {tensor.dtype for tensor in describe(after.content).tensors}
+    assert sqnr_db(run(before, samples), run(after.content, samples)) > 30
 
 
 def test_attention_masks_and_a_division_by_a_tensor_are_integer_and_close() -> None:

@@ -372,13 +372,14 @@ def run(content: bytes, samples: list[Array], *, optimised: bool = True) -> list
     entry, outputs = interpreter.get_input_details()[0], interpreter.get_output_details()
     made = []
     for sample in samples:
-        interpreter.set_tensor(entry["index"], _spec(entry).quantize(sample))
+        interpreter.set_tensor(entry["index"], specification(entry).quantize(sample))
         interpreter.invoke()
-        made.append([_spec(o).dequantize(interpreter.get_tensor(o["index"])) for o in outputs])
+        made.append([specification(o).dequantize(interpreter.get_tensor(o["index"])) for o in outputs])
     return made
 
 
-def _spec(details: Any) -> TensorSpec:
+def specification(details: Any) -> TensorSpec:
+    """A tensor as the interpreter describes it."""
     scale, zero_point = details["quantization"]
     return TensorSpec("", tuple(details["shape"]), np.dtype(details["dtype"]).name, float(scale), int(zero_point))
 

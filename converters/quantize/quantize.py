@@ -78,7 +78,8 @@ def _make_integer(model: Any, ranges: Ranges | None, recipe: Recipe) -> tuple[tu
     input_dtype = "int16" if recipe.ends == "int16" else "int8"
     schemes = recipe.schemes(operators)
     before = use_natives(model, schemes)
-    before += widen_variances(model, schemes) if recipe.variance == "int16" else []
+    if recipe.variance != "int8":
+        before += widen_variances(model, schemes, ranges, always=recipe.variance == "int16")
     done = make_integer(model, ranges, schemes, input_dtype=input_dtype, per_channel=recipe.weights == "per-channel")
     if recipe.ends == "uint8":
         make_ends_uint8(model)

@@ -49,7 +49,7 @@ class Rewriting:
     def __init__(self, model: Any, ranges: Ranges, schemes: list[Scheme]) -> None:
         self._model = model
         self._graph = main_graph(model)
-        self._regions = Regions(model)
+        self._regions, self._schemes = Regions(model), schemes
         self._minima, self._maxima = dict(ranges.minima), dict(ranges.maxima)
         self.rewrites: list[str] = []
         self.planned: list[Planned] = []
@@ -80,13 +80,23 @@ class Rewriting:
                     f"{tensor_name(self._model, under)}/reciprocal", (1 / divisor).astype(np.float32)
                 )
             return [self._like(before, "MUL", [over, factor], before.operator.outputs)]
-        if any(self._regions.of(int(before.operator.outputs[0]))):
+        regions = self._regions.of(int(before.operator.outputs[0]))
+        if any(all(self._schemes[number] != "float" for number in numbers) for _, numbers in regions):
             return [before]  # a function of one tensor: a table
         name = tensor_name(self._model, under)
         low, high = self._minima[name], self._maxima[name]
         if divisor is not None or low <= 0 <= high:
             return [before]  # it is refused: where the divisor comes near zero, no range holds the quotient
         inverse = self._activation(f"{name}/reciprocal", under, 1 / high, 1 / low)
+        product = self._like(before, "MUL", [over, inverse], before.operator.outputs)
+        root = next(
+            (o for o in self._graph.operators if under in o.outputs and operator_name(self._model, o) == "SQRT"), None
+        )
+        if root is not None:
+            self.rewrites.append(f"DIV (operator {before.number}) by a square root became a multiplication by RSQRT.")
+            first = self._of_kind(before, "RSQRT", root.inputs, [inverse])
+            first.operator.builtinOptionsType, first.operator.builtinOptions = 0, None
+            return [first, product]
         one = self._constant(f"{name}/one", np.array(1, np.float32))
         self.rewrites.append(f"DIV (operator {before.number}) became a multiplication by the reciprocal, in int16.")
         first = self._like(before, "DIV", [one, under], [inverse])
@@ -112,26 +122,26 @@ class Rewriting:
         name = tensor_name(self._model, output)
         mean = self._activation(f"{name}/mean", output, self._minima[name] / count, self._maxima[name] / count)
         number = self._constant(f"{name}/count", np.array(count, np.float32))
-        first = self._like(before, "MUL", before.operator.inputs, [mean]).operator
-        first.opcodeIndex = operator_code(self._model, "MEAN")
-        first.builtinOptionsType, first.builtinOptions = (
-            before.operator.builtinOptionsType,
-            before.operator.builtinOptions,
-        )
-        return [replace(before, operator=first), self._like(before, "MUL", [mean, number], [output])]
+        return [
+            self._of_kind(before, "MEAN", before.operator.inputs, [mean]),
+            self._like(before, "MUL", [mean, number], [output]),
+        ]
 
     def _like(self, before: Planned, name: str, inputs: Any, outputs: Any) -> Planned:
+        """MUL, SUB or DIV in the place of ``before``; the one that makes its output has its activation."""
+        made = self._of_kind(before, name, inputs, outputs)
+        options = getattr(schema(), f"{name.title()}OptionsT")()
+        if list(made.operator.outputs) == list(before.operator.outputs):
+            options.fusedActivationFunction = getattr(before.operator.builtinOptions, "fusedActivationFunction", 0)
+        made.operator.builtinOptionsType = getattr(schema().BuiltinOptions, f"{name.title()}Options")
+        made.operator.builtinOptions = options
+        return made
+
+    def _of_kind(self, before: Planned, name: str, inputs: Any, outputs: Any) -> Planned:
+        """Another operator with the same options."""
         operator = copy.copy(before.operator)
         operator.opcodeIndex = operator_code(self._model, name)
         operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
-        kind = name.title()
-        options = getattr(schema(), f"{kind}OptionsT")()
-        if name == "MUL" and before.operator.builtinOptions is not None:
-            options.fusedActivationFunction = getattr(before.operator.builtinOptions, "fusedActivationFunction", 0)
-        operator.builtinOptionsType, operator.builtinOptions = (
-            getattr(schema().BuiltinOptions, f"{kind}Options"),
-            options,
-        )
         return replace(before, operator=operator)
 
     def _activation(self, name: str, like: int, low: float, high: float) -> int:

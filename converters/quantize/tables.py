@@ -23,9 +23,10 @@ from converters.quantize.steps import Step, is_float, tensor_name
 from edge_sdk.tensors import Array
 
 _GENTLE = {"ADD", "SUB", "MUL", "ABS", "RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1", "LEAKY_RELU", "MAXIMUM", "MINIMUM", "LOGISTIC",
-           "TANH", "HARD_SWISH", "GELU", "ELU", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "SELECT", "SELECT_V2"}  # fmt: skip
+           "TANH", "HARD_SWISH", "GELU", "ELU", "RSQRT", "GREATER",
+           "GREATER_EQUAL", "LESS", "LESS_EQUAL", "SELECT", "SELECT_V2"}  # fmt: skip
 _ELEMENTWISE = _GENTLE | {
-    "SIN", "COS", "FLOOR", "CEIL", "ROUND", "SIGN", "NEG", "SQUARE", "SQRT", "RSQRT", "EXP", "LOG", "DIV", "POW", "SQUARED_DIFFERENCE",
+    "SIN", "COS", "FLOOR", "CEIL", "ROUND", "SIGN", "NEG", "SQUARE", "SQRT", "EXP", "LOG", "DIV", "POW", "SQUARED_DIFFERENCE",
     "FLOOR_DIV", "FLOOR_MOD", "EQUAL", "NOT_EQUAL", "LOGICAL_AND", "LOGICAL_OR", "LOGICAL_NOT", "CAST", "ATAN2",
 }  # fmt: skip
 _MOST_OPERATORS = 40  # of one table

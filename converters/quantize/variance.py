@@ -1,7 +1,8 @@
 """The variance of a normalisation, in int16 inside an int8 graph.
 
 A variance is a mean of squares. Where the spread of a tensor differs from place to place or sample to sample, 256 steps of equal size
-hold neither the squares nor their mean nor its inverse root: at a tenth of the largest spread nothing is left of them.
+hold neither the squares nor their mean nor its inverse root: at a tenth of the largest spread nothing is left of them. int16 does; but
+tflite-runtime 2.14 and integer accelerators do not take it, so it is used where it is needed.
 """
 
 from __future__ import annotations
@@ -9,20 +10,25 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from converters.calibrate.ranges import Ranges
 from converters.graph import main_graph, operator_name
 from converters.quantize.quantization import Scheme
+from converters.quantize.steps import tensor_name
 
 _MEANS = ("MEAN", "SUM")
 _TO_THE_INVERSE = ("ADD", "MAXIMUM", "SQRT", "RSQRT", "POW", "DIV")
 _BY_IT = ("MUL", "DIV")
+_FEWEST_STEPS = 4.0  # of 256 that the smallest variance must have in int8
 
 
-def widen_variances(model: Any, schemes: list[Scheme]) -> list[str]:
+def widen_variances(model: Any, schemes: list[Scheme], ranges: Ranges, *, always: bool) -> list[str]:
     """Set the operators from the squares to the multiplication by the inverse root to int16, in place, where they are int8.
 
     Args:
         model: the float graph.
         schemes: of its operators, one each.
+        ranges: of its activations.
+        always: also where the smallest variance measured has steps enough in int8.
 
     Returns:
         What was widened, in words.
@@ -37,6 +43,9 @@ def widen_variances(model: Any, schemes: list[Scheme]) -> list[str]:
     for number, operator in enumerate(operators):
         means = [reader for reader in readers[int(operator.outputs[0])] if names[reader] in _MEANS]
         if not (_squares(names[number], operator) and means):
+            continue
+        mean = tensor_name(model, int(operators[means[0]].outputs[0]))
+        if not always and ranges.minima[mean] * 255 >= _FEWEST_STEPS * ranges.maxima[mean]:
             continue
         wide = {number, *means}
         ahead = means
