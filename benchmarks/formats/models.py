@@ -125,7 +125,7 @@ ROWS = (
         f"{_ON_FOOLBOX} 0.95; -1..1 0.85, blue first 0.60",
     ),
     Model(
-        "Dog breeds MobileNetV2", "classify", "Keras 3 .h5", assets.dog_breeds, {**_SIGNED, "resize": "stretch"}, data.photographs,
+        "Dog breeds MobileNetV2", "classify", "Keras 3 .h5", assets.dog_breeds, {**_SIGNED, "resize": "stretch"}, data.dogs,
         Classes(), "foolbox's bull mastiff is one with 0.998; blue first 0.921, 0..255 0.000",
     ),
     Model(
