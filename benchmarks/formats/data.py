@@ -15,10 +15,11 @@ from edge_sdk.contract import Contract
 from edge_sdk.tasks.settings import AnchorSettings, DetectSettings
 from edge_sdk.tensors import Array
 from examples.assets import data as assets
-from examples.assets.models import face_detector
+from examples.assets.models import face_detector, pose_detector
 
 _SEED = 0
 _DOGS = (243, 251)  # classes of ImageNet: bull mastiff, dalmatian
+_CYCLIST = (104, 136)  # frames of the bikes that show one whole
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,17 @@ def faces() -> Data:
 def eyes() -> Data:
     """Cropped right eyes: of the man in the car, first half against second."""
     return _cropped(_right_eye, "right eyes found in ")
+
+
+def people() -> Data:
+    """A person in a square around the hips, as MediaPipe cuts it: the man in the car, first half against second, and a cyclist."""
+    video = assets.bikes_video()
+    base = talking_man()
+    calibrate = [*base.calibrate, *frames(video, *_CYCLIST, 2)]
+    evaluate = [*base.evaluate, *frames(video, _CYCLIST[0] + 1, _CYCLIST[1], 2)]
+    cut = [[_person(image, _find(_people_detector(), image)) for image in side] for side in (calibrate, evaluate)]
+    said = "people found in {}; bikes, every other frame of 104 to 135"
+    return Data(cut[0], cut[1], said.format(base.calibrate_from), said.format(base.evaluate_from))
 
 
 def gray_faces() -> Data:
@@ -184,32 +196,37 @@ def frames(video: Path, start: int, stop: int, step: int) -> list[Array]:
 
 def _cropped(cut: Callable[[Array, Any], Array], what: str) -> Data:
     base = talking_man()
-    found = [[cut(image, _detect(image)) for image in side] for side in (base.calibrate, base.evaluate)]
+    found = [[cut(image, _find(_face_detector(), image)) for image in side] for side in (base.calibrate, base.evaluate)]
     return Data(found[0], found[1], what + base.calibrate_from, what + base.evaluate_from)
 
 
 @cache
-def _detector() -> Any:
+def _face_detector() -> Any:
+    anchors = AnchorSettings(strides=(8, 16, 16, 16), fixed_size=True)
+    return _detector(face_detector(), "regressors", "classificators", 128.0, 6, anchors)
+
+
+@cache
+def _people_detector() -> Any:
+    anchors = AnchorSettings(strides=(8, 16, 32, 32, 32), fixed_size=True)
+    return _detector(pose_detector(), "Identity", "Identity_1", 224.0, 4, anchors)
+
+
+def _detector(file: Path, boxes: str, scores: str, scale: float, keypoints: int, anchors: AnchorSettings) -> Any:
     from converters.load import load
     from converters.verify.sides import Side
 
     task = DetectSettings(
-        kind="detect",
-        boxes="regressors",
-        scores="classificators",
-        box_scale=(128, 128, 128, 128),
-        keypoints=6,
-        anchors=AnchorSettings(strides=(8, 16, 16, 16), fixed_size=True),
+        kind="detect", boxes=boxes, scores=scores, box_scale=(scale,) * 4, keypoints=keypoints, anchors=anchors
     )
-    contract = Contract(input="image", colour="rgb", range=(-1, 1), resize="letterbox")
-    return Side(load(face_detector()).content, contract, task, ())
+    return Side(load(file).content, Contract(input="image", colour="rgb", range=(-1, 1), resize="letterbox"), task, ())
 
 
-def _detect(image: Array) -> Any:
-    """The best face of an image."""
+def _find(detector: Any, image: Array) -> Any:
+    """The best detection of an image."""
     from converters.calibrate.samples import RawSample
 
-    return _detector().run(RawSample(image, "bgr", "a frame"))[0]
+    return detector.run(RawSample(image, "bgr", "a frame"))[0]
 
 
 def _face(image: Array, found: Any) -> Array:
@@ -225,14 +242,19 @@ def _right_eye(image: Array, found: Any) -> Array:
     return _square(image, right, float(np.linalg.norm(right - left)))
 
 
+def _person(image: Array, found: Any) -> Array:
+    hips, above = (np.array(point) for point in found.keypoints[:2])
+    return _square(image, hips, 2.5 * float(np.linalg.norm(hips - above)), cv2.BORDER_CONSTANT)
+
+
 def _centre(box: Any) -> Array:
     return np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
 
 
-def _square(image: Array, centre: Array, side: float) -> Array:
-    """A square cut of an image, its edge repeated where the square reaches over it."""
+def _square(image: Array, centre: Array, side: float, border_mode: int = cv2.BORDER_REPLICATE) -> Array:
+    """A square cut of an image; where it reaches over the edge, that is repeated, or black by ``border_mode``."""
     border = int(side)
-    wide = cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REPLICATE)
+    wide = cv2.copyMakeBorder(image, border, border, border, border, border_mode)
     left, top = (round(c - side / 2) + border for c in centre)
     return wide[max(top, 0) : top + int(side), max(left, 0) : left + int(side)].copy()
 
