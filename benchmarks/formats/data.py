@@ -16,6 +16,7 @@ from edge_sdk.tasks.settings import AnchorSettings, DetectSettings
 from edge_sdk.tensors import Array
 from examples.assets import data as assets
 from examples.assets.models import face_detector, pose_detector
+from examples.train.samples import exercise_windows, heartbeat_windows, test_digits
 
 _SEED = 0
 _DOGS = (243, 251)  # classes of ImageNet: bull mastiff, dalmatian
@@ -121,8 +122,6 @@ def gray_faces() -> Data:
 
 def digits() -> Data:
     """Digits: 200 that the net was trained on against 1,000 that it was not."""
-    from examples.train.digits import test_digits
-
     images, _ = assets.digits()
     chosen = np.random.default_rng(_SEED).choice(len(images), 200, replace=False)
     others, labels = test_digits()
@@ -137,10 +136,12 @@ def digits() -> Data:
 
 def exercises() -> Data:
     """Windows of a smartwatch: 200 of those trained on against 1,000 of other people."""
-    from examples.train.motion import windows
-
     return _windows(
-        windows(test=False), windows(test=True), 1000, "seglearn, people 1 to 7", "seglearn, people 8 to 10"
+        exercise_windows(test=False),
+        exercise_windows(test=True),
+        1000,
+        "seglearn, people 1 to 7",
+        "seglearn, people 8 to 10",
     )
 
 
@@ -151,11 +152,9 @@ def speakers() -> Data:
 
 def heartbeats() -> Data:
     """Windows of heartbeats: 200 without anomaly against two series with some."""
-    from examples.train.heartbeat import windows
-
-    with_odd = [windows(part) for part in ("TEST", "TRAIN_A")]
+    with_odd = [heartbeat_windows(part) for part in ("TEST", "TRAIN_A")]
     both = (np.concatenate([x for x, _ in with_odd]), np.concatenate([y for _, y in with_odd]))
-    return _windows(windows("TRAIN_NA"), both, 2000, "aeon ecg-diff-count-3, TRAIN_NA", "TEST and TRAIN_A")
+    return _windows(heartbeat_windows("TRAIN_NA"), both, 2000, "aeon ecg-diff-count-3, TRAIN_NA", "TEST and TRAIN_A")
 
 
 def text_lines() -> Data:

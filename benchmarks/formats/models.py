@@ -160,7 +160,9 @@ ROWS = (
     ),
     Model(
         "BlazePose detector", "detect", "float .tflite", assets.pose_detector, {**_SIGNED, "resize": "letterbox"}, data.talking_man,
-        Boxes(), "one person in every frame, score 0.86; key point 0 on the hips, 2 between the shoulders", _ssd("Identity", "Identity_1", 224, 4, strides=(8, 16, 32, 32, 32)),
+        Boxes(),
+        "one person in every frame, score 0.86; its key points are hips and shoulders",
+        _ssd("Identity", "Identity_1", 224, 4, strides=(8, 16, 32, 32, 32)),
     ),
     Model(
         "Selfie segmentation", "segment", "float .tflite", assets.selfie_segmentation, {**_UNIT, "resize": "stretch"}, data.talking_man,
