@@ -10,6 +10,12 @@ from markupsafe import Markup
 
 from converters.report.figures import Histogram, Layer
 from converters.report.numbers import decibels, short
+from converters.report.svg import diamond as _diamond
+from converters.report.svg import line as _line
+from converters.report.svg import mark as _mark
+from converters.report.svg import rect as _rect
+from converters.report.svg import svg as _svg
+from converters.report.svg import text as _text
 
 GUIDE_DB = 20.0
 """Where the error's amplitude is a tenth of the signal's: 20 log10(10)."""
@@ -164,34 +170,6 @@ def _legend(area: _Area) -> Markup:
         _text(area.left + 468, 16, f"{GUIDE_DB:g} dB: the error is a tenth of the signal", "tick"),
     ]
     return Markup("").join(marks)
-
-
-def _svg(width: float, height: float, title: str, parts: Sequence[Markup]) -> Markup:
-    frame = Markup('<svg viewBox="0 0 {0:g} {1:g}" width="{0:g}" height="{1:g}" role="img" aria-label="{2}">{3}</svg>')
-    return frame.format(width, height, title, Markup("").join(parts))
-
-
-def _text(x: float, y: float, text: str, style: str) -> Markup:
-    return Markup('<text x="{:.1f}" y="{:.1f}" class="{}">{}</text>').format(x, y, style, text)
-
-
-def _line(start: tuple[float, float], end: tuple[float, float], style: str) -> Markup:
-    return Markup('<line x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" class="{}"/>').format(*start, *end, style)
-
-
-def _rect(corner: tuple[float, float], extent: tuple[float, float], style: str, title: str) -> Markup:
-    rect = Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="{}"><title>{}</title></rect>')
-    return rect.format(*corner, *extent, style, title)
-
-
-def _mark(x: float, y: float, radius: float, style: str, title: str) -> Markup:
-    mark = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{:.1f}" class="{}"><title>{}</title></circle>')
-    return mark.format(x, y, radius, style, title)
-
-
-def _diamond(x: float, y: float, radius: float, title: str) -> Markup:
-    corners = f"{x:.1f},{y - radius:.1f} {x + radius:.1f},{y:.1f} {x:.1f},{y + radius:.1f} {x - radius:.1f},{y:.1f}"
-    return Markup('<polygon points="{}" class="output"><title>{}</title></polygon>').format(corners, title)
 
 
 def _clip(text: str, length: int) -> str:
