@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from converters.report.figures import Histogram, Layer
 from converters.report.numbers import decibels, short
+from converters.report.svg import diamond, line, mark, rect, svg, text
 
 GUIDE_DB = 20.0
 """Where the error's amplitude is a tenth of the signal's: 20 log10(10)."""
@@ -54,7 +55,7 @@ def bars(title: str, rows: Sequence[Bar]) -> Markup:
         y = 24 * i
         parts.append(text(0, y + 16, _clip(row.label, 19), "label"))
         length = max(1.0, 112 * row.value / longest)
-        parts.append(_rect((148, y + 5), (length, 14), row.style, f"{row.label}: {row.text}"))
+        parts.append(rect((148, y + 5), (length, 14), row.style, f"{row.label}: {row.text}"))
         parts.append(text(156 + length, y + 16, row.text, "value"))
     return svg(360, 24 * max(1, len(rows)), title, parts)
 
@@ -91,7 +92,7 @@ def histogram(shown: Histogram) -> Markup:
         told = (
             f"{short(shown.edges[i])} to {short(shown.edges[i + 1])}: float {counted:,}, int8 {shown.int8_counts[i]:,}"
         )
-        parts.append(_rect((x, y), (width, area.bottom - y), "float", told))
+        parts.append(rect((x, y), (width, area.bottom - y), "float", told))
     steps = [
         f"{x:.1f},{area.y(math.log1p(n)):.1f} {x + width:.1f},{area.y(math.log1p(n)):.1f}"
         for x, n in zip(edges, shown.int8_counts, strict=True)
@@ -116,7 +117,7 @@ def box_agreement(ious: Sequence[float], mean: float) -> Markup:
     for i, (x, counted) in enumerate(zip(edges, counts, strict=True)):
         told = f"IoU {low + 0.02 * i:.2f} to {low + 0.02 * (i + 1):.2f}: {counted} boxes"
         y = area.y(counted)
-        parts.append(_rect((x + 0.5, y), (max(1.0, width - 1), area.bottom - y), "int8", told))
+        parts.append(rect((x + 0.5, y), (max(1.0, width - 1), area.bottom - y), "int8", told))
     at = area.left + (max(mean, low) - low) / (1 - low) * (area.right - area.left)
     parts.append(line((area.left, area.bottom), (area.right, area.bottom), "axis"))
     parts.append(line((at, area.top - 8), (at, area.bottom), "mark"))
@@ -142,8 +143,8 @@ def _layer(area: _Area, row: Layer, slot: tuple[float, float], *, is_output: boo
         return mark(x, area.top, radius, "unknown", told)
     y = area.y(row.sqnr_db)
     style = "stem output" if is_output else "stem"
-    bar = _rect((left + width * 0.15, y), (width * 0.7, area.bottom - y), style, told)
-    return bar + (_diamond(x, y, radius + 2.5, told) if is_output else mark(x, y, radius, "int8", told))
+    bar = rect((left + width * 0.15, y), (width * 0.7, area.bottom - y), style, told)
+    return bar + (diamond(x, y, radius + 2.5, told) if is_output else mark(x, y, radius, "int8", told))
 
 
 def _worst(area: _Area, row: Layer, x: float) -> Markup:
@@ -156,7 +157,7 @@ def _legend(area: _Area) -> Markup:
     marks = [
         mark(area.left + 10, 12, 4.5, "int8", "layer"),
         text(area.left + 20, 16, "layer", "tick"),
-        _diamond(area.left + 72, 12, 6, "output"),
+        diamond(area.left + 72, 12, 6, "output"),
         text(area.left + 84, 16, "output", "tick"),
         mark(area.left + 142, 12, 4.5, "unknown", "no number"),
         text(area.left + 152, 16, "no number: the same in both, or zero throughout", "tick"),
@@ -164,38 +165,6 @@ def _legend(area: _Area) -> Markup:
         text(area.left + 468, 16, f"{GUIDE_DB:g} dB: the error is a tenth of the signal", "tick"),
     ]
     return Markup("").join(marks)
-
-
-def svg(width: float, height: float, title: str, parts: Sequence[Markup]) -> Markup:
-    """A picture of this size with a title for readers that see none."""
-    frame = Markup('<svg viewBox="0 0 {0:g} {1:g}" width="{0:g}" height="{1:g}" role="img" aria-label="{2}">{3}</svg>')
-    return frame.format(width, height, title, Markup("").join(parts))
-
-
-def text(x: float, y: float, words: str, style: str) -> Markup:
-    """Words at a point; the style classes are those of the style sheet."""
-    return Markup('<text x="{:.1f}" y="{:.1f}" class="{}">{}</text>').format(x, y, style, words)
-
-
-def line(start: tuple[float, float], end: tuple[float, float], style: str) -> Markup:
-    """A line from x, y to x, y."""
-    return Markup('<line x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" class="{}"/>').format(*start, *end, style)
-
-
-def _rect(corner: tuple[float, float], extent: tuple[float, float], style: str, title: str) -> Markup:
-    rect = Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="{}"><title>{}</title></rect>')
-    return rect.format(*corner, *extent, style, title)
-
-
-def mark(x: float, y: float, radius: float, style: str, title: str) -> Markup:
-    """A dot that tells its title."""
-    dot = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{:.1f}" class="{}"><title>{}</title></circle>')
-    return dot.format(x, y, radius, style, title)
-
-
-def _diamond(x: float, y: float, radius: float, title: str) -> Markup:
-    corners = f"{x:.1f},{y - radius:.1f} {x + radius:.1f},{y:.1f} {x:.1f},{y + radius:.1f} {x - radius:.1f},{y:.1f}"
-    return Markup('<polygon points="{}" class="output"><title>{}</title></polygon>').format(corners, title)
 
 
 def _clip(text: str, length: int) -> str:

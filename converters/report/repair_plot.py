@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from converters.report.figures import Repair, RepairStep
 from converters.report.numbers import maybe
-from converters.report.plots import line, mark, svg, text
+from converters.report.svg import line, mark, svg, text
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 906.0, 16.0, 176.0
 
