@@ -63,7 +63,7 @@ class Case:
         net.model.operatorCodes[0].version = 2 if self.name == "BROADCAST_TO" else 1
         return net.build([entry], made)
 
-    def samples(self, count: int = 12) -> list[Array]:
+    def samples(self, count: int = 8) -> list[Array]:
         rng = np.random.default_rng(3)
         return [rng.uniform(self.low, self.high, self.shape).astype(np.float32) for _ in range(count)]
 
@@ -193,6 +193,162 @@ MULTIPLYING = [
 CASES = [*ELEMENTWISE, *BINARY, *SHAPING, *REDUCING, *MULTIPLYING]
 
 
+class Net(TinyModel):
+    """A model under construction, one call an operator; each returns its output."""
+
+    def op(
+        self, name: str, inputs: list[int], shape: tuple[int, ...] = SHAPE, op_options: Any = None, label: str = ""
+    ) -> int:
+        made = self.tensor(label or f"{name.lower()}_{len(self.graph.tensors)}", shape)
+        self.operator(name, inputs, [made], op_options)
+        return made
+
+    def number(self, value: float) -> int:
+        return self.constant(f"number_{len(self.graph.tensors)}", f32(value))
+
+    def add(self, a: int, b: int, shape: tuple[int, ...] = SHAPE) -> int:
+        return self.op("ADD", [a, b], shape, options("Add"))
+
+    def sub(self, a: int, b: int, shape: tuple[int, ...] = SHAPE) -> int:
+        return self.op("SUB", [a, b], shape, options("Sub"))
+
+    def mul(self, a: int, b: int, shape: tuple[int, ...] = SHAPE) -> int:
+        return self.op("MUL", [a, b], shape, options("Mul"))
+
+    def div(self, a: int, b: int, shape: tuple[int, ...] = SHAPE) -> int:
+        return self.op("DIV", [a, b], shape, options("Div"))
+
+    def mean(self, a: int, axes: tuple[int, ...], shape: tuple[int, ...]) -> int:
+        return self.op(
+            "MEAN",
+            [a, self.constant(f"axes_{len(self.graph.tensors)}", i32(*axes))],
+            shape,
+            options("Reducer", keepDims=True),
+        )
+
+    def conv(self, a: int, seed: int, spread: float = 0.3) -> int:
+        rng = np.random.default_rng(seed)
+        kernel = self.constant(f"kernel_{seed}", rng.normal(0, spread, (8, 3, 3, 8)).astype(np.float32))
+        bias = self.constant(f"bias_{seed}", rng.normal(0, 0.3, 8).astype(np.float32))
+        return self.op("CONV_2D", [a, kernel, bias], SHAPE, conv_options())
+
+    def normalised(self, x: int, axes: tuple[int, ...], seed: int, form: str) -> int:
+        """Layer, instance or group normalisation, as ``form``: frameworks spell it in three ways."""
+        rng = np.random.default_rng(seed)
+        gamma = self.constant(f"gamma_{seed}", rng.uniform(0.5, 1.5, 8).astype(np.float32))
+        beta = self.constant(f"beta_{seed}", rng.normal(0, 0.3, 8).astype(np.float32))
+        shape = tuple(1 if i in axes else n for i, n in enumerate(SHAPE))
+        mean = self.mean(x, axes, shape)
+        if form == "torch":
+            centred = self.sub(x, mean)
+            variance = self.mean(self.mul(centred, centred), axes, shape)
+            spread = self.op("SQRT", [self.add(variance, self.number(1e-5), shape)], shape)
+            return self.add(self.mul(self.div(centred, spread), gamma), beta)
+        variance = self.mean(self.op("SQUARED_DIFFERENCE", [x, mean]), axes, shape)
+        inverse = self.op("RSQRT", [self.add(variance, self.number(1e-3), shape)], shape)
+        if form == "plain":
+            return self.add(self.mul(self.mul(self.sub(x, mean), inverse), gamma), beta)
+        wide = tuple(max(a, b) for a, b in zip(shape, (1, 1, 1, 8), strict=True))
+        factor = self.mul(inverse, gamma, wide)  # Keras: x * factor + (beta - mean * factor)
+        return self.add(self.mul(x, factor), self.sub(beta, self.mul(mean, factor, wide), wide))
+
+    def scalar(self, name: str, x: int, value: float) -> int:
+        """An operator of a tensor and a number."""
+        kinds = {"MAXIMUM": "MaximumMinimum", "MINIMUM": "MaximumMinimum"}
+        return self.op(name, [x, self.number(value)], SHAPE, options(kinds.get(name, name.title())))
+
+    def formula(self, name: str, x: int) -> int:
+        """An activation as frameworks spell it out."""
+        if name == "swish":
+            return self.mul(x, self.op("LOGISTIC", [x]))
+        if name == "hard swish":
+            return self.scalar("MUL", self.mul(x, self.op("RELU6", [self.scalar("ADD", x, 3.0)])), 1 / 6)
+        if name == "hard swish by a division":
+            return self.mul(
+                x, self.scalar("DIV", self.scalar("MINIMUM", self.scalar("MAXIMUM", self.scalar("ADD", x, 3), 0), 6), 6)
+            )
+        if name == "hard sigmoid":
+            return self.scalar("MUL", self.op("RELU6", [self.scalar("ADD", x, 3.0)]), 1 / 6)
+        if name == "gelu":
+            cube = self.op("POW", [x, self.number(3.0)], SHAPE, options("Pow"))
+            bent = self.op("TANH", [self.scalar("MUL", self.add(x, self.scalar("MUL", cube, 0.044715)), 0.7978845608)])
+            return self.scalar("MUL", self.mul(x, self.scalar("ADD", bent, 1.0)), 0.5)
+        if name == "softsign":
+            return self.div(x, self.scalar("ADD", self.op("ABS", [x], SHAPE, options("Abs")), 1.0))
+        soft = self.op("LOG", [self.scalar("ADD", self.op("EXP", [x], SHAPE, options("Exp")), 1.0)])
+        if name == "softplus":
+            return soft
+        assert name == "mish"
+        return self.mul(x, self.op("TANH", [soft]))
+
+
+FORMULAS = ("swish", "hard swish", "hard swish by a division", "hard sigmoid", "gelu", "softplus", "mish", "softsign")
+
+
+def formula_net(name: str) -> bytes:
+    """Convolution, the activation spelt out, convolution."""
+    net = Net()
+    entry = net.tensor("input", SHAPE)
+    return net.build([entry], [net.conv(net.formula(name, net.conv(entry, 1)), 2)])
+
+
+def attention_net() -> bytes:
+    """One head of self-attention over 16 tokens, with its residual."""
+    net, shape = Net(), (1, 16, 8)
+    entry = net.tensor("input", shape)
+
+    def dense(x: int, seed: int) -> int:
+        weights = net.constant(f"weights_{seed}", np.random.default_rng(seed).normal(0, 0.5, (8, 8)).astype(np.float32))
+        zeros = net.constant(f"zeros_{seed}", np.zeros(8, np.float32))
+        return net.op("FULLY_CONNECTED", [x, weights, zeros], shape, options("FullyConnected", keepNumDims=True))
+
+    query, key, value = (dense(entry, seed) for seed in (1, 2, 3))
+    scores = net.op("BATCH_MATMUL", [query, key], (1, 16, 16), options("BatchMatMul", adjY=True))
+    scores = net.mul(scores, net.number(8**-0.5), (1, 16, 16))
+    weights = net.op("SOFTMAX", [scores], (1, 16, 16), options("Softmax", beta=1.0))
+    mixed = net.op("BATCH_MATMUL", [weights, value], shape, options("BatchMatMul"))
+    return net.build([entry], [net.add(dense(mixed, 4), entry, shape)])
+
+
+def softmax_net() -> bytes:
+    """A softmax spelt out, with a division by a tensor."""
+    net, row = Net(), (*SHAPE[:3], 1)
+    entry, axis = net.tensor("input", SHAPE), net.constant("axis", i32(3))
+    largest = net.op("REDUCE_MAX", [entry, axis], row, options("Reducer", keepDims=True))
+    powers = net.op("EXP", [net.sub(entry, largest)], SHAPE, options("Exp"))
+    return net.build([entry], [net.div(powers, net.op("SUM", [powers, axis], row, options("Reducer", keepDims=True)))])
+
+
+def mask_net(kind: str) -> bytes:
+    """The input where a comparison (``"greater"``) or its largest channel (``"one hot"``) says so, zero elsewhere."""
+    net = Net()
+    entry = net.tensor("input", SHAPE)
+    if kind == "greater":
+        where = net.tensor("where", SHAPE, dtype="BOOL")
+        net.operator("GREATER", [entry, net.constant("steps", STEPS)], [where])
+        mask = net.op(
+            "CAST",
+            [where],
+            SHAPE,
+            options("Cast", inDataType=schema.TensorType.BOOL, outDataType=schema.TensorType.FLOAT32),
+        )
+    else:
+        place = net.tensor("place", SHAPE[:3], dtype="INT32")
+        net.operator("ARG_MAX", [entry, net.constant("axis", LAST)], [place], options("ArgMax", outputType=2))
+        depth = net.constant("depth", np.array(8, INT32))
+        mask = net.op("ONE_HOT", [place, depth, net.number(1.0), net.number(0.0)], SHAPE, options("OneHot", axis=-1))
+    return net.build([entry], [net.mul(entry, mask)])
+
+
+def norm_net(axes: tuple[int, ...], form: str) -> bytes:
+    """Two convolutions, each normalised."""
+    net = Net()
+    entry = net.tensor("input", SHAPE)
+    x = net.op("RELU", [net.normalised(net.conv(entry, 1), axes, 3, form)])
+    x = net.normalised(net.conv(x, 2), axes, 4, form)
+    return net.build([entry], [net.op("TANH", [x])])
+
+
 def float_model(content: bytes, samples: list[Array]) -> tuple[bytes, Ranges]:
     """A model as the converter loads it, and its ranges over the samples."""
     with patch("converters.load.tflite.probe"):  # our own models need no process of their own
@@ -216,13 +372,14 @@ def run(content: bytes, samples: list[Array], *, optimised: bool = True) -> list
     entry, outputs = interpreter.get_input_details()[0], interpreter.get_output_details()
     made = []
     for sample in samples:
-        interpreter.set_tensor(entry["index"], _spec(entry).quantize(sample))
+        interpreter.set_tensor(entry["index"], specification(entry).quantize(sample))
         interpreter.invoke()
-        made.append([_spec(o).dequantize(interpreter.get_tensor(o["index"])) for o in outputs])
+        made.append([specification(o).dequantize(interpreter.get_tensor(o["index"])) for o in outputs])
     return made
 
 
-def _spec(details: Any) -> TensorSpec:
+def specification(details: Any) -> TensorSpec:
+    """A tensor as the interpreter describes it."""
     scale, zero_point = details["quantization"]
     return TensorSpec("", tuple(details["shape"]), np.dtype(details["dtype"]).name, float(scale), int(zero_point))
 

@@ -13,6 +13,7 @@ from converters.load.loaded import Loaded, LoadOptions
 from converters.load.probe import probe
 from converters.load.refuse import refuse_computed_shapes, refuse_unusable
 from converters.load.rewrite import rewrite_operators
+from converters.load.transpose_conv import replace_transpose_conv
 from edge_sdk.errors import ModelError
 from edge_sdk.inputs import read_plain_file
 from edge_sdk.tflite import ModelDescription, describe
@@ -63,6 +64,7 @@ def prepare(content: bytes, signature: str | None) -> tuple[Any, list[str]]:
     describe(content)  # refuses what is damaged, before the unchecked reader below meets it
     model = read_graph(content)
     notes = _keep_one_signature(model, signature)
+    notes += replace_transpose_conv(model)
     description = describe(write_graph(model))
     refuse_unusable(description)
     notes += _fix_batch(model, description)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from converters.calibrate.ranges import Ranges
-from converters.graph import main_graph
+from converters.graph import main_graph, operator_name, schema
 from converters.quantize.assembly import Assembly
 from converters.quantize.kernels import KERNELS, WEIGHTED, has_kernel
 from converters.quantize.quantization import Quantization, Scheme
+from converters.quantize.rewrites import Rewriting
 from converters.quantize.scales import choose_quantizations
-from converters.quantize.steps import Step, is_float, single_steps, tensor_name
+from converters.quantize.steps import Step, is_float, tensor_name
 from converters.quantize.tables import add_table, put_tables
 from converters.quantize.weights import fitted_scales, quantize_bias, quantize_weights, weight_scales
 from edge_sdk.errors import ModelError, NotIntegerError
@@ -44,11 +45,24 @@ def make_integer(
         NotIntegerError: if an operator can be made neither a kernel nor a table; the message names it.
         ModelError: if a tensor has no range.
     """
-    steps = put_tables(model, single_steps(model, schemes))
+    made_by = {
+        int(i): scheme
+        for operator, scheme in zip(main_graph(model).operators, schemes, strict=True)
+        for i in operator.outputs
+    }
+    rewriting = Rewriting(model, ranges, schemes)
+    steps = put_tables(
+        model,
+        [
+            Step((planned.operator,), (planned.number,), (operator_name(model, planned.operator),), planned.scheme)
+            for planned in rewriting.planned
+        ],
+    )
     notes: list[str] = []
     steps = [_with_kernel(model, step, notes) for step in steps]
-    homes = choose_quantizations(model, steps, ranges, input_dtype)
-    return _Emission(model, steps, homes, ranges, per_channel).run(notes)
+    homes = choose_quantizations(model, steps, rewriting.ranges, input_dtype)
+    done = _Emission(model, steps, homes, rewriting.ranges, per_channel).run(notes, made_by)
+    return replace(done, rewrites=(*rewriting.rewrites, *done.rewrites))
 
 
 def _with_kernel(model: Any, step: Step, notes: list[str]) -> Step:
@@ -85,7 +99,7 @@ class _Emission:
         self._float_model.subgraphs[0].tensors = [copy.copy(tensor) for tensor in main_graph(model).tensors]
         self._to = Assembly(model, homes)
 
-    def run(self, notes: list[str]) -> Rewritten:
+    def run(self, notes: list[str], made_by: dict[int, Scheme]) -> Rewritten:
         rewrites = []
         for step in self._steps:
             if step.root is not None:
@@ -96,12 +110,22 @@ class _Emission:
                 self._weighted(step)
             else:
                 self._plain(step)
+        graph = main_graph(self._model)
+        graph.outputs = np.array([self._end(int(i), made_by.get(int(i))) for i in graph.outputs], np.int32)
         self._to.finish()
         return Rewritten(tuple(rewrites), tuple(notes))
 
+    def _end(self, index: int, scheme: Scheme | None) -> int:
+        """An output in what its operator was to compute in, whatever it does compute in."""
+        home = self._to.home(index) if self._to.is_activation(index) else None
+        if scheme is None or home is None or home.dtype == scheme:
+            return index
+        return self._to.requested(index, self._own(index, scheme))
+
     def _table(self, step: Step, root: int) -> str:
         entry = self._to.home(root) or self._own(root, step.scheme)
-        size = add_table(self._to, self._float_model, step, entry)
+        positive = self._ranges.minima[self._names[root]] >= 0
+        size = add_table(self._to, self._float_model, step, entry, positive=positive)
         return f"{step.label} became a table of {size:,} values."
 
     def _keep_float(self, step: Step) -> None:
@@ -125,6 +149,9 @@ class _Emission:
         if step.name in ("ADD", "SUB") and step.scheme == "int16" and operator.builtinOptions is not None:
             operator.builtinOptions = copy.copy(operator.builtinOptions)
             operator.builtinOptions.potScaleInt16 = False  # scales are any number, not powers of two
+        if step.name == "CAST" and self._float_outputs[id(step)] and operator.builtinOptions is not None:
+            operator.builtinOptions = copy.copy(operator.builtinOptions)
+            operator.builtinOptions.outDataType = getattr(schema().TensorType, step.scheme.upper())
         return operator
 
     def _input(self, index: int, scheme: Scheme, joint: Quantization | None) -> int:

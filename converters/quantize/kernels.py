@@ -51,9 +51,9 @@ _COMPARISONS = ("GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "EQUAL", "NOT_
 
 KERNELS: dict[str, Kernel] = {
     **dict.fromkeys(WEIGHTED, _OWN),
-    **dict.fromkeys(("ADD", "SUB", "MUL", "DIV", "MEAN", "SUM", "REDUCE_PROD", "BATCH_MATMUL", "LEAKY_RELU", "RELU", "RELU6", "ABS", "EXP",
-                     "LOG", "GELU", "SQRT", "RSQRT"), _OWN),
-    **dict.fromkeys(("PRELU", "RELU_N1_TO_1", "RELU_0_TO_1", "ELU", "HARD_SWISH", "SQUARED_DIFFERENCE", "ARG_MAX", "ARG_MIN",
+    **dict.fromkeys(("ADD", "SUB", "MUL", "MEAN", "SUM", "REDUCE_PROD", "BATCH_MATMUL", "LEAKY_RELU", "RELU", "RELU6", "ABS", "EXP",
+                     "GELU"), _OWN),
+    **dict.fromkeys(("PRELU", "RSQRT", "RELU_N1_TO_1", "RELU_0_TO_1", "ELU", "HARD_SWISH", "SQUARED_DIFFERENCE", "ARG_MAX", "ARG_MIN",
                      *_COMPARISONS), _OWN_INT8),
     **dict.fromkeys(("RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS", "PAD", "MIRROR_PAD", "MAX_POOL_2D", "AVERAGE_POOL_2D",
                      "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "SLICE", "STRIDED_SLICE", "SPLIT", "SPLIT_V", "UNPACK", "GATHER",
@@ -61,6 +61,8 @@ KERNELS: dict[str, Kernel] = {
                      "REDUCE_MIN", "TOPK_V2"), _TIED),
     **dict.fromkeys(("DEPTH_TO_SPACE", "SPACE_TO_DEPTH"), _TIED_INT8),
     **dict.fromkeys(("CONCATENATION", "PACK", "MAXIMUM", "MINIMUM", "PADV2", "SELECT", "SELECT_V2", "DYNAMIC_UPDATE_SLICE"), _JOINT),
+    "ONE_HOT": Kernel(("int8",), "joint"),
+    "CAST": Kernel(fixed={"int8": Quantization("int8", 1.0), "int16": Quantization("int16", 1.0)}),  # of integers to real numbers
     "LOGISTIC": _fixed(_UNIT),
     "SOFTMAX": _fixed(_UNIT),
     "TANH": _fixed(Quantization("int8", 1 / 128)),

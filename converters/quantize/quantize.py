@@ -10,8 +10,10 @@ from converters.graph import compact, main_graph, operator_name, read_graph, typ
 from converters.quantize.ends import end_names, make_ends_uint8, name_ends
 from converters.quantize.float_weights import store_float16, store_int8
 from converters.quantize.integer import make_integer
+from converters.quantize.natives import use_natives
 from converters.quantize.recipe import Recipe
 from converters.quantize.steps import tensor_name
+from converters.quantize.variance import widen_variances
 from converters.quantize.versions import set_versions
 from edge_sdk.errors import ConfigError
 
@@ -74,12 +76,14 @@ def _make_integer(model: Any, ranges: Ranges | None, recipe: Recipe) -> tuple[tu
         for operator in main_graph(model).operators
     ]
     input_dtype = "int16" if recipe.ends == "int16" else "int8"
-    done = make_integer(
-        model, ranges, recipe.schemes(operators), input_dtype=input_dtype, per_channel=recipe.weights == "per-channel"
-    )
+    schemes = recipe.schemes(operators)
+    before = use_natives(model, schemes)
+    if recipe.variance != "int8":
+        before += widen_variances(model, schemes, ranges, always=recipe.variance == "int16")
+    done = make_integer(model, ranges, schemes, input_dtype=input_dtype, per_channel=recipe.weights == "per-channel")
     if recipe.ends == "uint8":
         make_ends_uint8(model)
-    return done.rewrites, done.notes
+    return (*before, *done.rewrites), done.notes
 
 
 def _kind(model: Any, recipe: Recipe) -> Kind:

@@ -88,6 +88,7 @@ class Recipe(BaseModel):
             half the bytes; ``dynamic`` stores weights as int8 and quantizes activations while it runs.
         weights: a scale for each output channel, or one for a tensor.
         io: the type of inputs and outputs. An output that an override computes in int16 or float stays so.
+        variance: what the variance of a normalisation is computed in, inside an int8 graph; auto is int16 where int8 is too coarse.
         ranges: how the ranges of activations are chosen.
         allow_float: whether an override may say float.
         override: other schemes for some operators; a later one wins.
@@ -100,6 +101,7 @@ class Recipe(BaseModel):
     scheme: Literal["int8", "int16x8", "float16", "dynamic"] = "int8"
     weights: Literal["per-channel", "per-tensor"] = "per-channel"
     io: Literal["int8", "uint8", "int16", "float32"] | None = None
+    variance: Literal["auto", "int16", "int8"] = "auto"
     ranges: Literal["minmax", "percentile", "mse", "auto"] = "minmax"
     allow_float: bool = False
     override: tuple[Override, ...] = Field(default=())

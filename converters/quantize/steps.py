@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from converters.graph import main_graph, operator_name, text, type_name
+from converters.graph import main_graph, text, type_name
 from converters.quantize.quantization import Scheme
 
 
@@ -48,15 +48,6 @@ class Step:
         """Such as ``"ELU (operator 12)"`` or ``"EXP, ADD, LOG (operators 3, 4, 5)"``."""
         plural = "s" if len(self.numbers) > 1 else ""
         return f"{', '.join(self.names)} (operator{plural} {', '.join(map(str, self.numbers))})"
-
-
-def single_steps(model: Any, schemes: list[Scheme]) -> list[Step]:
-    """One step an operator, of the scheme at its place."""
-    operators = main_graph(model).operators
-    return [
-        Step((operator,), (number,), (operator_name(model, operator),), scheme)
-        for number, (operator, scheme) in enumerate(zip(operators, schemes, strict=True))
-    ]
 
 
 def is_float(model: Any, index: int) -> bool:

@@ -23,9 +23,10 @@ from converters.quantize.steps import Step, is_float, tensor_name
 from edge_sdk.tensors import Array
 
 _GENTLE = {"ADD", "SUB", "MUL", "ABS", "RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1", "LEAKY_RELU", "MAXIMUM", "MINIMUM", "LOGISTIC",
-           "TANH", "HARD_SWISH", "GELU", "ELU", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "SELECT", "SELECT_V2"}  # fmt: skip
+           "TANH", "HARD_SWISH", "GELU", "ELU", "RSQRT", "GREATER",
+           "GREATER_EQUAL", "LESS", "LESS_EQUAL", "SELECT", "SELECT_V2"}  # fmt: skip
 _ELEMENTWISE = _GENTLE | {
-    "SIN", "COS", "FLOOR", "CEIL", "ROUND", "SIGN", "NEG", "SQUARE", "SQRT", "RSQRT", "EXP", "LOG", "DIV", "POW", "SQUARED_DIFFERENCE",
+    "SIN", "COS", "FLOOR", "CEIL", "ROUND", "SIGN", "NEG", "SQUARE", "SQRT", "EXP", "LOG", "DIV", "POW", "SQUARED_DIFFERENCE",
     "FLOOR_DIV", "FLOOR_MOD", "EQUAL", "NOT_EQUAL", "LOGICAL_AND", "LOGICAL_OR", "LOGICAL_NOT", "CAST", "ATAN2",
 }  # fmt: skip
 _MOST_OPERATORS = 40  # of one table
@@ -115,14 +116,16 @@ def _table(model: Any, regions: Regions, steps: list[Step], last: Step) -> Step 
         of = [steps[number] for number in numbers]
         if is_float(model, root) and all(step.scheme != "float" for step in of) and _gains(of, last.scheme):
             operators, names = tuple(s.operators[0] for s in of), tuple(s.name for s in of)
-            return Step(operators, tuple(numbers), names, last.scheme, root)
+            return Step(operators, tuple(s.numbers[0] for s in of), names, last.scheme, root)
     return None
 
 
 def _gains(steps: list[Step], dtype: str) -> bool:
     """Whether these operators are better one table than each a kernel."""
     names = {step.name for step in steps}
-    return any(not has_kernel(name, dtype) for name in names) or (len(steps) > 1 and not names <= _GENTLE)
+    return any(not has_kernel(name, dtype) or name == "CAST" for name in names) or (
+        len(steps) > 1 and not names <= _GENTLE
+    )
 
 
 def evaluate(model: Any, operators: tuple[Any, ...], root: int, values: Array) -> Array:
@@ -149,7 +152,7 @@ def evaluate(model: Any, operators: tuple[Any, ...], root: int, values: Array) -
     return made
 
 
-def add_table(assembly: Assembly, model: Any, step: Step, entry: Quantization) -> int:
+def add_table(assembly: Assembly, model: Any, step: Step, entry: Quantization, *, positive: bool) -> int:
     """Append the look-up of a table; returns how many values it has.
 
     Args:
@@ -157,11 +160,15 @@ def add_table(assembly: Assembly, model: Any, step: Step, entry: Quantization) -
         model: the float graph.
         step: the table.
         entry: its root's quantization.
+        positive: whether the root is never negative: an int16 table is half as long then, and what is negative counts as zero.
     """
     assert step.root is not None  # noqa: S101 - it is a table
     output, name = step.outputs[0], tensor_name(model, step.outputs[0])
     shape = main_graph(model).tensors[output].shape
     stored = entry.stored()
+    if positive and entry.dtype == "int16":
+        stored = stored[stored >= 0]
+    first_stored = int(stored[0])
     values = evaluate(model, step.operators, step.root, entry.real(stored))
     wanted = assembly.home(output) if assembly.is_activation(output) else None
     if wanted is not None:
@@ -171,10 +178,14 @@ def add_table(assembly: Assembly, model: Any, step: Step, entry: Quantization) -
         f"{name}/table", values, scales=scales, zero_point=0 if wanted is None else wanted.zero_point
     )
     wide, place = assembly.tensor(f"{name}/wide", shape, "int32"), assembly.tensor(f"{name}/place", shape, "int32")
-    first = assembly.constant("table/first", np.array(-int(stored[0]), np.int32))
     cast = schema().CastOptionsT()
     cast.inDataType, cast.outDataType = getattr(schema().TensorType, entry.dtype.upper()), schema().TensorType.INT32
     assembly.add("CAST", [assembly.requested(step.root, entry)], [wide], cast)
-    assembly.add("ADD", [wide, first], [place], schema().AddOptionsT())
+    if first_stored == 0:
+        zero = assembly.constant("table/zero", np.array(0, np.int32))
+        assembly.add("MAXIMUM", [wide, zero], [place], schema().MaximumMinimumOptionsT())
+    else:
+        offset = assembly.constant("table/offset", np.array(-first_stored, np.int32))
+        assembly.add("ADD", [wide, offset], [place], schema().AddOptionsT())
     assembly.add("GATHER", [table, place], [output], schema().GatherOptionsT())
     return len(values)

@@ -369,6 +369,7 @@ class Repair(_Strict):
     """What repair did.
 
     Attributes:
+        reason: why it ran.
         value: what it went by, such as ``"top-1, %"``; higher is better.
         goal: the value that was wanted, or None for the best there is.
         before, after: the value of the model as first quantized, and as it is now; None if that one does not run.
@@ -378,6 +379,7 @@ class Repair(_Strict):
     """
 
     value: str
+    reason: str = ""
     goal: float | None = None
     before: float | None
     after: float | None
@@ -391,11 +393,34 @@ class Repair(_Strict):
         return self.model_copy(update={"steps": tuple(step.model_copy(update=update) for step in self.steps)})
 
 
+class OtherVariant(_Strict):
+    """A further variant in the bundle, in one row.
+
+    Attributes:
+        kind, recipe: what it is, and how it was made.
+        sqnr_db: of its weakest output.
+        agreement: the first figure of agreement with the float model, if the task has one.
+        metric: the one that counts, if there were right answers.
+        p50_ms: median time of one inference on the machine that converted it.
+    """
+
+    kind: str
+    recipe: str
+    size_bytes: int = Field(ge=0)
+    full_integer: bool
+    sqnr_db: Decibels
+    agreement: tuple[Agreement, ...] = ()
+    metric: Metric | None = None
+    p50_ms: float = Field(ge=0)
+
+
 class Figures(_Strict):
     """One conversion.
 
     Attributes:
         name: of the model, as in the bundle.
+        kind, recipe: of the first variant, which all figures but ``variants`` are of.
+        variants: the others.
         versions: of the tools that took part, such as ``{"edge-sdk": "0.1.0", "litert-quantizer": "0.11.0"}``.
         machine: what it ran on, such as ``"x86_64, 2 processors, Python 3.11.2"``.
         float_bytes, int8_bytes: size of the float .tflite and of the int8 variant.
@@ -408,6 +433,8 @@ class Figures(_Strict):
 
     schema_version: Literal[1] = 1
     name: str
+    kind: str = "tflite-int8"
+    recipe: str = "int8"
     source: SourceFile
     versions: dict[str, str]
     machine: str = ""
@@ -430,6 +457,7 @@ class Figures(_Strict):
     sample_pictures: tuple[SamplePicture, ...] = ()
     histograms: tuple[Histogram, ...] = ()
     repair: Repair | None = None
+    variants: tuple[OtherVariant, ...] = ()
 
     def for_bundle(self) -> Figures:
         """The same without what differs from run to run (times, memory, the machine) and without pictures.
@@ -442,6 +470,7 @@ class Figures(_Strict):
             "machine": "",
             "latency": None,
             "sample_pictures": (),
+            "variants": tuple(v.model_copy(update={"p50_ms": 0.0}) for v in self.variants),
             "repair": None if self.repair is None else self.repair.without_times(),
         }
         return self.model_copy(update=left_out)
