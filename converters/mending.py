@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 
 from converters.calibrate.ranges import Statistics, encoded, measure
 from converters.calibrate.samples import Samples
-from converters.calibrate.statistics import RangeMethod, Ranges
-from converters.quantize.int8 import Int8Model
-from converters.quantize.quantize import Kind, QuantizedModel, quantize
-from converters.quantize.recipe import Override, Recipe
-from converters.repair.candidate import Candidate, Judge, Quantized, Score
+from converters.repair.candidate import Candidate, Judge, Quantized, Score, quantize_by
 from converters.repair.judge import sqnr_judge
-from converters.repair.ranges import outliers
+from converters.repair.ranges import METHODS, outliers
 from converters.repair.repair import Repaired, repair
 from converters.report.figures import Layer, Metric, RepairStep
 from converters.variant import Assessed, Bench, Made
@@ -23,7 +18,7 @@ from edge_sdk.tensors import Array
 
 INT16 = "tflite-int16x8"
 _JUDGED = 32  # samples, where outputs are judged by SQNR
-_METHODS: tuple[RangeMethod, ...] = ("minmax", "mse", "percentile")
+_NOISE, _NOISE_OF_SHARE = 0.5, 0.005  # what may be chance, in percent or dB, and in values from 0 to 1
 
 
 def wanted(assessed: Assessed) -> str | None:
@@ -56,29 +51,30 @@ class Mending:
         """The best that was found, the start itself if nothing helped, and the way there."""
         made = assessed.made
         recipe = made.recipe
-        first: RangeMethod = recipe.ranges
-        order = (first, *(method for method in _METHODS if method != first))
         judge, value, goal = self._judge(assessed)
         done = repair(
-            Candidate(made.float_content, self._ranges(made.float_content, first)),
-            quantize=lambda content, ranges, int16: self._quantize(recipe, content, ranges, int16),
+            Candidate(made.float_content, self._statistics(made.float_content).ranges(recipe.ranges)),
+            quantize=quantize_by(recipe),
             judge=judge,
             layers=self._layers,
             inputs=self._inputs,
-            methods={method: self._method(method) for method in order},
+            measure=self._statistics,
+            base=lambda statistics: statistics.ranges(recipe.ranges),
+            methods={"minmax": lambda statistics: statistics.ranges("minmax"), **METHODS}
+            if recipe.ranges != "minmax"
+            else METHODS,
             value=value,
             goal=goal,
             budget_s=self._bench.told.budget_s,
+            noise=_NOISE if value.endswith(("%", "dB")) else _NOISE_OF_SHARE,
             allow_int16=INT16 in self._boards_take,
             progress=progress,
         )
         if done.candidate.content == made.float_content and done.quantized.content == made.model.content:
             return made, done
         best = done.quantized
-        kind: Kind = "tflite-int16x8" if recipe.scheme == "int16x8" else "tflite-int8"
-        model = QuantizedModel(best.content, kind, best.islands, made.model.notes)
         side = self._bench.side(best.content, best.heads)
-        return Made(recipe, model, best.float_content, side, best.heads), done
+        return Made(recipe, best.made, best.float_content, side, best.heads), done
 
     def _judge(self, assessed: Assessed) -> tuple[Judge, str, float | None]:
         """The judge, what its value is, and the value that is good enough."""
@@ -133,20 +129,11 @@ class Mending:
 
         return each()
 
-    def _method(self, method: RangeMethod) -> Callable[[bytes], Ranges]:
-        return lambda content: self._ranges(content, method)
-
-    def _ranges(self, content: bytes, method: RangeMethod) -> Ranges:
-        """Ranges of a float model; a rewritten one is run over the samples once."""
+    def _statistics(self, content: bytes) -> Statistics:
+        """Those of a float model; a rewritten one is run over the samples once."""
         if content not in self._seen:
             self._seen[content] = measure(content, self._samples, self._encoder)
-        return self._seen[content].ranges(method)
-
-    @staticmethod
-    def _quantize(recipe: Recipe, content: bytes, ranges: Ranges, int16: tuple[str, ...]) -> Int8Model:
-        overrides = tuple(Override(match=f"^{re.escape(name)}$", scheme="int16") for name in int16)
-        done = quantize(content, ranges, recipe.model_copy(update={"override": (*recipe.override, *overrides)}))
-        return Int8Model(done.content, done.rewrites)
+        return self._seen[content]
 
 
 def _first(assessed: Assessed) -> Metric:

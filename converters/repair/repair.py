@@ -167,6 +167,7 @@ class _Repair:
         self._ends = clock() + budget_s
         self._budget_s = budget_s
         self._measured: tuple[bytes, Statistics] | None = None
+        self._tried: set[tuple[str, str, bytes]] = set()
         self._compared: tuple[Quantized, tuple[Layer, ...]] | None = None
         self.steps: list[RepairStep] = []
         quantized = self._build(start)
@@ -329,7 +330,11 @@ class _Repair:
         return self._compared[1]
 
     def _try(self, action: str, target: str, change: Change) -> None:
-        """Measure one change of the best candidate, keep it if it is better, and note it."""
+        """Measure one change of the best candidate, keep it if it is better, and note it; once for the same float model."""
+        key = action, target, self.best.candidate.content
+        if key in self._tried:
+            return
+        self._tried.add(key)
         self._check()
         started, best = self._clock(), self.best
         step = RepairStep(action=action, target=target, before=_known(best.score), before_db=best.score.sqnr_db)
