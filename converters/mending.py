@@ -8,7 +8,7 @@ from converters.calibrate.ranges import Statistics, encoded, measure
 from converters.calibrate.samples import Samples
 from converters.repair.candidate import Candidate, Judge, Quantized, Score, quantize_by
 from converters.repair.judge import sqnr_judge
-from converters.repair.ranges import METHODS, outliers
+from converters.repair.ranges import outliers
 from converters.repair.repair import Repaired, repair
 from converters.report.figures import Layer, Metric, RepairStep
 from converters.variant import Assessed, Bench, Made
@@ -18,7 +18,6 @@ from edge_sdk.tensors import Array
 
 INT16 = "tflite-int16x8"
 _JUDGED = 32  # samples, where outputs are judged by SQNR
-_NOISE, _NOISE_OF_SHARE = 0.5, 0.005  # what may be chance, in percent or dB, and in values from 0 to 1
 
 
 def wanted(assessed: Assessed) -> str | None:
@@ -49,32 +48,42 @@ class Mending:
 
     def run(self, assessed: Assessed, progress: Callable[[RepairStep], None]) -> tuple[Made, Repaired]:
         """The best that was found, the start itself if nothing helped, and the way there."""
-        made = assessed.made
-        recipe = made.recipe
+        made, method = assessed.made, assessed.made.recipe.ranges
         judge, value, goal = self._judge(assessed)
+        thorough = assessed.gate is not None
         done = repair(
-            Candidate(made.float_content, self._statistics(made.float_content).ranges(recipe.ranges)),
-            quantize=quantize_by(recipe),
+            Candidate(made.float_content, self._measure(made.float_content).ranges(method)),
+            quantize=quantize_by(made.recipe),
             judge=judge,
             layers=self._layers,
             inputs=self._inputs,
-            measure=self._statistics,
-            base=lambda statistics: statistics.ranges(recipe.ranges),
-            methods={"minmax": lambda statistics: statistics.ranges("minmax"), **METHODS}
-            if recipe.ranges != "minmax"
-            else METHODS,
+            measure=self._measure,
+            base=lambda statistics: statistics.ranges(method),
             value=value,
             goal=goal,
+            noise=self._noise(value),
             budget_s=self._bench.told.budget_s,
-            noise=_NOISE if value.endswith(("%", "dB")) else _NOISE_OF_SHARE,
-            allow_int16=INT16 in self._boards_take,
+            allow_int16=thorough and INT16 in self._boards_take,
+            rounds=3 if thorough else 1,
+            single_layers=6 if thorough else 2,
             progress=progress,
         )
-        if done.candidate.content == made.float_content and done.quantized.content == made.model.content:
-            return made, done
         best = done.quantized
+        if best.content == made.model.content:
+            return made, done
         side = self._bench.side(best.content, best.heads)
-        return Made(recipe, best.made, best.float_content, side, best.heads), done
+        return Made(made.recipe, best.made, best.float_content, side, best.heads), done
+
+    def _noise(self, value: str) -> float:
+        """Half a sample of a metric in percent."""
+        count = len(self._bench.truth or self._bench.compared)
+        return 50 / count if value.endswith("%") else 0.0
+
+    def _measure(self, content: bytes) -> Statistics:
+        """Of a float model; a rewritten one is run over the samples once."""
+        if content not in self._seen:
+            self._seen[content] = measure(content, self._samples, self._encoder)
+        return self._seen[content]
 
     def _judge(self, assessed: Assessed) -> tuple[Judge, str, float | None]:
         """The judge, what its value is, and the value that is good enough."""
@@ -128,12 +137,6 @@ class Mending:
                 yield array
 
         return each()
-
-    def _statistics(self, content: bytes) -> Statistics:
-        """Those of a float model; a rewritten one is run over the samples once."""
-        if content not in self._seen:
-            self._seen[content] = measure(content, self._samples, self._encoder)
-        return self._seen[content]
 
 
 def _first(assessed: Assessed) -> Metric:

@@ -35,7 +35,8 @@ _LEAST_DB, _WORTH_DB = (
     1.0,
 )  # gains of SQNR: below the first it is chance; what costs the device time must bring the second
 _COSTLY = ("split head", "keep out", "16-bit activations")
-_MOST_ROUNDS, _MOST_LAYERS, _IN_VAIN = 3, 6, 2
+_MOST_SLOWER = 2.0  # a step that makes an inference longer than that is no repair
+_IN_VAIN = 2  # single layers in a row
 
 
 _UNUSABLE = Score(-inf, -inf)
@@ -81,9 +82,11 @@ def repair(
     value: str = "SQNR of the outputs, dB",
     goal: float | None = None,
     budget_s: float = 600.0,
-    noise: float = 0.5,
+    noise: float = 0.0,
     allow_heads: bool = True,
     allow_int16: bool = False,
+    rounds: int = 3,
+    single_layers: int = 6,
     latency: Callable[[Quantized], float] = median_ms,
     clock: Callable[[], float] = time.monotonic,
     progress: Callable[[RepairStep], None] = lambda step: None,
@@ -105,6 +108,8 @@ def repair(
         noise: a gain of the value that may be chance, in its unit; the SQNR of the outputs decides then.
         allow_heads: whether the device may put outputs together.
         allow_int16: whether every target takes 16-bit activations.
+        rounds: how often everything is tried, as long as it helps.
+        single_layers: how many are treated alone in one round.
         latency: median time of one inference in milliseconds.
         clock: in seconds.
         progress: called with each step when it is done.
@@ -115,7 +120,7 @@ def repair(
     work = _Repair(
         start, quantize, judge, layers, inputs, measure, base, methods, goal, budget_s, noise, latency, clock, progress
     )
-    ended = work.run(allow_heads=allow_heads, allow_int16=allow_int16)
+    ended = work.run(rounds, single_layers, allow_heads=allow_heads, allow_int16=allow_int16)
     figures = Repair(
         value=value,
         goal=goal,
@@ -178,12 +183,13 @@ class _Repair:
             self.first = None
             self.best = _Best(start, quantized, _UNUSABLE, 0.0)
             self._note(RepairStep(action="run as quantized", note=f"failed: {exc}"))
+        self._first_ms = self.best.latency_ms
 
-    def run(self, *, allow_heads: bool, allow_int16: bool) -> str:
+    def run(self, rounds: int, single_layers: int, *, allow_heads: bool, allow_int16: bool) -> str:
         """Try everything; returns why it ended, in a sentence."""
         try:
             self._stop_if_met()
-            for _ in range(_MOST_ROUNDS):
+            for _ in range(rounds):
                 before = self.best
                 self._equalize()
                 self._saturate()
@@ -192,9 +198,9 @@ class _Repair:
                     self._keep_out()
                 self._ranges_of_all()
                 self._correct_biases()
-                self._ranges_of_some()
+                self._ranges_of_some(single_layers)
                 if allow_int16:
-                    self._int16()
+                    self._int16(single_layers)
                 if self.best is before:
                     break
         except _GoalMet:
@@ -252,8 +258,8 @@ class _Repair:
         for name, method in self._methods.items():
             self._try(f"ranges by {name}", "", lambda candidate, method=method: self._with_all(candidate, method))  # type: ignore[misc]
 
-    def _ranges_of_some(self) -> None:
-        for layer in self._worst():
+    def _ranges_of_some(self, most: int) -> None:
+        for layer in self._worst(most):
             for name, method in self._methods.items():
                 self._try(
                     f"range by {name}",
@@ -273,8 +279,8 @@ class _Repair:
 
             self._try("keep out", output, change)
 
-    def _int16(self) -> None:
-        for layer in self._worst():
+    def _int16(self, most: int) -> None:
+        for layer in self._worst(most):
 
             def change(candidate: Candidate, tensor: str = layer.tensor) -> tuple[Candidate, str]:
                 wide = int16_tensors(candidate.content, tensor)
@@ -300,12 +306,12 @@ class _Repair:
         found = f"{old[0]:.4g} to {old[1]:.4g} became {new[0]:.4g} to {new[1]:.4g}"
         return replace(candidate, ranges=with_ranges_of(candidate.ranges, ranges, [tensor])), found
 
-    def _worst(self) -> Iterator[Layer]:
+    def _worst(self, most: int) -> Iterator[Layer]:
         """Single layers to treat: what loses most of its own, outliers alone where there are any. Asked anew after each success; over
         when two in a row were treated in vain."""
         tried: set[str] = set()
         in_vain = 0
-        for _ in range(_MOST_LAYERS):
+        for _ in range(most):
             before = self.best
             layers = self._layers()
             bad = {layer.tensor for layer in outliers(layers)}
@@ -349,7 +355,10 @@ class _Repair:
             self._note(step.model_copy(update={"seconds": self._clock() - started, "note": f"failed: {exc}"}))
             return
         took_ms = self._latency(quantized)
-        kept = self._better(score, best.score, _WORTH_DB if action in _COSTLY else _LEAST_DB)
+        slower = took_ms / self._first_ms if self._first_ms > 0 else 1.0
+        kept = self._better(score, best.score, _WORTH_DB if action in _COSTLY else _LEAST_DB) and slower <= _MOST_SLOWER
+        if slower > _MOST_SLOWER:
+            found = f"{found}; an inference would take {slower:.1f} times as long".removeprefix("; ")
         measured = {
             "after": score.value,
             "after_db": score.sqnr_db,
@@ -368,7 +377,9 @@ class _Repair:
         self._progress(step)
 
     def _better(self, after: Score, before: Score, least_db: float) -> bool:
-        """Better in value beyond chance; or no worse in value, and better in SQNR."""
+        """Better in value beyond chance; or no worse in value, and better in SQNR, which may be the value itself."""
+        if after.value == after.sqnr_db:
+            return after.sqnr_db >= before.sqnr_db + max(least_db, self._noise)
         if after.value > before.value + self._noise:
             return True
         return after.value >= before.value and after.sqnr_db >= before.sqnr_db + least_db
