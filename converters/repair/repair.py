@@ -31,7 +31,7 @@ from edge_sdk.tensors import Array
 
 CORRECTION_SAMPLES = 16
 _LEAST_DB = 0.1  # a gain of SQNR below it is chance
-_MOST_ROUNDS, _MOST_LAYERS = 3, 6
+_MOST_SLOWER = 2.0  # a step that makes an inference longer than that is no repair
 
 
 _UNUSABLE = Score(-inf, -inf)
@@ -80,6 +80,8 @@ def repair(
     noise: float = 0.0,
     allow_heads: bool = True,
     allow_int16: bool = False,
+    rounds: int = 3,
+    single_layers: int = 6,
     latency: Callable[[Quantized], float] = median_ms,
     clock: Callable[[], float] = time.monotonic,
     progress: Callable[[RepairStep], None] = lambda step: None,
@@ -101,6 +103,8 @@ def repair(
         noise: the smallest difference of the value that is no chance.
         allow_heads: whether the device may put outputs together.
         allow_int16: whether every target takes 16-bit activations.
+        rounds: how often everything is tried, as long as it helps.
+        single_layers: how many are treated alone in one round.
         latency: median time of one inference in milliseconds.
         clock: in seconds.
         progress: called with each step when it is done.
@@ -111,7 +115,7 @@ def repair(
     work = _Repair(
         start, quantize, judge, layers, inputs, measure, base, methods, goal, budget_s, noise, latency, clock, progress
     )
-    ended = work.run(allow_heads=allow_heads, allow_int16=allow_int16)
+    ended = work.run(rounds, single_layers, allow_heads=allow_heads, allow_int16=allow_int16)
     figures = Repair(
         value=value,
         goal=goal,
@@ -173,23 +177,24 @@ class _Repair:
             self.first = None
             self.best = _Best(start, quantized, _UNUSABLE, 0.0)
             self._note(RepairStep(action="run as quantized", note=f"failed: {exc}"))
+        self._first_ms = self.best.latency_ms
 
-    def run(self, *, allow_heads: bool, allow_int16: bool) -> str:
+    def run(self, rounds: int, single_layers: int, *, allow_heads: bool, allow_int16: bool) -> str:
         """Try everything; returns why it ended, in a sentence."""
         try:
             self._stop_if_met()
-            for _ in range(_MOST_ROUNDS):
+            for _ in range(rounds):
                 before = self.best
                 self._equalize()
                 self._saturate()
                 if allow_heads:
                     self._split_heads()
                 self._correct_biases()
-                self._other_ranges()
+                self._other_ranges(single_layers)
                 if allow_heads:
                     self._keep_out()
                 if allow_int16:
-                    self._int16()
+                    self._int16(single_layers)
                 if self.best is before:
                     break
         except _GoalMet:
@@ -243,10 +248,10 @@ class _Repair:
         if not self.best.candidate.corrected:
             self._try("correct biases", "", lambda candidate: (replace(candidate, corrected=True), ""))
 
-    def _other_ranges(self) -> None:
+    def _other_ranges(self, single_layers: int) -> None:
         for name, method in self._methods.items():
             self._try(f"ranges by {name}", "", lambda candidate, method=method: self._with_all(candidate, method))  # type: ignore[misc]
-        for layer in self._worst():
+        for layer in self._worst(single_layers):
             for name, method in self._methods.items():
                 self._try(
                     f"range by {name}",
@@ -266,8 +271,8 @@ class _Repair:
 
             self._try("keep out", output, change)
 
-    def _int16(self) -> None:
-        for layer in self._worst():
+    def _int16(self, single_layers: int) -> None:
+        for layer in self._worst(single_layers):
 
             def change(candidate: Candidate, tensor: str = layer.tensor) -> tuple[Candidate, str]:
                 wide = int16_tensors(candidate.content, tensor)
@@ -293,10 +298,10 @@ class _Repair:
         found = f"{old[0]:.4g} to {old[1]:.4g} became {new[0]:.4g} to {new[1]:.4g}"
         return replace(candidate, ranges=with_ranges_of(candidate.ranges, ranges, [tensor])), found
 
-    def _worst(self) -> Iterator[Layer]:
+    def _worst(self, most: int) -> Iterator[Layer]:
         """Single layers to treat: what loses most of its own, outliers alone where there are any. Asked anew after each success."""
         tried: set[str] = set()
-        for _ in range(_MOST_LAYERS):
+        for _ in range(most):
             layers = self._layers()
             bad = {layer.tensor for layer in outliers(layers)}
             order = [
@@ -332,7 +337,10 @@ class _Repair:
             self._note(step.model_copy(update={"seconds": self._clock() - started, "note": f"failed: {exc}"}))
             return
         took_ms = self._latency(quantized)
-        kept = self._better(score, best.score)
+        slower = took_ms / self._first_ms if self._first_ms > 0 else 1.0
+        kept = self._better(score, best.score) and slower <= _MOST_SLOWER
+        if slower > _MOST_SLOWER:
+            found = f"{found}; an inference would take {slower:.1f} times as long".removeprefix("; ")
         measured = {
             "after": score.value,
             "after_db": score.sqnr_db,
