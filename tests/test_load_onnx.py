@@ -232,9 +232,31 @@ REDUCTIONS = [
 ]  # fmt: skip
 
 
+def recurrent(kind: str, gates: int, *, directions: int = 1, start: bool = False, **attributes: Any) -> Any:
+    further = (None, *(f32(directions, 1, 5) for _ in range(2 if kind == "LSTM" else 1))) if start else ()
+    constants = (f32(directions, gates * 5, 3), f32(directions, gates * 5, 5), f32(directions, 2 * gates * 5), *further)
+    label = "-".join(f"{name}={value}" for name, value in attributes.items()) + ("-started" if start else "")
+    return case(kind, (4, 1, 3), constants=constants, outputs=3 if kind == "LSTM" else 2, hidden_size=5, id=label, **attributes)
+
+
+RECURRENT = [
+    recurrent("LSTM", 4),
+    recurrent("LSTM", 4, start=True),
+    recurrent("LSTM", 4, directions=2, direction="bidirectional"),
+    recurrent("LSTM", 4, direction="reverse"),
+    recurrent("GRU", 3),
+    recurrent("GRU", 3, start=True),
+    recurrent("GRU", 3, linear_before_reset=1),
+    recurrent("GRU", 3, start=True, linear_before_reset=1),
+    recurrent("GRU", 3, directions=2, direction="bidirectional"),
+    recurrent("RNN", 1),
+    recurrent("RNN", 1, start=True, activations=["Relu"]),
+]
+
+
 @pytest.mark.parametrize(
     ("made", "low", "high"),
-    [*CONVOLUTIONS, *POOLS, *DENSE, *ACTIVATIONS, *NORMALISATION, *ELEMENTWISE, *SHAPING, *PADS, *RESIZES, *REDUCTIONS],
+    [*CONVOLUTIONS, *POOLS, *DENSE, *ACTIVATIONS, *NORMALISATION, *ELEMENTWISE, *SHAPING, *PADS, *RESIZES, *REDUCTIONS, *RECURRENT],
 )
 def test_operator_computes_what_onnx_runtime_does(made: Any, low: float, high: float) -> None:
     agrees(made(), low=low, high=high)
