@@ -18,8 +18,9 @@ from edge_sdk.tensors import Array
 
 MAX_BYTES = 2 << 30  # of one tensor and of the whole file: a flatbuffer's offsets reach no further
 MAX_NODES = 100_000
+CONTROL_FLOW = ("If", "Loop", "Scan")
 MAX_AXES = 8
-OLDEST_OPSET = 7
+OLDEST_OPSET = 9
 _KNOWN_DTYPES = (
     "float32",
     "float16",
@@ -238,8 +239,11 @@ def _only_input(graph: Any, constants: Mapping[str, Constant]) -> Any:
     entries = [entry for entry in graph.input if entry.name not in constants]
     if len(entries) != 1:
         names = ", ".join(repr(entry.name) for entry in entries) or "none"
+        flow = next(
+            (f" {Node(node, 0)} is control flow, too." for node in graph.node if node.op_type in CONTROL_FLOW), ""
+        )
         raise ModelError(
-            f"the model has {len(entries)} inputs ({names}); models of one input are converted. "
+            f"the model has {len(entries)} inputs ({names}); models of one input are converted.{flow} "
             "Export it with the others fixed as constants"
         )
     return entries[0]
