@@ -11,10 +11,11 @@ from converters.load.onnx.build import Builder
 from converters.load.onnx.call import Call, Graph
 from converters.load.onnx.demand import input_axes
 from converters.load.onnx.fold import RANDOM, evaluate, infer, shape_arithmetic, shape_of_type, type_of
+from converters.load.onnx.initializers import check_size, numpy_dtype, read_constants
 from converters.load.onnx.layout import Layout
 from converters.load.onnx.node import Node
 from converters.load.onnx.operators import translators
-from converters.load.onnx.read import CONTROL_FLOW, Source, check_size, nodes_of, numpy_dtype, read_constants
+from converters.load.onnx.read import CONTROL_FLOW, Source, nodes_of
 from converters.load.onnx.values import WIDENED, Constant, Operand, Value, channels_last, plain
 from edge_sdk.errors import ModelError
 
