@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 
 from converters.calibrate.ranges import Statistics, encoded, measure
 from converters.calibrate.samples import Samples
-from converters.calibrate.statistics import RangeMethod, Ranges
-from converters.quantize.int8 import Int8Model
-from converters.quantize.quantize import Kind, QuantizedModel, quantize
-from converters.quantize.recipe import Override, Recipe
-from converters.repair.candidate import Candidate, Judge, Quantized, Score
+from converters.repair.candidate import Candidate, Judge, Quantized, Score, quantize_by
 from converters.repair.judge import sqnr_judge
 from converters.repair.ranges import outliers
 from converters.repair.repair import Repaired, repair
@@ -23,7 +18,6 @@ from edge_sdk.tensors import Array
 
 INT16 = "tflite-int16x8"
 _JUDGED = 32  # samples, where outputs are judged by SQNR
-_METHODS: tuple[RangeMethod, ...] = ("minmax", "mse", "percentile")
 
 
 def wanted(assessed: Assessed) -> str | None:
@@ -54,31 +48,42 @@ class Mending:
 
     def run(self, assessed: Assessed, progress: Callable[[RepairStep], None]) -> tuple[Made, Repaired]:
         """The best that was found, the start itself if nothing helped, and the way there."""
-        made = assessed.made
-        recipe = made.recipe
-        first: RangeMethod = recipe.ranges
-        order = (first, *(method for method in _METHODS if method != first))
+        made, method = assessed.made, assessed.made.recipe.ranges
         judge, value, goal = self._judge(assessed)
+        thorough = assessed.gate is not None
         done = repair(
-            Candidate(made.float_content, self._ranges(made.float_content, first)),
-            quantize=lambda content, ranges, int16: self._quantize(recipe, content, ranges, int16),
+            Candidate(made.float_content, self._measure(made.float_content).ranges(method)),
+            quantize=quantize_by(made.recipe),
             judge=judge,
             layers=self._layers,
             inputs=self._inputs,
-            methods={method: self._method(method) for method in order},
+            measure=self._measure,
+            base=lambda statistics: statistics.ranges(method),
             value=value,
             goal=goal,
+            noise=self._noise(value),
             budget_s=self._bench.told.budget_s,
-            allow_int16=INT16 in self._boards_take,
+            allow_int16=thorough and INT16 in self._boards_take,
+            rounds=3 if thorough else 1,
+            single_layers=6 if thorough else 2,
             progress=progress,
         )
-        if done.candidate.content == made.float_content and done.quantized.content == made.model.content:
-            return made, done
         best = done.quantized
-        kind: Kind = "tflite-int16x8" if recipe.scheme == "int16x8" else "tflite-int8"
-        model = QuantizedModel(best.content, kind, best.islands, made.model.notes)
+        if best.content == made.model.content:
+            return made, done
         side = self._bench.side(best.content, best.heads)
-        return Made(recipe, model, best.float_content, side, best.heads), done
+        return Made(made.recipe, best.made, best.float_content, side, best.heads), done
+
+    def _noise(self, value: str) -> float:
+        """Half a sample of a metric in percent."""
+        count = len(self._bench.truth or self._bench.compared)
+        return 50 / count if value.endswith("%") else 0.0
+
+    def _measure(self, content: bytes) -> Statistics:
+        """Of a float model; a rewritten one is run over the samples once."""
+        if content not in self._seen:
+            self._seen[content] = measure(content, self._samples, self._encoder)
+        return self._seen[content]
 
     def _judge(self, assessed: Assessed) -> tuple[Judge, str, float | None]:
         """The judge, what its value is, and the value that is good enough."""
@@ -132,21 +137,6 @@ class Mending:
                 yield array
 
         return each()
-
-    def _method(self, method: RangeMethod) -> Callable[[bytes], Ranges]:
-        return lambda content: self._ranges(content, method)
-
-    def _ranges(self, content: bytes, method: RangeMethod) -> Ranges:
-        """Ranges of a float model; a rewritten one is run over the samples once."""
-        if content not in self._seen:
-            self._seen[content] = measure(content, self._samples, self._encoder)
-        return self._seen[content].ranges(method)
-
-    @staticmethod
-    def _quantize(recipe: Recipe, content: bytes, ranges: Ranges, int16: tuple[str, ...]) -> Int8Model:
-        overrides = tuple(Override(match=f"^{re.escape(name)}$", scheme="int16") for name in int16)
-        done = quantize(content, ranges, recipe.model_copy(update={"override": (*recipe.override, *overrides)}))
-        return Int8Model(done.content, done.rewrites)
 
 
 def _first(assessed: Assessed) -> Metric:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
-from converters.calibrate.ranges import Ranges, measure_ranges
+from converters.calibrate.ranges import measure
 from converters.calibrate.samples import RawSample
-from converters.interpreter import open_interpreter
+from converters.calibrate.statistics import Statistics
 from converters.load.tflite import normalise
-from converters.quantize.int8 import Int8Model, quantize_int8
-from converters.repair.candidate import Candidate, Inputs, Layers, Quantized
+from converters.quantize.recipe import read_recipe
+from converters.repair.candidate import Candidate, Inputs, Layers, Quantized, quantize_by
 from converters.report.figures import Layer
 from converters.verify.layers import compare_layers
 from edge_sdk.contract import Contract, Encoder
@@ -38,38 +39,17 @@ def samples(inputs: Sequence[Array]) -> list[RawSample]:
     return [RawSample(tensor[0], "bgr", f"sample {number}") for number, tensor in enumerate(inputs)]
 
 
-def measure(content: bytes, inputs: Sequence[Array]) -> Ranges:
-    """True minimum and maximum."""
-    return measure_ranges(content, samples(inputs), Encoder(NUMBERS, input_spec(content)))
+def statistics(content: bytes, inputs: Sequence[Array]) -> Statistics:
+    return measure(content, samples(inputs), Encoder(NUMBERS, input_spec(content)))
 
 
-def percentile(content: bytes, inputs: Sequence[Array], percent: float = 99.9) -> Ranges:
-    """Each tensor's range without the outermost values."""
-    whole = measure(content, inputs)
-    index = {tensor.name: tensor.index for tensor in describe(content).tensors}
-    kept: dict[str, list[Array]] = {name: [] for name in whole.minima}
-    interpreter = open_interpreter(content)
-    for tensor in inputs:
-        interpreter.set_tensor(index[input_spec(content).name], tensor)
-        interpreter.invoke()
-        for name, values in kept.items():
-            values.append(interpreter.get_tensor(index[name]).reshape(-1))
-    low, high = {}, {}
-    for name, values in kept.items():
-        low[name], high[name] = (float(x) for x in np.percentile(np.concatenate(values), (100 - percent, percent)))
-    return Ranges(low, high, len(inputs))
-
-
-def plain_quantize(content: bytes, ranges: Ranges, int16: tuple[str, ...]) -> Int8Model:
-    assert not int16
-    return quantize_int8(content, ranges)
+quantize = quantize_by(read_recipe("int8"))
 
 
 def start_of(content: bytes, inputs: Sequence[Array]) -> tuple[Candidate, Quantized]:
     """The float model as a candidate, and its plain int8 model."""
-    candidate = Candidate(content, measure(content, inputs))
-    made = quantize_int8(content, candidate.ranges)
-    return candidate, Quantized(made.content, made.islands, content)
+    candidate = Candidate(content, statistics(content, inputs).ranges())
+    return candidate, Quantized(quantize(candidate), content)
 
 
 def layers_on(inputs: Sequence[Array]) -> Layers:
@@ -215,6 +195,7 @@ def fit(features: Array, targets: Array, weight: float = 1e-2) -> tuple[Array, A
 SIDE, GRID, CELL = 64, 8, 8
 
 
+@cache
 def squares(count: int, seed: int) -> tuple[list[Array], list[Array]]:
     """Images (1, 64, 64, 3) in 0..1 with one to three squares each, and their boxes (n, 4): centre and size, times 5 as in 320 pixels."""
     rng = np.random.default_rng(seed)
@@ -245,6 +226,7 @@ def _backbone(net: Net, seed: int) -> int:
     return net.conv("c4", x, he(rng, 160, 3, 3, 96), rng.normal(0, 0.1, 160))
 
 
+@cache
 def joint_head_detector(kind: str = "concatenation") -> bytes:
     """Output (1, 64, 5): x, y, width, height in pixels of 320, and a score, in one tensor.
 
@@ -266,9 +248,10 @@ def joint_head_detector(kind: str = "concatenation") -> bytes:
     centre = np.stack([columns, rows], 1) * CELL * 5.0 + 20
     targets[:, :2] -= np.tile(centre, (len(images), 1))
     chosen = hot > 0
-    mask = np.ones(len(hot)) + 12 * chosen  # cells with a square are rare
-    score_w, score_b = fit(np.repeat(seen, mask.astype(int), 0), np.repeat(hot[:, None], mask.astype(int), 0), 1e-4)
-    box_w, box_b = fit(seen[chosen], targets[chosen], 1e-3)
+    often = 1 + 12 * chosen  # cells with a square are rare
+    targets[~chosen] = 0
+    score_w, score_b = fit(np.repeat(seen, often, 0), np.repeat(hot[:, None], often, 0), 1e-4)
+    box_w, box_b = fit(np.repeat(seen, often * 3, 0), np.repeat(targets, often * 3, 0), 1e-4)
     if kind == "convolution":
         both = np.concatenate([box_w, score_w])
         x = net.conv("head", features, both[:, None, None, :], np.concatenate([box_b, score_b]), act="NONE")
@@ -321,6 +304,7 @@ def overlap(a: Array, b: Array) -> float:
 CLASSES, NOISE, RIDGE = 10, 1.1, 0.1
 
 
+@cache
 def gratings(count: int, seed: int) -> tuple[list[Array], Array]:
     """Images (1, 32, 32, 3) around 0 and their classes."""
     rng = np.random.default_rng(seed)
@@ -343,7 +327,7 @@ def _classifier(net: Net, features: int) -> bytes:
     """Mean, and a dense layer that is fitted."""
     pooled = net.mean("pooled", features)
     trunk = net.done(pooled)
-    images, classes = gratings(1500, 1)
+    images, classes = gratings(800, 1)
     seen = outputs_of(trunk, images)[0].astype(np.float64)
     weights, bias = fit(seen, np.eye(CLASSES)[classes] * 8, RIDGE)
     return net.done(net.dense("logits", pooled, weights, bias))
@@ -360,6 +344,7 @@ def _standardised(net: Net, x: int, kernel: Array, images: Sequence[Array]) -> t
     return kernel / (scale if kernel.shape[0] == 1 else scale[:, None, None, None]), -mean / scale
 
 
+@cache
 def wide_depthwise(spread: float = 3.0, *, act: str = "RELU") -> bytes:
     """Depthwise-separable blocks whose channels are scaled by random powers of ten, undone in the layer after: the function is the same.
 
@@ -388,6 +373,7 @@ def wide_depthwise(spread: float = 3.0, *, act: str = "RELU") -> bytes:
     return _classifier(net, x)
 
 
+@cache
 def swish_net(outlier: float = 400.0) -> bytes:
     """Convolutions with x * sigmoid(x); in each a few channels meet a rare, huge value, far below what swish lets pass.
 

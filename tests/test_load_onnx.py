@@ -277,6 +277,8 @@ def test_windows_of_any_size_and_padding(data: st.DataObject) -> None:
     attributes: dict[str, Any] = {"strides": strides, "kernel_shape": kernel}
     if data.draw(st.booleans()):
         attributes["auto_pad"] = data.draw(st.sampled_from(["SAME_UPPER", "SAME_LOWER", "VALID"]))
+        if "Pool" in operator:  # ONNX Runtime refuses windows that leave gaps
+            attributes["strides"] = [min(s, k) for s, k in zip(strides, kernel, strict=True)]
     else:
         attributes["pads"] = pads
     if operator in ("MaxPool", "AveragePool") and "pads" in attributes:

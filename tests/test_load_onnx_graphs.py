@@ -45,6 +45,16 @@ FUSED = {
         {"k": f32(8, 4, 3, 3), "a": f32(8, 1, 1), "s": f32(1, 8, 1, 1)},
         {"CONV_2D": 1},
     ),
+    "a scale behind a turned convolution": (
+        [("Conv", ["k"], {}), ("Transpose", [], {"perm": [0, 2, 3, 1]}), ("Mul", ["a"], {}), ("Add", ["a"], {})],
+        {"k": f32(8, 4, 3, 3), "a": f32(8)},
+        {"CONV_2D": 1},
+    ),
+    "a mean and the weights behind it": (
+        [("ReduceMean", [], {"axes": [2, 3], "keepdims": 0}), ("Reshape", ["s"], {}), ("Conv", ["k"], {})],
+        {"k": f32(8, 4, 1, 1), "s": i64(1, 4, 1, 1)},
+        {"MEAN": 1, "CONV_2D": 1},
+    ),
     "a bias behind MatMul": (
         [("Flatten", [], {}), ("MatMul", ["w"], {}), ("Add", ["b"], {}), ("Relu", [], {})],
         {"w": f32(144, 5), "b": f32(5)},

@@ -15,9 +15,12 @@ from edge_sdk.contract import Contract
 from edge_sdk.tasks.settings import AnchorSettings, DetectSettings
 from edge_sdk.tensors import Array
 from examples.assets import data as assets
-from examples.assets.models import face_detector
+from examples.assets.models import face_detector, pose_detector
+from examples.train.samples import exercise_windows, heartbeat_windows, test_digits
 
 _SEED = 0
+_DOGS = (243, 251)  # classes of ImageNet: bull mastiff, dalmatian
+_CYCLIST = (104, 136)  # frames of the bikes that show one whole
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,17 @@ def photographs() -> Data:
     )
 
 
+def dogs() -> Data:
+    """For the dog breeds: ``photographs``, and crops of the two dogs among foolbox's images."""
+    generator = np.random.default_rng(_SEED)
+    base = photographs()
+    seen = [_read(file) for file, label in assets.imagenet_images() if label in _DOGS]
+    evaluate = [*seen, *(_crop(image, generator) for image in seen for _ in range(30))]
+    return Data(
+        base.calibrate, evaluate, base.calibrate_from, "foolbox's bull mastiff and dalmatian, and 30 crops of each"
+    )
+
+
 def streets() -> Data:
     """For the object detector: ``photographs``, and the second half of the bikes."""
     base = photographs()
@@ -83,6 +97,17 @@ def eyes() -> Data:
     return _cropped(_right_eye, "right eyes found in ")
 
 
+def people() -> Data:
+    """A person in a square around the hips, as MediaPipe cuts it: the man in the car, first half against second, and a cyclist."""
+    video = assets.bikes_video()
+    base = talking_man()
+    calibrate = [*base.calibrate, *frames(video, *_CYCLIST, 2)]
+    evaluate = [*base.evaluate, *frames(video, _CYCLIST[0] + 1, _CYCLIST[1], 2)]
+    cut = [[_person(image, _find(_people_detector(), image)) for image in side] for side in (calibrate, evaluate)]
+    said = "people found in {}; bikes, every other frame of 104 to 135"
+    return Data(cut[0], cut[1], said.format(base.calibrate_from), said.format(base.evaluate_from))
+
+
 def gray_faces() -> Data:
     """Close faces in gray: of the man in the car, first half against second, and 50 others each."""
     base = _cropped(_close_face, "faces found in ")
@@ -97,8 +122,6 @@ def gray_faces() -> Data:
 
 def digits() -> Data:
     """Digits: 200 that the net was trained on against 1,000 that it was not."""
-    from examples.train.digits import test_digits
-
     images, _ = assets.digits()
     chosen = np.random.default_rng(_SEED).choice(len(images), 200, replace=False)
     others, labels = test_digits()
@@ -113,10 +136,12 @@ def digits() -> Data:
 
 def exercises() -> Data:
     """Windows of a smartwatch: 200 of those trained on against 1,000 of other people."""
-    from examples.train.motion import windows
-
     return _windows(
-        windows(test=False), windows(test=True), 1000, "seglearn, people 1 to 7", "seglearn, people 8 to 10"
+        exercise_windows(test=False),
+        exercise_windows(test=True),
+        1000,
+        "seglearn, people 1 to 7",
+        "seglearn, people 8 to 10",
     )
 
 
@@ -127,11 +152,9 @@ def speakers() -> Data:
 
 def heartbeats() -> Data:
     """Windows of heartbeats: 200 without anomaly against two series with some."""
-    from examples.train.heartbeat import windows
-
-    with_odd = [windows(part) for part in ("TEST", "TRAIN_A")]
+    with_odd = [heartbeat_windows(part) for part in ("TEST", "TRAIN_A")]
     both = (np.concatenate([x for x, _ in with_odd]), np.concatenate([y for _, y in with_odd]))
-    return _windows(windows("TRAIN_NA"), both, 2000, "aeon ecg-diff-count-3, TRAIN_NA", "TEST and TRAIN_A")
+    return _windows(heartbeat_windows("TRAIN_NA"), both, 2000, "aeon ecg-diff-count-3, TRAIN_NA", "TEST and TRAIN_A")
 
 
 def text_lines() -> Data:
@@ -172,32 +195,37 @@ def frames(video: Path, start: int, stop: int, step: int) -> list[Array]:
 
 def _cropped(cut: Callable[[Array, Any], Array], what: str) -> Data:
     base = talking_man()
-    found = [[cut(image, _detect(image)) for image in side] for side in (base.calibrate, base.evaluate)]
+    found = [[cut(image, _find(_face_detector(), image)) for image in side] for side in (base.calibrate, base.evaluate)]
     return Data(found[0], found[1], what + base.calibrate_from, what + base.evaluate_from)
 
 
 @cache
-def _detector() -> Any:
+def _face_detector() -> Any:
+    anchors = AnchorSettings(strides=(8, 16, 16, 16), fixed_size=True)
+    return _detector(face_detector(), "regressors", "classificators", 128.0, 6, anchors)
+
+
+@cache
+def _people_detector() -> Any:
+    anchors = AnchorSettings(strides=(8, 16, 32, 32, 32), fixed_size=True)
+    return _detector(pose_detector(), "Identity", "Identity_1", 224.0, 4, anchors)
+
+
+def _detector(file: Path, boxes: str, scores: str, scale: float, keypoints: int, anchors: AnchorSettings) -> Any:
     from converters.load import load
     from converters.verify.sides import Side
 
     task = DetectSettings(
-        kind="detect",
-        boxes="regressors",
-        scores="classificators",
-        box_scale=(128, 128, 128, 128),
-        keypoints=6,
-        anchors=AnchorSettings(strides=(8, 16, 16, 16), fixed_size=True),
+        kind="detect", boxes=boxes, scores=scores, box_scale=(scale,) * 4, keypoints=keypoints, anchors=anchors
     )
-    contract = Contract(input="image", colour="rgb", range=(-1, 1), resize="letterbox")
-    return Side(load(face_detector()).content, contract, task, ())
+    return Side(load(file).content, Contract(input="image", colour="rgb", range=(-1, 1), resize="letterbox"), task, ())
 
 
-def _detect(image: Array) -> Any:
-    """The best face of an image."""
+def _find(detector: Any, image: Array) -> Any:
+    """The best detection of an image."""
     from converters.calibrate.samples import RawSample
 
-    return _detector().run(RawSample(image, "bgr", "a frame"))[0]
+    return detector.run(RawSample(image, "bgr", "a frame"))[0]
 
 
 def _face(image: Array, found: Any) -> Array:
@@ -213,14 +241,19 @@ def _right_eye(image: Array, found: Any) -> Array:
     return _square(image, right, float(np.linalg.norm(right - left)))
 
 
+def _person(image: Array, found: Any) -> Array:
+    hips, above = (np.array(point) for point in found.keypoints[:2])
+    return _square(image, hips, 2.5 * float(np.linalg.norm(hips - above)), cv2.BORDER_CONSTANT)
+
+
 def _centre(box: Any) -> Array:
     return np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
 
 
-def _square(image: Array, centre: Array, side: float) -> Array:
-    """A square cut of an image, its edge repeated where the square reaches over it."""
+def _square(image: Array, centre: Array, side: float, border_mode: int = cv2.BORDER_REPLICATE) -> Array:
+    """A square cut of an image; where it reaches over the edge, that is repeated, or black by ``border_mode``."""
     border = int(side)
-    wide = cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REPLICATE)
+    wide = cv2.copyMakeBorder(image, border, border, border, border, border_mode)
     left, top = (round(c - side / 2) + border for c in centre)
     return wide[max(top, 0) : top + int(side), max(left, 0) : left + int(side)].copy()
 

@@ -125,7 +125,7 @@ ROWS = (
         f"{_ON_FOOLBOX} 0.95; -1..1 0.85, blue first 0.60",
     ),
     Model(
-        "Dog breeds MobileNetV2", "classify", "Keras 3 .h5", assets.dog_breeds, {**_SIGNED, "resize": "stretch"}, data.photographs,
+        "Dog breeds MobileNetV2", "classify", "Keras 3 .h5", assets.dog_breeds, {**_SIGNED, "resize": "stretch"}, data.dogs,
         Classes(), "foolbox's bull mastiff is one with 0.998; blue first 0.921, 0..255 0.000",
     ),
     Model(
@@ -152,7 +152,7 @@ ROWS = (
     ),
     Model(
         "BlazeFace full-range", "detect", "float .tflite", assets.face_detector_full_range, {**_SIGNED, "resize": "letterbox"},
-        data.talking_man, Boxes(), "one face in every frame",
+        data.talking_man, Boxes(), "one face in every frame, score 0.81",
         _ssd(
             "reshaped_regressor_face_4", "reshaped_classifier_face_4", 192, 6,
             strides=(4,), interpolated_scale_aspect_ratio=0.0,
@@ -160,11 +160,13 @@ ROWS = (
     ),
     Model(
         "BlazePose detector", "detect", "float .tflite", assets.pose_detector, {**_SIGNED, "resize": "letterbox"}, data.talking_man,
-        Boxes(), "one person in every frame", _ssd("Identity", "Identity_1", 224, 4, strides=(8, 16, 32, 32, 32)),
+        Boxes(),
+        "one person in every frame, score 0.86; its key points are hips and shoulders",
+        _ssd("Identity", "Identity_1", 224, 4, strides=(8, 16, 32, 32, 32)),
     ),
     Model(
         "Selfie segmentation", "segment", "float .tflite", assets.selfie_segmentation, {**_UNIT, "resize": "stretch"}, data.talking_man,
-        Mask("activation_10", 0.5), "the mask is the man",
+        Mask("activation_10", 0.5), "the mask is the man, seen as a picture",
     ),
     Model(
         "PP-OCRv4 text detection", "segment", "ONNX .onnx", assets.text_detector, _OCR, data.text_pages,
@@ -172,15 +174,15 @@ ROWS = (
     ),
     Model(
         "Face landmarks", "pose", "float .tflite", assets.face_landmarks, {**_UNIT, "resize": "stretch"}, data.faces,
-        Points("conv2d_21", 3), "the points lie on the face",
+        Points("conv2d_21", 3), "the points lie on eyes, nose and mouth, seen as a picture",
     ),
     Model(
         "Iris landmarks", "pose", "float .tflite", assets.iris_landmarks, {**_UNIT, "resize": "stretch"}, data.eyes,
-        Points("output_eyes_contours_and_brows", 3), "the points lie around the eye",
+        Points("output_eyes_contours_and_brows", 3), "the points lie around the eye, seen as a picture",
     ),
     Model(
-        "BlazePose landmarks", "pose", "float .tflite", assets.pose_landmarks, {**_UNIT, "resize": "letterbox"}, data.talking_man,
-        Points("Identity", 5), "a person in every frame, the points on him",
+        "BlazePose landmarks", "pose", "float .tflite", assets.pose_landmarks, {**_UNIT, "resize": "stretch"}, data.people,
+        Points("Identity", 5), "presence above 0.999, the points on the cyclist's joints",
     ),
     Model(
         "basic-pitch", "audio", "SavedModel", assets.music_pitch_saved_model, _TENSOR, data.chords, Notes("note"),

@@ -74,8 +74,7 @@ class Likeness:
             random = np.random.default_rng(_SEED)
             self._sketches = {size: (random.integers(0, SIZE, size), random.choice([-1.0, 1.0], size))}
         places, signs = self._sketches[size]
-        sums: Signature = np.bincount(places, weights=data.reshape(-1) * signs, minlength=SIZE)
-        return sums
+        return np.bincount(places, weights=data.reshape(-1) * signs, minlength=SIZE).astype(np.float64)
 
 
 def _patches(image: Array) -> Signature:

@@ -48,12 +48,12 @@ def open_module(path: Path, request: dict[str, Any], asked: tuple[int, ...] | No
     if kind == "torchscript":
         return _torchscript(path, asked)
     found = _from_python(path, request["function"]) if kind == "python" else _from_pickle(path)
-    module, example = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
+    module, given = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
     if not isinstance(module, torch().nn.Module):
         raise ModelError(
             f"it gives a {type(module).__name__}; a torch.nn.Module, or (module, example input), is wanted"
         )
-    example = example[0] if isinstance(example, tuple) and len(example) == 1 else example
+    example: Any = given[0] if isinstance(given, tuple) and len(given) == 1 else given
     if example is not None and not torch().is_tensor(example):
         raise ModelError(f"the example input is a {type(example).__name__}; one tensor is wanted")
     dims: list[int | None] | None = None if example is None else [*map(int, example.shape)]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
-from converters.calibrate.ranges import Ranges
-from converters.quantize.int8 import Int8Model
+from converters.calibrate.statistics import Ranges, Statistics
+from converters.quantize.quantize import QuantizedModel, quantize
+from converters.quantize.recipe import Recipe
+from converters.repair.int16 import with_int16
 from converters.report.figures import Layer
 from edge_sdk.bundle.manifest import Head
 from edge_sdk.tensors import Array
@@ -18,8 +19,8 @@ Check = Callable[[], None]
 Inputs = Callable[[], Iterable[Array]]
 """Gives the float input tensor of one calibration sample after another, as often as called; each may be overwritten by the next."""
 
-Method = Callable[[bytes], Ranges]
-"""Measures the ranges of a float model in one way, such as minimum and maximum, on the calibration samples."""
+Measure = Callable[[bytes], Statistics]
+"""Looks at every activation of a float model over the calibration samples."""
 
 
 @dataclass(frozen=True)
@@ -45,25 +46,23 @@ class Candidate:
 class Quantized:
     """A quantized model, the float one that it must follow tensor by tensor, and its heads."""
 
-    content: bytes
-    islands: tuple[str, ...]
+    made: QuantizedModel
     float_content: bytes
     heads: tuple[Head, ...] = ()
 
+    @property
+    def content(self) -> bytes:
+        """The quantized model's file."""
+        return self.made.content
 
-class Quantize(Protocol):
-    """Quantizes a float model.
 
-    Args:
-        content, ranges: the model and the ranges of its activations.
-        int16: names of the tensors whose operators get activations of 16 bits; empty unless the targets allow it.
+Quantize = Callable[[Candidate], QuantizedModel]
+"""Quantizes a candidate, ``corrected`` aside; raises NotIntegerError, ModelError or ConfigError where that cannot be."""
 
-    Raises:
-        NotIntegerError, ModelError: if that cannot be.
-    """
 
-    def __call__(self, content: bytes, ranges: Ranges, int16: tuple[str, ...]) -> Int8Model:
-        """Quantize."""
+def quantize_by(recipe: Recipe) -> Quantize:
+    """Quantizes candidates by a recipe; a candidate's ``int16`` overrides the recipe."""
+    return lambda candidate: quantize(candidate.content, candidate.ranges, with_int16(recipe, candidate.int16))
 
 
 @dataclass(frozen=True)

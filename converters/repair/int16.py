@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from converters.report.figures import Layer
+from converters.quantize.kernels import has_kernel
+from converters.quantize.recipe import Override, Recipe
 from edge_sdk.tflite import describe
 
-# Operators whose 16-bit activations TensorFlow Lite's and LiteRT's kernels take (docs: 16x8 quantization).
-TAKE_INT16 = (
-    "CONV_2D",
-    "DEPTHWISE_CONV_2D",
-    "FULLY_CONNECTED",
-    "TRANSPOSE_CONV",
-    "ADD",
-    "SUB",
-    "MUL",
-    "LOGISTIC",
-    "TANH",
-    "SOFTMAX",
-    "AVERAGE_POOL_2D",
-    "MAX_POOL_2D",
-)
 
+def int16_tensors(content: bytes, tensor: str) -> tuple[str, ...]:
+    """What must be in int16 so that an operator loses little: those that make its inputs, itself, and those that read any of these.
 
-def int16_tensors(content: bytes, layers: Sequence[Layer], most: int = 1) -> tuple[str, ...]:
-    """The tensors whose operators gain most by 16-bit activations: of the layers given, the first that a kernel exists for.
+    The inputs count: a few large values hide in their SQNR that the small ones, which the operator goes by, are lost.
 
     Args:
         content: the float model.
-        layers: the ones to treat, the most urgent first.
-        most: how many to name.
+        tensor: name of what the operator makes.
+
+    Returns:
+        The first output of each of these operators that has a kernel; empty if the operator itself has none.
     """
     model = describe(content)
-    makers = {model.tensors[index].name: operator.name for operator in model.operators for index in operator.outputs}
-    return tuple([layer.tensor for layer in layers if makers.get(layer.tensor) in TAKE_INT16][:most])
+    index = next((spec.index for spec in model.tensors if spec.name == tensor), None)
+    maker = next((o for o in model.operators if index in o.outputs), None)
+    if maker is None or index is None or not has_kernel(maker.name, "int16"):
+        return ()
+    about = {index, *(i for i in maker.inputs if i >= 0 and not model.tensors[i].constant)}
+    touching = [o for o in model.operators if about.intersection((*o.inputs, *o.outputs))]
+    return tuple(model.tensors[o.outputs[0]].name for o in touching if has_kernel(o.name, "int16"))
+
+
+def with_int16(recipe: Recipe, tensors: Sequence[str]) -> Recipe:
+    """The recipe with the operators that make these tensors in int16."""
+    added = tuple(Override(match=f"^{re.escape(name)}$", scheme="int16") for name in tensors)
+    return recipe.model_copy(update={"override": (*recipe.override, *added)})

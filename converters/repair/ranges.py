@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 
-from converters.calibrate.ranges import Ranges
+from converters.calibrate.statistics import Ranges, Statistics
 from converters.report.figures import Layer
 from edge_sdk.tflite import describe
 
 OUTLIER_DB, LOW_DB = 10.0, 10.0
+
+Method = Callable[[Statistics], Ranges]
+METHODS: Mapping[str, Method] = {
+    "mse": lambda statistics: statistics.ranges("mse"),
+    "percentile 99.99": lambda statistics: statistics.ranges("percentile", percentile=99.99),
+    "percentile 99.9": lambda statistics: statistics.ranges("percentile", percentile=99.9),
+}
+"""Ways to choose ranges that repair tries, by name."""
 
 
 def with_ranges_of(ranges: Ranges, other: Ranges, tensors: Iterable[str]) -> Ranges:

@@ -12,26 +12,26 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import inf, isfinite
 
-from converters.calibrate.ranges import Ranges
+from converters.calibrate.statistics import Ranges, Statistics
 from converters.graph import main_graph, read_graph, text
 from converters.repair.bias_correction import correct_biases
-from converters.repair.candidate import Candidate, Inputs, Judge, Layers, Method, Quantize, Quantized, Score
+from converters.repair.candidate import Candidate, Inputs, Judge, Layers, Measure, Quantize, Quantized, Score
 from converters.repair.equalize import By, equalize
 from converters.repair.int16 import int16_tensors
 from converters.repair.keep_out import keep_out
 from converters.repair.latency import median_ms
 from converters.repair.observe import channel_extremes, output_extremes
-from converters.repair.ranges import differ, most_lossy, outliers, with_ranges_of
+from converters.repair.ranges import METHODS, Method, differ, most_lossy, outliers, with_ranges_of
 from converters.repair.rewiring import CannotRepairError
 from converters.repair.saturation import saturated_ranges
 from converters.repair.split_head import plan_split, split_head
 from converters.report.figures import Layer, Repair, RepairStep
-from edge_sdk.errors import EngineError, ModelError
+from edge_sdk.errors import ConfigError, EngineError, ModelError
 from edge_sdk.tensors import Array
 
 CORRECTION_SAMPLES = 16
 _LEAST_DB = 0.1  # a gain of SQNR below it is chance
-_MOST_ROUNDS, _MOST_LAYERS = 3, 6
+_MOST_SLOWER = 2.0  # a step that makes an inference longer than that is no repair
 
 
 _UNUSABLE = Score(-inf, -inf)
@@ -71,13 +71,17 @@ def repair(
     judge: Judge,
     layers: Layers,
     inputs: Inputs,
-    methods: Mapping[str, Method],
+    measure: Measure,
+    base: Method = lambda statistics: statistics.ranges("minmax"),
+    methods: Mapping[str, Method] = METHODS,
     value: str = "SQNR of the outputs, dB",
     goal: float | None = None,
     budget_s: float = 600.0,
     noise: float = 0.0,
     allow_heads: bool = True,
     allow_int16: bool = False,
+    rounds: int = 3,
+    single_layers: int = 6,
     latency: Callable[[Quantized], float] = median_ms,
     clock: Callable[[], float] = time.monotonic,
     progress: Callable[[RepairStep], None] = lambda step: None,
@@ -90,13 +94,17 @@ def repair(
         judge: says how good a quantized model is, on samples kept apart from calibration.
         layers: compares a quantized model with its float one, layer by layer.
         inputs: the calibration samples, encoded for the float model.
-        methods: ways to measure ranges, by name; the first is the one that ``start`` was measured by.
+        measure: looks at a float model's activations over the calibration samples.
+        base: how the ranges of ``start`` were chosen.
+        methods: other ways to choose them, by name.
         value: what the judge's value is, for people.
         goal: a value that is good enough; without one, repair goes on while anything helps.
         budget_s: how long it may take, in seconds. A step that is under way ends at its next check.
         noise: the smallest difference of the value that is no chance.
         allow_heads: whether the device may put outputs together.
         allow_int16: whether every target takes 16-bit activations.
+        rounds: how often everything is tried, as long as it helps.
+        single_layers: how many are treated alone in one round.
         latency: median time of one inference in milliseconds.
         clock: in seconds.
         progress: called with each step when it is done.
@@ -104,8 +112,10 @@ def repair(
     Raises:
         NotIntegerError, ModelError: if the start itself cannot be quantized.
     """
-    work = _Repair(start, quantize, judge, layers, inputs, methods, goal, budget_s, noise, latency, clock, progress)
-    ended = work.run(allow_heads=allow_heads, allow_int16=allow_int16)
+    work = _Repair(
+        start, quantize, judge, layers, inputs, measure, base, methods, goal, budget_s, noise, latency, clock, progress
+    )
+    ended = work.run(rounds, single_layers, allow_heads=allow_heads, allow_int16=allow_int16)
     figures = Repair(
         value=value,
         goal=goal,
@@ -140,6 +150,8 @@ class _Repair:
         judge: Judge,
         layers: Layers,
         inputs: Inputs,
+        measure: Measure,
+        base: Method,
         methods: Mapping[str, Method],
         goal: float | None,
         budget_s: float,
@@ -149,11 +161,12 @@ class _Repair:
         progress: Callable[[RepairStep], None],
     ) -> None:
         self._quantize, self._judge, self._layers_of, self._inputs_of = quantize, judge, layers, inputs
-        self._methods, self._goal, self._noise = dict(methods), goal, noise
+        self._measure_of, self._base, self._methods = measure, base, methods
+        self._goal, self._noise = goal, noise
         self._latency, self._clock, self._progress = latency, clock, progress
         self._ends = clock() + budget_s
         self._budget_s = budget_s
-        self._measured: tuple[bytes, dict[str, Ranges]] = (b"", {})
+        self._measured: tuple[bytes, Statistics] | None = None
         self._compared: tuple[Quantized, tuple[Layer, ...]] | None = None
         self.steps: list[RepairStep] = []
         quantized = self._build(start)
@@ -164,23 +177,24 @@ class _Repair:
             self.first = None
             self.best = _Best(start, quantized, _UNUSABLE, 0.0)
             self._note(RepairStep(action="run as quantized", note=f"failed: {exc}"))
+        self._first_ms = self.best.latency_ms
 
-    def run(self, *, allow_heads: bool, allow_int16: bool) -> str:
+    def run(self, rounds: int, single_layers: int, *, allow_heads: bool, allow_int16: bool) -> str:
         """Try everything; returns why it ended, in a sentence."""
         try:
             self._stop_if_met()
-            for _ in range(_MOST_ROUNDS):
+            for _ in range(rounds):
                 before = self.best
                 self._equalize()
                 self._saturate()
                 if allow_heads:
                     self._split_heads()
                 self._correct_biases()
-                self._other_ranges()
+                self._other_ranges(single_layers)
                 if allow_heads:
                     self._keep_out()
                 if allow_int16:
-                    self._int16()
+                    self._int16(single_layers)
                 if self.best is before:
                     break
         except _GoalMet:
@@ -196,7 +210,9 @@ class _Repair:
             def change(candidate: Candidate, by: By = by) -> tuple[Candidate, str]:
                 done = equalize(candidate.content, channel_extremes(candidate.content, self._inputs()), by)
                 found = f"{done.groups} sets of layers, factors up to {done.spread:.3g} apart; {done.skipped} sets cannot be"
-                return replace(candidate, content=done.content, ranges=self._measure(done.content)), found
+                return replace(
+                    candidate, content=done.content, ranges=self._base(self._statistics(done.content))
+                ), found
 
             self._try(f"equalise {by}", "", change)
 
@@ -232,16 +248,15 @@ class _Repair:
         if not self.best.candidate.corrected:
             self._try("correct biases", "", lambda candidate: (replace(candidate, corrected=True), ""))
 
-    def _other_ranges(self) -> None:
-        others = list(self._methods)[1:]
-        for name in others:
-            self._try(f"ranges by {name}", "", lambda candidate, name=name: self._with_all(candidate, name))  # type: ignore[misc]
-        for layer in self._worst():
-            for name in others:
+    def _other_ranges(self, single_layers: int) -> None:
+        for name, method in self._methods.items():
+            self._try(f"ranges by {name}", "", lambda candidate, method=method: self._with_all(candidate, method))  # type: ignore[misc]
+        for layer in self._worst(single_layers):
+            for name, method in self._methods.items():
                 self._try(
                     f"range by {name}",
                     layer.tensor,
-                    lambda candidate, name=name, tensor=layer.tensor: self._with_one(candidate, name, tensor),  # type: ignore[misc]
+                    lambda candidate, method=method, tensor=layer.tensor: self._with_one(candidate, method, tensor),  # type: ignore[misc]
                 )
 
     def _keep_out(self) -> None:
@@ -256,34 +271,37 @@ class _Repair:
 
             self._try("keep out", output, change)
 
-    def _int16(self) -> None:
-        for layer in self._worst():
-            if int16_tensors(self.best.candidate.content, [layer]):
+    def _int16(self, single_layers: int) -> None:
+        for layer in self._worst(single_layers):
 
-                def change(candidate: Candidate, tensor: str = layer.tensor) -> tuple[Candidate, str]:
-                    return replace(candidate, int16=(*candidate.int16, tensor)), ""
+            def change(candidate: Candidate, tensor: str = layer.tensor) -> tuple[Candidate, str]:
+                wide = int16_tensors(candidate.content, tensor)
+                if not wide or set(wide) <= set(candidate.int16):
+                    raise CannotRepairError("there is no 16-bit kernel for it, or it has 16 bits already")
+                found = f"in 16 bits, with what reads it: {', '.join(wide)}"
+                return replace(candidate, int16=tuple(dict.fromkeys((*candidate.int16, *wide)))), found
 
-                self._try("16-bit activations", layer.tensor, change)
+            self._try("16-bit activations", layer.tensor, change)
 
-    def _with_all(self, candidate: Candidate, name: str) -> tuple[Candidate, str]:
-        ranges = self._measure(candidate.content, name)
+    def _with_all(self, candidate: Candidate, method: Method) -> tuple[Candidate, str]:
+        ranges = method(self._statistics(candidate.content))
         changed = sum(differ(candidate.ranges, ranges, tensor) for tensor in ranges.minima)
         if not changed:
             raise CannotRepairError("no range differs")
         return replace(candidate, ranges=ranges), f"{changed} ranges differ"
 
-    def _with_one(self, candidate: Candidate, name: str, tensor: str) -> tuple[Candidate, str]:
-        ranges = self._measure(candidate.content, name)
+    def _with_one(self, candidate: Candidate, method: Method, tensor: str) -> tuple[Candidate, str]:
+        ranges = method(self._statistics(candidate.content))
         if not differ(candidate.ranges, ranges, tensor):
             raise CannotRepairError("the range does not differ")
         old, new = ((r.minima[tensor], r.maxima[tensor]) for r in (candidate.ranges, ranges))
         found = f"{old[0]:.4g} to {old[1]:.4g} became {new[0]:.4g} to {new[1]:.4g}"
         return replace(candidate, ranges=with_ranges_of(candidate.ranges, ranges, [tensor])), found
 
-    def _worst(self) -> Iterator[Layer]:
+    def _worst(self, most: int) -> Iterator[Layer]:
         """Single layers to treat: what loses most of its own, outliers alone where there are any. Asked anew after each success."""
         tried: set[str] = set()
-        for _ in range(_MOST_LAYERS):
+        for _ in range(most):
             layers = self._layers()
             bad = {layer.tensor for layer in outliers(layers)}
             order = [
@@ -296,6 +314,8 @@ class _Repair:
             yield layer
 
     def _layers(self) -> tuple[Layer, ...]:
+        if self.best.score is _UNUSABLE:
+            return ()
         if self._compared is None or self._compared[0] is not self.best.quantized:
             self._check()
             self._compared = (self.best.quantized, self._layers_of(self.best.quantized))
@@ -313,11 +333,14 @@ class _Repair:
         except CannotRepairError as exc:
             self._note(step.model_copy(update={"seconds": self._clock() - started, "note": f"not possible: {exc}"}))
             return
-        except (ModelError, EngineError) as exc:
+        except (ModelError, EngineError, ConfigError) as exc:
             self._note(step.model_copy(update={"seconds": self._clock() - started, "note": f"failed: {exc}"}))
             return
         took_ms = self._latency(quantized)
-        kept = self._better(score, best.score)
+        slower = took_ms / self._first_ms if self._first_ms > 0 else 1.0
+        kept = self._better(score, best.score) and slower <= _MOST_SLOWER
+        if slower > _MOST_SLOWER:
+            found = f"{found}; an inference would take {slower:.1f} times as long".removeprefix("; ")
         measured = {
             "after": score.value,
             "after_db": score.sqnr_db,
@@ -342,26 +365,23 @@ class _Repair:
         return after.value >= before.value and after.sqnr_db >= before.sqnr_db + _LEAST_DB
 
     def _build(self, candidate: Candidate) -> Quantized:
-        made = self._quantize(candidate.content, candidate.ranges, candidate.int16)
-        content = made.content
+        made = self._quantize(candidate)
         if candidate.corrected:
             few = (tensor for tensor, _ in zip(self._inputs(), range(CORRECTION_SAMPLES), strict=False))
-            content = correct_biases(candidate.content, content, few, self._check).content
-        return Quantized(content, made.islands, candidate.content, candidate.heads)
+            corrected = correct_biases(candidate.content, made.content, few, self._check)
+            made = replace(made, content=corrected.content)
+        return Quantized(made, candidate.content, candidate.heads)
 
-    def _measure(self, content: bytes, name: str | None = None) -> Ranges:
-        """Ranges of a float model by a method, the first if none is named; kept for the last model."""
-        name = name or next(iter(self._methods))
-        if self._measured[0] != content:
-            self._measured = (content, {})
-        if name not in self._measured[1]:
+    def _statistics(self, content: bytes) -> Statistics:
+        """Those of a float model, kept for the last one."""
+        if self._measured is None or self._measured[0] != content:
             self._check()
-            self._measured[1][name] = self._methods[name](content)
-        return self._measured[1][name]
+            self._measured = (content, self._measure_of(content))
+        return self._measured[1]
 
     def _measure_new(self, content: bytes, known: Ranges) -> Ranges:
-        """The ranges already known, and the first method's for tensors that are new."""
-        return with_ranges_of(self._measure(content), known, known.minima)
+        """The ranges already known, and the base's for tensors that are new."""
+        return with_ranges_of(self._base(self._statistics(content)), known, known.minima)
 
     def _inputs(self) -> Iterable[Array]:
         for tensor in self._inputs_of():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
-from converters.calibrate.ranges import Ranges
+from converters.calibrate.statistics import Ranges
 from converters.graph import main_graph, operator_name, read_graph, text
 from converters.repair.rewiring import readers
 

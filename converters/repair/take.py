@@ -96,6 +96,8 @@ class Taker:
         shape = list(shape_of(tensor))
         shape[axis] = len(entries)
         inputs = rule(operator, axis, entries)
+        if len(inputs) == 1 and operator_name(self._model, operator) == "CONCATENATION":
+            return inputs[0]
         made = add_tensor(self._model, f"{text(tensor.name)}/part", tuple(shape))
         new = copied(operator, inputs, [made])
         if operator_name(self._model, operator) == "RESHAPE" and new.builtinOptions is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from converters.report.figures import Interval
+
 
 def short(value: float) -> str:
     """Three significant digits at least, thousands apart; powers of ten only below 0.0001 and from 10^9."""
@@ -14,6 +16,11 @@ def short(value: float) -> str:
     if not -5 < magnitude < 9:
         return f"{value:.2e}"
     return f"{value:,.{max(0, 2 - magnitude)}f}"
+
+
+def maybe(value: float | None) -> str:
+    """``short``, or a dash where there is no number."""
+    return "-" if value is None else short(value)
 
 
 def size(size_bytes: int) -> str:
@@ -41,6 +48,14 @@ def quantity(value: float, unit: str) -> str:
     if unit == "%":
         return f"{value:.2f} %"
     return f"{short(value)} {unit}".rstrip()
+
+
+def interval(found: Interval | None, unit: str) -> str:
+    """A 95 % confidence interval in brackets; nothing where there is none."""
+    if found is None:
+        return ""
+    digits = 1 if unit == "%" else 3
+    return f"[{found.low:.{digits}f}, {found.high:.{digits}f}]"
 
 
 def change(before: float, after: float, unit: str) -> str:

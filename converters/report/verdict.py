@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from converters.report.figures import Figures, Layer
+from converters.report.gate_words import explain
 from converters.report.numbers import change, count, decibels, quantity, seconds, short, size
 
 
@@ -17,16 +18,51 @@ class KeyNumber:
     note: str
 
 
+def scheme(figures: Figures) -> str:
+    """The first variant's kind without its family, such as ``"int8"`` or ``"int16x8"``."""
+    return figures.kind.removeprefix("tflite-")
+
+
+def state(figures: Figures) -> str:
+    """``"good"``, ``"open"`` where something is left to decide, or ``"bad"``."""
+    if figures.gate is not None and figures.gate.verdict == "failed":
+        return "bad"
+    if not figures.proof.full_integer and not _float_by_recipe(figures):
+        return "bad"
+    return "open" if figures.gate is not None and figures.gate.verdict == "open" else "good"
+
+
 def headline(figures: Figures) -> str:
     """Whether the model is proven, in a few words."""
+    gate = figures.gate
+    if gate is not None and gate.verdict == "failed":
+        return "Refused: it loses more accuracy than allowed"
+    said = _made(figures)
+    if gate is None:
+        return said
+    if gate.verdict == "open":
+        return f"{said}. Its accuracy is open: {count(gate.samples, 'sample')} do not decide"
+    limit = f"{100 * gate.limit:g} {'% of float' if gate.relative else 'points' if gate.limit != 0.01 else 'point'}"
+    return f"{said}, within {limit} of float"
+
+
+def _made(figures: Figures) -> str:
     if figures.proof.full_integer:
-        return "Proven: full-integer int8"
+        return f"Proven: full-integer {scheme(figures)}"
+    if _float_by_recipe(figures):
+        return f"Made as asked: {scheme(figures)}, which computes in floating point"
     return "Not proven: floating point is left in the model"
+
+
+def _float_by_recipe(figures: Figures) -> bool:
+    return figures.kind in ("tflite-float16", "tflite-dynamic", "tflite-mixed")
 
 
 def reason(figures: Figures) -> str:
     """What the headline stands on, in a sentence."""
     operators = count(sum(figures.proof.operators.values()), "operator")
+    if figures.gate is not None and figures.gate.verdict != "passed":
+        return explain(figures.gate)
     if figures.proof.full_integer:
         return f"Integer inputs and outputs, and no floating-point tensor in {operators}."
     left = figures.proof.float_left
@@ -73,7 +109,7 @@ def _weakest_output(figures: Figures) -> list[KeyNumber]:
     if not measured:
         return []
     weakest = min(measured, key=lambda pair: pair[0])[1]
-    note = f"SQNR of {weakest.name}; at most {weakest.max_steps:.1f} steps of int8 off"
+    note = f"SQNR of {weakest.name}; at most {weakest.max_steps:.1f} steps off"
     return [KeyNumber("Weakest output", decibels(weakest.sqnr_db), note)]
 
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from converters.report.figures import Interval, Metric
 from converters.verify import intervals
 from converters.verify.coco_json import TrueObject
+from converters.verify.evaluate import PerSample, compare
 from converters.verify.metrics.coco import AveragePrecision
 from converters.verify.settings import EvaluateSettings
 from edge_sdk.errors import DataError
@@ -53,22 +52,12 @@ def box_agreement(images: Sequence[Pair]) -> Metric:
             "the float model finds no object in the samples compared, so --max-drop has nothing to go by; "
             "use samples with objects, or give --evaluate DATA"
         )
-    truth = [(again, [TrueObject(thing.label, thing.box) for thing in found]) for found, again in images]
-    scores = AveragePrecision(EvaluateSettings()).gather(truth)[0]
-    value, interval = scores.over_all(), None
-    if len(images) >= intervals.FEWEST:
-        (drawn,) = intervals.bootstrap(lambda counts: (scores.value(counts),), len(images))
-        low, high = intervals.percentiles(1 - drawn, len(images))
-        if value == 1:  # nothing differed: that does not prove that nothing will
-            high = intervals.rule_of_three(len(images))
-        interval = Interval(low=low, high=max(low, high))
-    return Metric(
-        name="mAP agreement",
-        float_value=1.0,
-        int8_value=value,
-        int8_interval=None if interval is None else Interval(low=1 - interval.high, high=1 - interval.low),
-        drop=float(np.float64(1) - value),
-        drop_interval=interval,
-        samples=len(images),
-        explanation="Average precision of int8's detections (COCO's mAP) with float's taken for the objects.",
+    objects = [[TrueObject(thing.label, thing.box) for thing in found] for found, _ in images]
+    measure = AveragePrecision(EvaluateSettings())
+    before, after = (
+        PerSample(measure.gather([(image[side], true) for image, true in zip(images, objects, strict=True)])[:1])
+        for side in (0, 1)
     )
+    (metric,) = compare(before, after)
+    said = "Average precision of int8's detections (COCO's mAP) with float's taken for the objects."
+    return metric.model_copy(update={"name": "mAP agreement", "explanation": said})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,13 +190,24 @@ def _resampled(before: Scores, after: Scores) -> _Intervals:
     fewest = before.samples if strata is None else int(np.bincount(strata).min())
     if fewest < intervals.FEWEST:
         return (None, None), None
-    one, other = intervals.bootstrap(lambda counts: (before.value(counts), after.value(counts)), before.samples, strata)
-    drops = _drop(before, one, other)
-    interval = intervals.percentiles(drops, fewest)
-    if not drops.any():  # nothing differed: that does not prove that nothing will
+    drawn = _values(before, after, intervals.draws(before.samples, strata))
+    without = _values(before, after, [intervals.left_out(before.samples)])
+    measured = _values(before, after, [np.ones((1, before.samples))])
+    one, other, drop = (
+        intervals.span(seen, jackknife, float(value[0]), fewest)
+        for seen, jackknife, value in zip(drawn, without, measured, strict=True)
+    )
+    if not drawn[2].any():  # nothing differed: that does not prove that nothing will
         seen = intervals.rule_of_three(fewest)
-        interval = (-seen, seen)
-    return (intervals.percentiles(one, fewest), intervals.percentiles(other, fewest)), interval
+        drop = (-seen, seen)
+    return (one, other), drop
+
+
+def _values(before: Scores, after: Scores, draws: Iterable[intervals.Floats]) -> tuple[intervals.Floats, ...]:
+    """Float's value, the other's, and the drop, over the same draws."""
+    parts = [(before.value(counts), after.value(counts)) for counts in draws]
+    one, other = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return one, other, _drop(before, one, other)
 
 
 def _drop(scores: Scores, before: intervals.Floats, after: intervals.Floats) -> intervals.Floats:

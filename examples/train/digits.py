@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from examples.assets.data import Bytes, Labels, digits, more_digits
+from examples.assets.data import Bytes, digits
+from examples.train.samples import test_digits
 
 _EPOCHS, _BATCH = 8, 64
 
@@ -30,15 +31,6 @@ class DigitNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits."""
         return self.layers(x)  # type: ignore[no-any-return]
-
-
-def test_digits() -> tuple[Bytes, Labels]:
-    """The 5,000 that the net is not trained on: images (5000, 28, 28) and labels (5000), in an order of chance."""
-    known = {image.tobytes() for image in digits()[0]}
-    images, labels = more_digits()
-    fresh = np.array([image.tobytes() not in known for image in images])
-    order = np.random.default_rng(0).permutation(int(fresh.sum()))
-    return images[fresh][order], labels[fresh][order]
 
 
 def train(file: Path) -> float:

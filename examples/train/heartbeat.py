@@ -9,19 +9,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from examples.assets.data import Labels, Numbers, heartbeats
+from examples.assets.data import Labels, Numbers
+from examples.train.samples import HEARTBEAT_WINDOW, heartbeat_windows
 
-WINDOW = 128
-"""Steps of a window: a little more than one beat."""
-_EPOCHS, _STEP = 40, 8
-
-
-def windows(part: str, step: int = _STEP) -> tuple[Numbers, Labels]:
-    """Windows (n, 128, 1) of ``heartbeats``, and 1 where at least a quarter of the steps is anomalous (n)."""
-    series, odd = heartbeats(part)
-    starts = range(0, len(series) - WINDOW + 1, step)
-    cut = np.array([series[start : start + WINDOW, None] for start in starts])
-    return cut, np.array([odd[start : start + WINDOW].mean() >= 0.25 for start in starts], np.int64)
+_EPOCHS = 40
 
 
 def area_under_curve(scores: Numbers, labels: Labels) -> float:
@@ -41,13 +32,15 @@ def train(folder: Path) -> float:
     The signature ``rebuild`` gives the window again, ``encode`` its 8 numbers.
     """
     keras.utils.set_random_seed(0)
-    x, _ = windows("TRAIN_NA")
-    inputs = keras.Input((WINDOW, 1))
+    x, _ = heartbeat_windows("TRAIN_NA")
+    inputs = keras.Input((HEARTBEAT_WINDOW, 1))
     hidden = inputs
     for width in (16, 24, 32):
         hidden = keras.layers.Conv1D(width, 7, strides=2, padding="same", activation="relu")(hidden)
     code = keras.layers.Dense(8)(keras.layers.Flatten()(hidden))
-    hidden = keras.layers.Reshape((WINDOW // 8, 32))(keras.layers.Dense(WINDOW // 8 * 32, activation="relu")(code))
+    hidden = keras.layers.Reshape((HEARTBEAT_WINDOW // 8, 32))(
+        keras.layers.Dense(HEARTBEAT_WINDOW // 8 * 32, activation="relu")(code)
+    )
     for width in (24, 16):
         hidden = keras.layers.UpSampling1D(2)(hidden)
         hidden = keras.layers.Conv1D(width, 7, padding="same", activation="relu")(hidden)
@@ -56,14 +49,14 @@ def train(folder: Path) -> float:
     model.compile(keras.optimizers.Adam(2e-3), loss="mse")
     model.fit(x, x, batch_size=32, epochs=_EPOCHS, verbose=0)
     _save(model, encoder, folder)
-    x, y = windows("TEST")
+    x, y = heartbeat_windows("TEST")
     return area_under_curve(anomaly_scores(x, model.predict(x, verbose=0)), y)
 
 
 def _save(model: keras.Model, encoder: keras.Model, folder: Path) -> None:
     archive = keras.export.ExportArchive()
     archive.track(model)
-    window = tf.TensorSpec((1, WINDOW, 1), tf.float32, "window")
+    window = tf.TensorSpec((1, HEARTBEAT_WINDOW, 1), tf.float32, "window")
     archive.add_endpoint("rebuild", lambda window: {"rebuilt": model(window)}, [window])
     archive.add_endpoint("encode", lambda window: {"code": encoder(window)}, [window])
     archive.write_out(str(folder), verbose=False)

@@ -6,36 +6,19 @@ import sys
 from pathlib import Path
 
 import keras
-import numpy as np
 
-from examples.assets.data import Labels, Numbers, watch_exercises
+from examples.train.samples import EXERCISE_WINDOW, exercise_windows
 
-WINDOW, STEP = 100, 50
-"""Samples of a window and between the starts of two: 2 s and 1 s."""
-TEST_SUBJECTS = (8, 9, 10)
-"""Whom the net has never seen."""
 _EPOCHS = 12
-
-
-def windows(*, test: bool) -> tuple[Numbers, Labels]:
-    """Windows (n, 100, 6) as the watch gives them, and their exercises (n), of the people to train on or to test with."""
-    watch = watch_exercises()
-    found, labels = [], []
-    for series, exercise, subject in zip(watch.series, watch.exercise, watch.subject, strict=True):
-        if (subject in TEST_SUBJECTS) == test:
-            cut = [series[start : start + WINDOW] for start in range(0, len(series) - WINDOW + 1, STEP)]
-            found += cut
-            labels += [exercise] * len(cut)
-    return np.array(found), np.array(labels)
 
 
 def train(file: Path) -> float:
     """Train, write the model (raw windows in, 7 probabilities out), and return its accuracy on unseen people."""
     keras.utils.set_random_seed(0)
-    x, y = windows(test=False)
+    x, y = exercise_windows(test=False)
     normalise = keras.layers.Normalization(axis=-1)
     normalise.adapt(x)
-    inputs = keras.Input((WINDOW, 6))
+    inputs = keras.Input((EXERCISE_WINDOW, 6))
     hidden = normalise(inputs)
     for width in (32, 48, 64):
         hidden = keras.layers.Conv1D(width, 5, strides=2, padding="same", use_bias=False)(hidden)
@@ -45,7 +28,7 @@ def train(file: Path) -> float:
     model.compile(keras.optimizers.Adam(2e-3), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(x, y, batch_size=64, epochs=_EPOCHS, verbose=0)
     model.save(file)
-    x, y = windows(test=True)
+    x, y = exercise_windows(test=True)
     return float(model.evaluate(x, y, verbose=0)[1])
 
 

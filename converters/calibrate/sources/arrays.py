@@ -56,7 +56,7 @@ def _load(path: Path) -> tuple[Array, str | None]:
     try:
         if path.suffix.lower() == ".npy":
             return np.load(path, mmap_mode="r", allow_pickle=False), None
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if _CAPTURED in stored.files:
                 return stored[_CAPTURED], str(stored["colour"]) if "colour" in stored.files else None
             if len(stored.files) == 1:

@@ -41,7 +41,7 @@ def _read(path: Path) -> tuple[Array, Colour]:
         DataError: if the file is damaged, or was not written by the sink.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if stored.zip.getinfo("sample.npy").file_size > MAX_BYTES:
                 raise ValueError(f"its sample has more than {MAX_BYTES} bytes")
             data = stored["sample"]

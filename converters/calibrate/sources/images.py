@@ -46,12 +46,12 @@ def read_image(path: Path) -> Array:
         raise DataError(f"{path} cannot be read: {exc.strerror}") from exc
     except cv2.error as exc:  # larger than OpenCV's limit of pixels
         raise DataError(f"{path} cannot be decoded: {exc.err}") from exc
-    if image is None:
-        raise DataError(f"{path} cannot be read as an image; remove it, or save it again as PNG or JPEG")
-    if _cut_off(content):  # OpenCV fills the rest with grey
+    if _cut_off(content):  # OpenCV 4 fills the rest with grey
         raise DataError(
             f"{path} cannot be read as an image to its end: the file is cut off; remove it, or get it again"
         )
+    if image is None:
+        raise DataError(f"{path} cannot be read as an image; remove it, or save it again as PNG or JPEG")
     return image  # type: ignore[no-any-return]
 
 
@@ -75,7 +75,7 @@ def _cut_off(content: bytes) -> bool:
         if content[position + 1] == _JPEG_SCAN:
             return content.find(_JPEG_END, position) < 0
         position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
-    return False
+    return position + 4 > len(content)
 
 
 def _empty_classes(folder: Path, files: list[Path]) -> Iterator[str]:

@@ -101,7 +101,7 @@ def _layout(path: Path, options: dict[str, str]) -> _Layout:
     """
     first = next(_lines(path), (1, []))[1]
     names = [cell.strip() for cell in first]
-    named = first != [] and _numbers(first) is None
+    named = all(_numbers([cell]) is None for cell in first)
     known = names if named else [str(place) for place in range(len(first))]
     group = None
     if "group" in options:

@@ -25,7 +25,7 @@ from edge_sdk.errors import DataError
 Sound = npt.NDArray[np.float32]
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
-_TO_THE_END = (0, 0xFFFFFFFF)  # sizes that a writer leaves which cannot go back to its header, such as a pipe's
+_TO_THE_END = 0xFFFFFFFF  # the size that a writer leaves which cannot go back to its header, such as a pipe's
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _wave(path: Path, coding: bytes, start: int, there: int, stated: int) -> Wav
         )
     if not channels or not rate or block != channels * bits // 8:
         raise DataError(f"{path} states {channels} channels, {rate} Hz and {block} bytes a frame: that is damage")
-    if stated in _TO_THE_END:
+    if stated == _TO_THE_END:
         stated = there
     if stated > there:
         raise DataError(f"{path} is cut off: it states {stated} bytes of sound and has {there}. Get it again")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from converters.graph import write_graph
 from converters.load.loaded import Loaded, LoadOptions
 from converters.load.onnx.read import read_source
 from converters.load.onnx.reference import reference
@@ -53,7 +54,7 @@ def import_onnx(content: bytes, *, input_shape: tuple[int, ...] | None = None, f
         ModelError: if it is damaged, hostile, quantized, or has what TensorFlow Lite cannot express; all problems are listed.
     """
     source = read_source(content, input_shape, folder)
-    made, entry, outputs = Walk(source).run()
+    model, entry, outputs = Walk(source).run()
     turned = tuple(_turned(value) for value in outputs)
     notes = list(source.notes)
     if _turned(entry):
@@ -63,7 +64,8 @@ def import_onnx(content: bytes, *, input_shape: tuple[int, ...] | None = None, f
         for name, value, moved in zip(source.outputs, outputs, turned, strict=True)
         if moved
     ]
-    return Imported(made, tuple(notes), _turned(entry), turned)
+    del source  # its weights are in the graph now: they need not be in memory a third time when it is written
+    return Imported(write_graph(model), tuple(notes), _turned(entry), turned)
 
 
 def _turned(value: Value) -> bool:

@@ -96,7 +96,7 @@ def _hard_sigmoid(call: Call) -> Value:
     """max(0, min(1, alpha * x + beta)), by way of RELU6; what is linear before it takes up the factor and the shift."""
     value, alpha, beta = call.value(0), call.node.number("alpha", 0.2), call.node.number("beta", 0.5)
     linear = call.linear(0)
-    made = linear.with_affine(np.full((), 6 * alpha), np.full((), 6 * beta), value.shape) if linear else None
+    made = linear.with_affine(np.full((), 6 * alpha), np.full((), 6 * beta), value) if linear else None
     if made is None:
         scaled = value if math.isclose(6 * alpha, 1, rel_tol=1e-6) else multiply(call.graph, value, 6 * alpha)
         made = add(call.graph, scaled, 6 * beta)

@@ -1,6 +1,6 @@
-"""The .tflite graph under construction: tensors, operators, and the file in the end.
+"""The .tflite graph under construction: tensors, operators, and the model in the end.
 
-What nothing reads falls away when the file is made, so a fused form may be built beside what it replaces; and constants are
+What nothing reads falls away when the model is made, so a fused form may be built beside what it replaces; and constants are
 read only then, one after the other.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.graph import compact, operator_name, schema, set_constant, shape_of, write_graph
+from converters.graph import compact, operator_name, schema, set_constant, shape_of
 from converters.load.fuse import fuse_activations
 from converters.load.onnx.values import Value
 from edge_sdk.tensors import Array
@@ -132,7 +132,7 @@ class Builder:
         return len(self._tensors) - 1
 
     def constant(self, values: Array | Callable[[], Array], what: str = "constant") -> int:
-        """Add a constant; one that is large comes as a function, which is called when the file is made."""
+        """Add a constant; one that is large comes as a function, which is called when the model is made."""
         if callable(values):
             index = self._new(what, (), "float32")
             self._constants[index] = values
@@ -184,8 +184,8 @@ class Builder:
         """How many tensors there are."""
         return len(self._tensors)
 
-    def finish(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
-        """The file of what ``outputs`` need."""
+    def finish(self, inputs: Sequence[int], outputs: Sequence[int]) -> Any:
+        """The ``ModelT`` of what ``outputs`` need."""
         model = schema().ModelT()
         model.version, model.description, model.buffers = 3, "edge-sdk", [schema().BufferT()]
         graph = schema().SubGraphT()
@@ -201,10 +201,11 @@ class Builder:
                 if (load := self._constants.pop(int(index), None)) is not None:
                     set_constant(model, self._tensors[index], load())
         _merge_reshapes(model)
+        _merge_into_reductions(model)
         fuse_activations(model)
         _set_versions(model)
         compact(model)
-        return write_graph(model)
+        return model
 
     def _new(self, what: str, shape: tuple[int, ...], dtype: str) -> int:
         return self.tensor(f"{self.scope}/{what.lower()}_{len(self._tensors)}", shape, dtype)
@@ -232,7 +233,7 @@ def _index(entry: Value | int) -> int:
 
 
 def _merge_reshapes(model: Any) -> None:
-    """Of RESHAPEs in a row only the last counts, and a reduction drops its axes itself."""
+    """Of RESHAPEs in a row only the last counts."""
     graph = model.subgraphs[0]
     makers = {int(i): operator for operator in graph.operators for i in operator.outputs}
     readers = Counter(int(i) for operator in graph.operators for i in operator.inputs)
@@ -248,10 +249,6 @@ def _merge_reshapes(model: Any) -> None:
             else:
                 gone.add(id(maker))
             operator.inputs[0] = maker.inputs[0]
-        if maker is not None and readers[int(operator.inputs[0])] == 1 and _only_drops(model, maker, operator):
-            maker.builtinOptions.keepDims, maker.outputs = False, operator.outputs
-            makers[int(operator.outputs[0])] = maker
-            gone.add(id(operator))
     graph.operators = [operator for operator in graph.operators if id(operator) not in gone]
     _drop_idle(model)
 
@@ -267,6 +264,22 @@ def _drop_idle(model: Any) -> None:
         idle = operator_name(model, operator) == "RESHAPE" and target not in ends
         if idle and shape_of(graph.tensors[source]) == shape_of(graph.tensors[target]):
             alias[target] = source
+        else:
+            kept.append(operator)
+    graph.operators = kept
+
+
+def _merge_into_reductions(model: Any) -> None:
+    """A reduction drops its axes itself, without a RESHAPE behind it."""
+    graph, kept = model.subgraphs[0], []
+    makers = {int(i): operator for operator in graph.operators for i in operator.outputs}
+    readers = Counter(int(i) for operator in graph.operators for i in operator.inputs)
+    readers.update(int(i) for i in graph.outputs)
+    for operator in graph.operators:
+        maker = makers.get(int(operator.inputs[0]))
+        lone = readers[int(operator.inputs[0])] == 1 and operator_name(model, operator) == "RESHAPE"
+        if maker is not None and lone and _only_drops(model, maker, operator):
+            maker.builtinOptions.keepDims, maker.outputs = False, operator.outputs
         else:
             kept.append(operator)
     graph.operators = kept

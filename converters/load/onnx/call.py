@@ -134,10 +134,10 @@ class Call:
             return None
         return self.graph.linear.get(operand.tensor)
 
-    def made_linear(self, kernel: Kernel, axis: int, emit: Callable[[Kernel], Value]) -> Value:
-        """Write a linear operator, and remember that its kernel may still change."""
+    def made_linear(self, kernel: Kernel, emit: Callable[[Kernel], Value]) -> Value:
+        """Write a linear operator, its channels innermost, and remember that its kernel may still change."""
         value = emit(kernel)
-        self.graph.linear[value.tensor] = Linear(kernel, axis, lambda changed: self.made_linear(changed, axis, emit))
+        self.graph.linear[value.tensor] = Linear(kernel, lambda changed: self.made_linear(changed, emit))
         return value
 
     def bounded(self, value: Value, least: float) -> Value:

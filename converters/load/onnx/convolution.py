@@ -43,7 +43,7 @@ def _conv(call: Call) -> Value:
         made = _emit_conv(call, image(call, value), laid, kernel, windows, shape, depthwise)
         return as_before(call, made, call.shape)
 
-    return call.made_linear(Kernel.plain(load, outputs, _bias(call)), 1, emit)
+    return call.made_linear(Kernel.plain(load, outputs, _bias(call)), emit)
 
 
 def _laid(kernel: Kernel, order: tuple[int, ...]) -> Array:
@@ -109,7 +109,7 @@ def _conv_transpose(call: Call) -> Value:
     def emit(kernel: Kernel) -> Value:
         return as_before(call, _emit_transposed(call, image(call, value), kernel, windows), call.shape)
 
-    return call.made_linear(Kernel.plain(load, outputs, _bias(call)), 1, emit)
+    return call.made_linear(Kernel.plain(load, outputs, _bias(call)), emit)
 
 
 def _transposed_windows(call: Call, counts: tuple[int, ...], kernel: tuple[int, ...]) -> Windows:

@@ -40,7 +40,7 @@ def _with_addend(call: Call, made: Value, beta: float) -> Value:
         return add(call.graph, made, _scaled(call, addend, beta))
     numbers = addend.array() * np.float32(beta)
     linear = call.graph.linear.get(made.tensor)
-    absorbed = linear.with_affine(np.ones(()), numbers, made.shape) if linear else None
+    absorbed = linear.with_affine(np.ones(()), numbers, made) if linear else None
     return absorbed or add(call.graph, made, numbers)
 
 
@@ -79,7 +79,7 @@ def _fully_connected(call: Call, value: Value, load: partial[Array], outputs: in
         return call.build.emit("FULLY_CONNECTED", inputs, shape, axes, keepNumDims=rank > 2)
 
     kernel = Kernel.plain(load, outputs).affine(np.full(outputs, factor), np.zeros(outputs))
-    return call.made_linear(kernel, rank - 1, emit)
+    return call.made_linear(kernel, emit)
 
 
 def matmul(call: Call, left: Value, right: Value) -> Value:

@@ -56,7 +56,7 @@ def _absorbed(name: str, call: Call) -> Value | None:
         scale_shift = _affine(name, place, other.array().astype(np.float64))
         source = call.value(place)
         if scale_shift is not None and call.shape == source.shape:
-            return linear.with_affine(*scale_shift, source.shape)
+            return linear.with_affine(*scale_shift, source)
     return None
 
 
@@ -114,7 +114,7 @@ _POWERS: dict[float, Callable[[Graph, Value], Value]] = {
 
 def _neg(call: Call) -> Value:
     value, linear = call.value(0), call.linear(0)
-    turned = linear.with_affine(-np.ones(()), np.zeros(()), value.shape) if linear else None
+    turned = linear.with_affine(-np.ones(()), np.zeros(()), value) if linear else None
     return turned or unary(call.graph, "NEG", value)
 
 

@@ -66,25 +66,27 @@ class Linear:
 
     Attributes:
         kernel: its kernel.
-        axis: ONNX's axis of its output on which the channels lie.
         emit: writes it with another kernel.
     """
 
     kernel: Kernel
-    axis: int
     emit: Callable[[Kernel], Value]
 
-    def with_affine(self, scale: Array, shift: Array, shape: tuple[int, ...]) -> Value | None:
+    def with_affine(self, scale: Array, shift: Array, value: Value) -> Value | None:
         """The operator with ``scale * y + shift`` taken up, or None where those are not one number a channel.
 
         Args:
             scale, shift: broadcast against its output as in ONNX.
-            shape: of its output.
+            value: its output; the channels lie innermost.
         """
-        per_channel = [_per_channel(values, self.axis, shape) for values in (scale, shift)]
+        per_channel = [_per_channel(values, value.axes[-1], value.shape) for values in (scale, shift)]
         if per_channel[0] is None or per_channel[1] is None:
             return None
-        return self.emit(self.kernel.affine(per_channel[0], per_channel[1]))
+        return self.with_kernel(self.kernel.affine(per_channel[0], per_channel[1]), value)
+
+    def with_kernel(self, kernel: Kernel, value: Value) -> Value:
+        """The operator with another kernel, its output seen as ``value`` was."""
+        return replace(self.emit(kernel), shape=value.shape, axes=value.axes)
 
 
 def _per_channel(values: Array, axis: int, shape: tuple[int, ...]) -> Array | None:

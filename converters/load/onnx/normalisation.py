@@ -27,7 +27,7 @@ def _batch_norm(call: Call) -> list[Operand | None]:
     wide = (-1, *[1] * (len(value.shape) - 2))
     factor, shift = factor.reshape(wide), (bias - mean * factor).reshape(wide)
     linear = call.linear(0)
-    made = linear.with_affine(factor, shift, value.shape) if linear else None
+    made = linear.with_affine(factor, shift, value) if linear else None
     return [made or add(call.graph, multiply(call.graph, value, floats(factor)), floats(shift))]
 
 

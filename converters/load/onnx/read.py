@@ -286,7 +286,11 @@ def _agreed(where: str, stated: tuple[int | str, ...], given: tuple[int, ...] | 
         return given
     rest = [n for n in stated[1:] if isinstance(n, int)]
     if not stated or len(rest) < len(stated) - 1:
-        example = ",".join(str(n) if isinstance(n, int) else _example(i, len(stated)) for i, n in enumerate(stated))
+        likely: tuple[str, ...] = (
+            ("1", "224", "224", "3") if stated[-1:] in ((1,), (3,), (4,)) else ("1", "3", "224", "224")
+        )
+        likely = likely if len(stated) == 4 else ("1", *["100"] * len(stated))
+        example = ",".join(str(n) if isinstance(n, int) else likely[i] for i, n in enumerate(stated))
         raise ModelError(
             f"{where} has the dynamic shape {_dims(stated)}; int8 models need fixed shapes. "
             f"Give one in the order of the file, such as --input-shape {example or '1,3,224,224'}"
@@ -294,10 +298,6 @@ def _agreed(where: str, stated: tuple[int | str, ...], given: tuple[int, ...] | 
     shape = (stated[0] if isinstance(stated[0], int) else 1, *rest)
     check_size(shape)
     return shape
-
-
-def _example(axis: int, rank: int) -> str:
-    return "1" if axis == 0 else "3" if axis == 1 and rank == 4 else "224"
 
 
 def _dims(shape: Iterable[int | str]) -> str:

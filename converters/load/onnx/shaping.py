@@ -85,8 +85,8 @@ def _depth_to_space(call: Call) -> Value:
         deep = value.shape[1] // block**2
         order = np.arange(value.shape[1]).reshape(deep, block**2).T.reshape(-1)
         linear = call.linear(0)
-        if linear is not None and linear.axis == 1:
-            value = linear.emit(linear.kernel.ordered(order))
+        if linear is not None and value.axes[-1] == 1:
+            value = linear.with_kernel(linear.kernel.ordered(order), value)
         else:
             value = last(call.graph, value, 1)
             indices = call.build.constant(order.astype(np.int32), "channels")

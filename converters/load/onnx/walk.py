@@ -36,8 +36,8 @@ class Walk:
         self._strangers = False
         self._translators = translators()
 
-    def run(self) -> tuple[bytes, Value, tuple[Value, ...]]:
-        """The .tflite file, its input and its outputs.
+    def run(self) -> tuple[Any, Value, tuple[Value, ...]]:
+        """The .tflite graph (``ModelT``), its input and its outputs.
 
         Raises:
             ModelError: that lists what stands in the way, the first ten problems.
@@ -50,8 +50,10 @@ class Walk:
         if self._problems:
             raise ModelError(self._told())
         outputs = self._finish_outputs()
-        content = self._graph.build.finish([entry.tensor], [value.tensor for value in outputs])
-        return content, entry, outputs
+        model = self._graph.build.finish([entry.tensor], [value.tensor for value in outputs])
+        self._graph.calls.clear()  # these refer to each other, and to the weights of the file
+        self._graph.linear.clear()
+        return model, entry, outputs
 
     def _count_readers(self, nodes: Sequence[Node], outputs: Sequence[str]) -> None:
         for node in nodes:

@@ -30,7 +30,7 @@ LOWEST_SCORE = 0.01  # AP counts every detection, not only those that an applica
 MOST_BOXES = 100  # an image, as in COCO
 IOUS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
-_NUMBERS_AT_ONCE = 1 << 21
+_DRAWS = 32  # at a time: they stay in the processor's cache
 
 Image = tuple[Sequence[Detection], Sequence[TrueObject]]
 
@@ -69,46 +69,50 @@ class Matches(Scores):
 
     def value(self, counts: Floats) -> Floats:
         """Mean over IoUs and the classes that a draw has objects of; 0 where it has none at all."""
-        total, present = np.zeros(len(counts)), np.zeros(len(counts))
+        return np.concatenate([self._value(counts[i : i + _DRAWS].T.copy()) for i in range(0, len(counts), _DRAWS)])
+
+    def _value(self, counts: Floats) -> Floats:
+        """The same for some draws, (images, draws): the draws lie side by side, so every step is a vector's."""
+        total, present = np.zeros(counts.shape[1]), np.zeros(counts.shape[1])
         for found in self._classes:
-            objects = counts @ found.objects
-            total += np.where(objects > 0, self._precision(found, counts, np.maximum(objects, 1)), 0)
+            objects = found.objects @ counts
+            total += np.where(objects > 0, self._precision(found, counts[found.images], np.maximum(objects, 1)), 0)
             present += objects > 0
         mean: Floats = total / np.maximum(present, 1)
         return mean
 
-    def _precision(self, found: _Class, counts: Floats, objects: Floats) -> Floats:
-        """Average precision of one class, the mean over the IoUs, (draws,)."""
-        rows = max(1, _NUMBERS_AT_ONCE // max(1, len(found.images)))
-        parts = [
-            np.mean(
-                [
-                    self._area(weights, objects[start : start + rows], right, valid)
-                    for right, valid in self._levels(found)
-                ],
-                axis=0,
-            )
-            for start in range(0, len(counts), rows)
-            for weights in [counts[start : start + rows, found.images]]
-        ]
-        return np.concatenate(parts)
+    def _precision(self, found: _Class, weights: Floats, objects: Floats) -> Floats:
+        """Average precision of one class, the mean over the IoUs, from the weight of each detection, (detections, draws)."""
+        every = np.cumsum(weights, axis=0)
+        total = np.zeros(len(objects))
+        levels = list(zip(found.right[self._ious], found.counts[self._ious], strict=True))
+        for right, valid in levels:
+            seen = every if valid.all() else np.cumsum(weights * valid[:, None], axis=0)
+            hits = np.flatnonzero(right)  # precision is highest at a hit, so only hits are looked at
+            if hits.size:
+                total += _area(weights[hits], seen[hits], objects)
+        mean: Floats = total / len(levels)
+        return mean
 
-    def _levels(self, found: _Class) -> list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
-        return list(zip(found.right[self._ious], found.counts[self._ious], strict=True))
 
-    @staticmethod
-    def _area(weights: Floats, objects: Floats, right: npt.NDArray[np.bool_], valid: npt.NDArray[np.bool_]) -> Floats:
-        """Average precision of one class at one IoU. Precision is highest at a hit, so only hits are looked at."""
-        if not right.any():
-            return np.zeros(len(weights))
-        seen = np.cumsum(weights if valid.all() else weights * valid, axis=1)[:, right]
-        hits = np.cumsum(weights[:, right], axis=1)
-        precision = hits / np.maximum(seen, 1)
-        falling = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        reached = np.searchsorted(_RECALLS, hits / objects[:, None], side="right")
-        steps = np.diff(reached, axis=1, prepend=0)
-        area: Floats = np.sum(steps * falling, axis=1) / len(_RECALLS)
-        return area
+def _area(hit: Floats, seen: Floats, objects: Floats) -> Floats:
+    """Mean precision at COCO's recalls, (draws,).
+
+    Args:
+        hit: weight of each detection that is right, the best first, (hits, draws).
+        seen: weight of all detections up to it.
+        objects: weight of all objects, (draws,).
+    """
+    hits = np.cumsum(hit, axis=0)
+    precision = hits / np.maximum(seen, 1)
+    falling = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    recall = hits / objects
+    reached = (recall * 100 + 1e-9).astype(
+        np.int32
+    )  # how many of the recalls above 0: one too many where rounding made it so
+    reached -= _RECALLS[reached] > recall
+    area: Floats = np.einsum("ij,ij->j", np.diff(reached, axis=0, prepend=-1), falling) / len(_RECALLS)
+    return area
 
 
 class AveragePrecision(Measure[tuple[TrueObject, ...], Image]):
