@@ -9,14 +9,21 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from converters.repair.candidate import Candidate
+from converters.repair.keep_out import keep_out
+from converters.repair.split_head import mixed_outputs, split_head
+from converters.verify.prove import prove
 from edge_sdk import Loop
 from edge_sdk.bundle import Bundle, write_bundle
+from edge_sdk.bundle.golden import golden_inputs, golden_outputs
 from edge_sdk.bundle.manifest import Head, Manifest, Part, Variant, schema_version_for
 from edge_sdk.bundle.write import stored_files
 from edge_sdk.contract import Contract
+from edge_sdk.engines.isolation import open_engine
 from edge_sdk.heads import Assembler
 from edge_sdk.tasks import RawSettings, make_task
 from edge_sdk.tensors import TensorSpec
+from tests import repair_models as models
 from tests.small_bundles import INPUT, OUTPUT, Numbers
 
 BOXES = TensorSpec("boxes", (1, 5, 4), "int8", 1.25, -128)
@@ -171,3 +178,57 @@ def test_inspect_tells_of_heads(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "edge_sdk.cli", "inspect", str(path)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "Heads" in said and "scores" in said and "output, scaled" in said
+
+
+def test_a_split_detector_runs_on_the_device_as_on_the_workstation(tmp_path: Path) -> None:
+    """Float to bundle to loop and bench: the device gives the model's own output, near to float."""
+    content, images = models.joint_head_detector(), models.squares(12, 3)[0]
+    (plan,) = mixed_outputs(content, images)
+    done = split_head(content, plan)
+    kept = keep_out(done.content, (done.head,), "scores")
+    quantized = models.quantize(Candidate(kept.content, models.statistics(kept.content, images).ranges()))
+    proven = prove(quantized.content)
+    golden = [list(outputs) for outputs in stored_outputs(quantized.content, images[:1])]
+    files = {
+        "model.tflite": quantized.content,
+        "in.npz": golden_inputs([images[0][0]]),
+        "out.npz": golden_outputs(golden),
+    }
+    variant = Variant(
+        id="tflite-int8",
+        kind="tflite-int8",
+        file="model.tflite",
+        inputs=proven.inputs,
+        outputs=proven.outputs,
+        heads=kept.heads,
+        golden="out.npz",
+    )
+    manifest = Manifest(
+        schema_version=2,
+        name="squares",
+        created_by="a test",
+        contract=Contract(input="tensor"),
+        task=RawSettings(),
+        variants=(variant,),
+        golden_inputs="in.npz",
+        files=stored_files(files),
+    )
+    path = tmp_path / "squares.edge"
+    write_bundle(path, manifest, files)
+    np.save(tmp_path / "images.npy", np.concatenate(images))
+    with Loop(path, f"replay:{tmp_path / 'images.npy'}", deadline_ms=10_000, isolation="none") as loop:
+        found = np.concatenate([result.value["output"] for result in loop])
+    np.testing.assert_array_equal(found, models.outputs_of(quantized.content, images, kept.heads)[0])
+    real = models.outputs_of(content, images)[0]
+    assert models.sqnr(real[..., 4], found[..., 4]) > 20 and models.sqnr(real[..., :4], found[..., :4]) > 25
+    command = [sys.executable, "-m", "edge_sdk.cli", "bench", str(path), "--runs", "3", "--isolation", "none"]
+    assert "golden vectors: 1 replayed" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def stored_outputs(content: bytes, images: list[np.ndarray]) -> list[tuple[np.ndarray, ...]]:
+    engine = open_engine("litert", content, isolation="none")
+    made = []
+    for image in images:
+        engine.input_arrays[0][...] = engine.inputs[0].quantize(image)
+        made.append(engine.run())
+    return made

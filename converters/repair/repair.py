@@ -1,7 +1,7 @@
 """The engine of repair: it tries what may help, the cheapest first, measures every step, and keeps what is better.
 
-What changes the graph (equalisation, splitting heads) goes before what measures the finished int8 model (bias correction), and the whole
-model before single layers: ranges, what is left to the device, 16 bits. Single layers are tried in the order of what they lose. Rounds are
+What changes the graph (equalisation, heads split or left to the device) goes first, then the ranges of the whole model, then what
+measures the finished int8 model (bias correction), then single layers in the order of what they lose: ranges, 16 bits. Rounds are
 repeated while they help, as one step may open the way for another. The result is never worse than the start.
 """
 
@@ -29,9 +29,14 @@ from converters.report.figures import Layer, Repair, RepairStep
 from edge_sdk.errors import ConfigError, EngineError, ModelError
 from edge_sdk.tensors import Array
 
-CORRECTION_SAMPLES = 16
-_LEAST_DB = 0.1  # a gain of SQNR below it is chance
+CORRECTION_SAMPLES = 8
+_LEAST_DB, _WORTH_DB = (
+    0.1,
+    1.0,
+)  # gains of SQNR: below the first it is chance; what costs the device time must bring the second
+_COSTLY = ("split head", "keep out", "16-bit activations")
 _MOST_SLOWER = 2.0  # a step that makes an inference longer than that is no repair
+_IN_VAIN = 2  # single layers in a row
 
 
 _UNUSABLE = Score(-inf, -inf)
@@ -100,7 +105,7 @@ def repair(
         value: what the judge's value is, for people.
         goal: a value that is good enough; without one, repair goes on while anything helps.
         budget_s: how long it may take, in seconds. A step that is under way ends at its next check.
-        noise: the smallest difference of the value that is no chance.
+        noise: a gain of the value that may be chance, in its unit; the SQNR of the outputs decides then.
         allow_heads: whether the device may put outputs together.
         allow_int16: whether every target takes 16-bit activations.
         rounds: how often everything is tried, as long as it helps.
@@ -167,6 +172,7 @@ class _Repair:
         self._ends = clock() + budget_s
         self._budget_s = budget_s
         self._measured: tuple[bytes, Statistics] | None = None
+        self._tried: set[tuple[str, str, bytes]] = set()
         self._compared: tuple[Quantized, tuple[Layer, ...]] | None = None
         self.steps: list[RepairStep] = []
         quantized = self._build(start)
@@ -189,10 +195,10 @@ class _Repair:
                 self._saturate()
                 if allow_heads:
                     self._split_heads()
-                self._correct_biases()
-                self._other_ranges(single_layers)
-                if allow_heads:
                     self._keep_out()
+                self._ranges_of_all()
+                self._correct_biases()
+                self._ranges_of_some(single_layers)
                 if allow_int16:
                     self._int16(single_layers)
                 if self.best is before:
@@ -248,10 +254,12 @@ class _Repair:
         if not self.best.candidate.corrected:
             self._try("correct biases", "", lambda candidate: (replace(candidate, corrected=True), ""))
 
-    def _other_ranges(self, single_layers: int) -> None:
+    def _ranges_of_all(self) -> None:
         for name, method in self._methods.items():
             self._try(f"ranges by {name}", "", lambda candidate, method=method: self._with_all(candidate, method))  # type: ignore[misc]
-        for layer in self._worst(single_layers):
+
+    def _ranges_of_some(self, most: int) -> None:
+        for layer in self._worst(most):
             for name, method in self._methods.items():
                 self._try(
                     f"range by {name}",
@@ -271,8 +279,8 @@ class _Repair:
 
             self._try("keep out", output, change)
 
-    def _int16(self, single_layers: int) -> None:
-        for layer in self._worst(single_layers):
+    def _int16(self, most: int) -> None:
+        for layer in self._worst(most):
 
             def change(candidate: Candidate, tensor: str = layer.tensor) -> tuple[Candidate, str]:
                 wide = int16_tensors(candidate.content, tensor)
@@ -299,9 +307,12 @@ class _Repair:
         return replace(candidate, ranges=with_ranges_of(candidate.ranges, ranges, [tensor])), found
 
     def _worst(self, most: int) -> Iterator[Layer]:
-        """Single layers to treat: what loses most of its own, outliers alone where there are any. Asked anew after each success."""
+        """Single layers to treat: what loses most of its own, outliers alone where there are any. Asked anew after each success; over
+        when two in a row were treated in vain."""
         tried: set[str] = set()
+        in_vain = 0
         for _ in range(most):
+            before = self.best
             layers = self._layers()
             bad = {layer.tensor for layer in outliers(layers)}
             order = [
@@ -312,6 +323,9 @@ class _Repair:
                 return
             tried.add(layer.tensor)
             yield layer
+            in_vain = in_vain + 1 if self.best is before else 0
+            if in_vain == _IN_VAIN:
+                return
 
     def _layers(self) -> tuple[Layer, ...]:
         if self.best.score is _UNUSABLE:
@@ -322,7 +336,11 @@ class _Repair:
         return self._compared[1]
 
     def _try(self, action: str, target: str, change: Change) -> None:
-        """Measure one change of the best candidate, keep it if it is better, and note it."""
+        """Measure one change of the best candidate, keep it if it is better, and note it; once for the same float model."""
+        key = action, target, self.best.candidate.content
+        if key in self._tried:
+            return
+        self._tried.add(key)
         self._check()
         started, best = self._clock(), self.best
         step = RepairStep(action=action, target=target, before=_known(best.score), before_db=best.score.sqnr_db)
@@ -338,7 +356,7 @@ class _Repair:
             return
         took_ms = self._latency(quantized)
         slower = took_ms / self._first_ms if self._first_ms > 0 else 1.0
-        kept = self._better(score, best.score) and slower <= _MOST_SLOWER
+        kept = self._better(score, best.score, _WORTH_DB if action in _COSTLY else _LEAST_DB) and slower <= _MOST_SLOWER
         if slower > _MOST_SLOWER:
             found = f"{found}; an inference would take {slower:.1f} times as long".removeprefix("; ")
         measured = {
@@ -358,11 +376,13 @@ class _Repair:
         self.steps.append(step)
         self._progress(step)
 
-    def _better(self, after: Score, before: Score) -> bool:
-        """Better in value beyond chance; or no worse in value, and better in SQNR."""
+    def _better(self, after: Score, before: Score, least_db: float) -> bool:
+        """Better in value beyond chance; or no worse in value, and better in SQNR, which may be the value itself."""
+        if after.value == after.sqnr_db:
+            return after.sqnr_db >= before.sqnr_db + max(least_db, self._noise)
         if after.value > before.value + self._noise:
             return True
-        return after.value >= before.value and after.sqnr_db >= before.sqnr_db + _LEAST_DB
+        return after.value >= before.value and after.sqnr_db >= before.sqnr_db + least_db
 
     def _build(self, candidate: Candidate) -> Quantized:
         made = self._quantize(candidate)

@@ -6,11 +6,11 @@ A detector that joins boxes in pixels (0 to 320) and scores (0 to 1) into one ou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from converters.graph import main_graph, read_graph, shape_of, text
-from converters.repair.observe import Extremes
+from converters.repair.observe import Extremes, output_extremes
 from converters.repair.rewiring import CannotRepairError, find_output, finish, replace_output
 from converters.repair.take import Entries, Taker
 from edge_sdk.bundle.manifest import Head, Part
@@ -60,6 +60,15 @@ def plan_split(content: bytes, output: str, extremes: Sequence[Extremes]) -> Pla
             widths = [float(of_axis.width[list(group)].max()) for group in groups]
             plans.append(Plan(output, axis, tuple(groups), widths[0] / max(widths[-1], 1e-12)))
     return max(plans, key=lambda plan: plan.ratio, default=None)
+
+
+def mixed_outputs(content: bytes, inputs: Iterable[Array]) -> tuple[Plan, ...]:
+    """The outputs that hold quantities of very different size, and how to split them; a few samples tell.
+
+    In int8 the small ones are lost, which neither the layers' SQNR nor that of the whole output shows.
+    """
+    plans = [plan_split(content, name, extremes) for name, extremes in output_extremes(content, inputs).items()]
+    return tuple(plan for plan in plans if plan is not None)
 
 
 def _group(parts: Sequence[Entries], widths: Array) -> list[Entries]:
