@@ -50,6 +50,21 @@ def change(before: float, after: float, unit: str) -> str:
     return f"{after - before:+.4f} {unit}".rstrip()
 
 
+def loss(share: float, relative: bool) -> str:
+    """How much worse something is: points, or percent of what it was."""
+    return f"{100 * share:.2f} {'%' if relative else 'points'}"
+
+
+def loss_between(low: float, high: float, relative: bool) -> str:
+    """An interval of the same."""
+    return f"{100 * low:.2f} to {loss(high, relative)}"
+
+
+def between(low: float, high: float, unit: str) -> str:
+    """An interval of quantities."""
+    return f"{quantity(low, unit).removesuffix(unit).rstrip()} to {quantity(high, unit)}"
+
+
 def shape(lengths: Iterable[int]) -> str:
     """A tensor's shape, outermost axis first, such as ``"1x128x128x3"``; a scalar's is ``"scalar"``."""
     return "x".join(str(n) for n in lengths) or "scalar"

@@ -42,7 +42,18 @@ def render_html(figures: Figures) -> str:
     environment = Environment(
         loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    for name in ("short", "size", "decibels", "quantity", "change", "shape", "count"):
+    for name in (
+        "short",
+        "size",
+        "decibels",
+        "quantity",
+        "change",
+        "loss",
+        "loss_between",
+        "between",
+        "shape",
+        "count",
+    ):
         environment.filters[name] = getattr(numbers, name)
     return environment.get_template("report.html.j2").render(
         f=figures,
