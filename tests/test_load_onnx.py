@@ -245,7 +245,9 @@ def recurrent(kind: str, gates: int, *, directions: int = 1, start: bool = False
     further = (None, *(f32(directions, 1, 5) for _ in range(2 if kind == "LSTM" else 1))) if start else ()
     constants = (f32(directions, gates * 5, 3), f32(directions, gates * 5, 5), f32(directions, 2 * gates * 5), *further)
     label = "-".join(f"{name}={value}" for name, value in attributes.items()) + ("-started" if start else "")
-    return case(kind, (4, 1, 3), constants=constants, outputs=3 if kind == "LSTM" else 2, hidden_size=5, id=label, **attributes)
+    return case(
+        kind, (4, 1, 3), constants=constants, outputs=3 if kind == "LSTM" else 2, hidden_size=5, id=label, **attributes
+    )
 
 
 RECURRENT = [
@@ -265,7 +267,19 @@ RECURRENT = [
 
 @pytest.mark.parametrize(
     ("made", "low", "high"),
-    [*CONVOLUTIONS, *POOLS, *DENSE, *ACTIVATIONS, *NORMALISATION, *ELEMENTWISE, *SHAPING, *PADS, *RESIZES, *REDUCTIONS, *RECURRENT],
+    [
+        *CONVOLUTIONS,
+        *POOLS,
+        *DENSE,
+        *ACTIVATIONS,
+        *NORMALISATION,
+        *ELEMENTWISE,
+        *SHAPING,
+        *PADS,
+        *RESIZES,
+        *REDUCTIONS,
+        *RECURRENT,
+    ],
 )
 def test_operator_computes_what_onnx_runtime_does(made: Any, low: float, high: float) -> None:
     agrees(made(), low=low, high=high)
