@@ -65,7 +65,6 @@ def render_html(figures: Figures) -> str:
         worst=verdict.worst_layers(figures, WORST_SHOWN),
         settings=list(flat_settings(figures.task.model_dump(mode="json"))),
         scheme=verdict.scheme(figures),
-        gate_said=verdict.gate_sentence(figures.gate) if figures.gate is not None else "",
         kept_steps=[step for step in steps if step.kept],
         other_steps=[step for step in steps if not step.kept],
         byte_examples=byte_examples(figures.contract, figures.proof.inputs),
