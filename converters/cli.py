@@ -139,12 +139,13 @@ def convert(
     what is missing is asked for by name.
     """
     from converters.conversion import convert as run
+    from converters.progress import Bar
     from converters.report import summary_lines
 
     used = _used_config(model, config)
     if used is not None and not as_json:
         click.echo(f"settings from {used}", err=True)
-    bar, shown = _Bar(), sys.stderr.isatty() and not as_json
+    bar, shown = Bar(), sys.stderr.isatty() and not as_json
     try:
         result = run(
             model,
@@ -216,18 +217,3 @@ def _numbers(flag: str, text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError as exc:
         raise ConfigError(f"--{flag} takes numbers with commas between them, such as 0,1; found {text!r}") from exc
-
-
-class _Bar:
-    """One line on the terminal that says which step is at work and how far it is."""
-
-    _WIDTH = 30
-
-    def __call__(self, step: str, done: int, total: int) -> None:
-        filled = self._WIDTH * done // total
-        bar = "#" * filled + "-" * (self._WIDTH - filled)
-        click.echo(f"\r{step:<10} [{bar}] {100 * done // total:3d}%", nl=False, err=True)
-
-    def clear(self) -> None:
-        """Leave a clean line for the summary or the error."""
-        click.echo("\r\033[K", nl=False, err=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from converters.calibrate.checks import Watch
 from converters.calibrate.ranges import Statistics, measure
+from converters.calibrate.response import check_contract
 from converters.calibrate.samples import Samples, open_samples
 from converters.calibrate.statistics import RangeMethod
 from converters.config import Config, read_config
@@ -31,6 +32,7 @@ from converters.load import FloatModel, LoadOptions, load
 from converters.mending import Mending, wanted
 from converters.pack import Packed, make_golden, pack, raw_inputs
 from converters.pictures import sample_pictures
+from converters.progress import Progress, quiet
 from converters.quantize.quantize import quantize
 from converters.quantize.recipe import Recipe
 from converters.report import Figures, write_report
@@ -43,9 +45,6 @@ from converters.verify.sides import Side
 from edge_sdk.contract import Contract, Encoder
 from edge_sdk.outputs import refuse_existing
 from edge_sdk.tasks import TaskSettings
-
-Progress = Callable[[str, int, int], None]
-"""Called with the step's name, how much of it is done, and of how much."""
 
 _FLATTERS = (
     "Float and int8 were compared on the calibration samples, which flatters the int8 model; give --holdout DATA."
@@ -139,7 +138,7 @@ def convert(
         evaluate=_given(data=evaluate, metric=metric),
         gate=_given(max_drop=max_drop, budget=budget, repair=repair),
     )
-    work = _Work(told, tuple(boards), str(golden) if golden is not None else None, progress or _quiet)
+    work = _Work(told, tuple(boards), str(golden) if golden is not None else None, progress or quiet)
     return work.run(Path(model), paths, overwrite=overwrite)
 
 
@@ -162,7 +161,7 @@ class _Work:
         data = self._data(before)
         bench = Bench(told, model.content, before, data.compared, data.truth)
         statistics, watch = self._calibrate(model, before, data.samples)
-        fit: tuple[str, ...] = ()
+        fit = self._check_contract(model, data)
         first, repaired = self._primary(bench, model, statistics, data.samples, take)
         others = [self._assess(bench, self._make(bench, statistics, recipe), model) for recipe in told.recipes[1:]]
         ranges = statistics.ranges(first.made.recipe.ranges)
@@ -244,6 +243,10 @@ class _Work:
             encoder = Encoder(self._told.contract, before.inputs[0])
             progress = self._count("calibrate", len(samples))
             return measure(model.content, watch.over(samples), encoder, progress), watch
+
+    def _check_contract(self, model: FloatModel, data: _Data) -> tuple[str, ...]:
+        with self._step("check contract"):
+            return check_contract(model.content, self._told.contract, self._told.task, data.compared)
 
     def _primary(
         self, bench: Bench, model: FloatModel, statistics: Statistics, samples: Samples, take: frozenset[str]
@@ -340,7 +343,3 @@ def _keys(settings: Contract | TaskSettings | Mapping[str, object] | None) -> Ma
 
 def _given(**keys: object) -> dict[str, object]:
     return {key: str(value) if isinstance(value, Path) else value for key, value in keys.items() if value is not None}
-
-
-def _quiet(step: str, done: int, total: int) -> None:
-    pass

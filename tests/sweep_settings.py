@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tests.tiny_models import between_convolutions, image_net
+from tests.tiny_models import between_convolutions, image_net, options
 
 ROOT = Path(__file__).parents[1]
 CONFIG = """\
@@ -71,5 +71,6 @@ def make_small(folder: Path, nets: int, *, photos: int = 12) -> Small:
 
 
 def unquantizable() -> bytes:
-    """A model with an operator that has no int8 kernel."""
-    return between_convolutions("ELU", shape=(1, 8, 8, 3))
+    """A model with an operator that has no int8 kernel, and mixes elements, so that no table can stand for it."""
+    axis = np.array(1, np.int32)
+    return between_convolutions("CUMSUM", shape=(1, 8, 8, 3), constants=(axis,), op_options=options("Cumsum"))

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from converters.report.figures import Gate, Interval, Metric
+from converters.report.verdict import gate_sentence
 from converters.verify.agreement import box_agreement, class_agreement
 from converters.verify.evaluate import PerSample, compare
-from converters.verify.gate import MaxDrop, decide, decide_without_labels, explain, require
+from converters.verify.gate import MaxDrop, decide, decide_without_labels, require
 from converters.verify.metrics import Mean
 from converters.verify.metrics.classes import TopK
 from converters.verify.metrics.regression import Regression
@@ -79,7 +80,7 @@ def test_drop_that_is_proven_larger_fails() -> None:
     assert found.low > 0.01
     with pytest.raises(
         GateError,
-        match=r"top-1: drop of 5\.50 points \(95 % interval .*\) on 1,000 samples, allowed 1 points: gate failed",
+        match=r"Gate failed: top-1 drops by 5\.50 points \(95 % interval .*\) on 1,000 samples; allowed are 1\.00 points",
     ) as caught:
         require(found)
     assert caught.value.exit_code == 3
@@ -98,14 +99,14 @@ def test_drop_that_is_neither_stays_open_says_so_and_does_not_fail() -> None:
     assert found.verdict == "open"
     assert found.samples_needed is not None
     assert found.samples_needed > 200
-    assert f"These samples do not decide; about {found.samples_needed:,} would" in explain(found)
+    assert f"These samples do not decide; about {found.samples_needed:,} would" in gate_sentence(found)
     require(found)
 
 
 def test_drop_at_the_limit_is_decided_by_no_number() -> None:
     found = gate("1%", top_1(180, 4, 2, 14))
     assert (found.verdict, found.drop, found.samples_needed) == ("open", pytest.approx(0.01), None)
-    assert "no sensible number of samples would decide" in explain(found)
+    assert "no sensible number of samples would decide" in gate_sentence(found)
 
 
 def test_error_that_rises_is_judged_relative_to_float() -> None:
@@ -116,7 +117,7 @@ def test_error_that_rises_is_judged_relative_to_float() -> None:
     assert gate("25%", metric).verdict == "passed"
     found = gate("10%", metric)
     assert (found.verdict, found.relative) == ("failed", True)
-    assert "rise of 20.00 % of float's value" in explain(found)
+    assert "mse rises by 20.00 %" in gate_sentence(found)
     with pytest.raises(ConfigError, match="mse is an error, and its limit is a rise relative to float's"):
         gate("1 point", metric)
 
@@ -185,7 +186,7 @@ def test_number_of_samples_that_is_named_would_decide(lost: float, won: float, l
 def test_without_labels_the_drop_is_at_most_the_disagreement() -> None:
     found = decide_without_labels(MaxDrop.parse("1%"), class_agreement(1_000, 1_000))
     assert (found.verdict, found.basis, found.metric) == ("passed", "agreement", "top-1 agreement")
-    assert "accuracy can drop at most by as much" in explain(found)
+    assert "accuracy can drop at most by as much" in gate_sentence(found)
     assert (
         decide_without_labels(MaxDrop.parse("1%"), class_agreement(100, 100)).verdict == "open"
     )  # Wilson: up to 3.7 %

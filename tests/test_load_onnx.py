@@ -220,6 +220,9 @@ RESIZES = [
     resize("linear pytorch", sizes=[1, 4, 3, 4], mode="linear", coordinate_transformation_mode="pytorch_half_pixel"),
     resize("linear 1-D", (1, 4, 6), sizes=[1, 4, 12], mode="linear"),
     resize("axes", scales=[2, 3], axes=[2, 3], mode="linear", opset=18),
+    case("Upsample", constants=(np.array([1, 1, 2, 2], np.float32),), opset=9),
+    case("Upsample", constants=(np.array([1, 1, 2, 3], np.float32),), mode="linear", opset=9),
+    case("Resize", constants=(np.array([1, 1, 2, 2], np.float32),), opset=10),
     resize("nearest of one axis", scales=[1, 1, 1, 2]),
 ]  # fmt: skip
 
@@ -238,26 +241,63 @@ REDUCTIONS = [
 ]  # fmt: skip
 
 
+def recurrent(kind: str, gates: int, *, directions: int = 1, start: bool = False, **attributes: Any) -> Any:
+    further = (None, *(f32(directions, 1, 5) for _ in range(2 if kind == "LSTM" else 1))) if start else ()
+    constants = (f32(directions, gates * 5, 3), f32(directions, gates * 5, 5), f32(directions, 2 * gates * 5), *further)
+    label = "-".join(f"{name}={value}" for name, value in attributes.items()) + ("-started" if start else "")
+    return case(
+        kind, (4, 1, 3), constants=constants, outputs=3 if kind == "LSTM" else 2, hidden_size=5, id=label, **attributes
+    )
+
+
+RECURRENT = [
+    recurrent("LSTM", 4),
+    recurrent("LSTM", 4, start=True),
+    recurrent("LSTM", 4, directions=2, direction="bidirectional"),
+    recurrent("LSTM", 4, direction="reverse"),
+    recurrent("GRU", 3),
+    recurrent("GRU", 3, start=True),
+    recurrent("GRU", 3, linear_before_reset=1),
+    recurrent("GRU", 3, start=True, linear_before_reset=1),
+    recurrent("GRU", 3, directions=2, direction="bidirectional"),
+    recurrent("RNN", 1),
+    recurrent("RNN", 1, start=True, activations=["Relu"]),
+]
+
+
 @pytest.mark.parametrize(
     ("made", "low", "high"),
-    [*CONVOLUTIONS, *POOLS, *DENSE, *ACTIVATIONS, *NORMALISATION, *ELEMENTWISE, *SHAPING, *PADS, *RESIZES, *REDUCTIONS],
+    [
+        *CONVOLUTIONS,
+        *POOLS,
+        *DENSE,
+        *ACTIVATIONS,
+        *NORMALISATION,
+        *ELEMENTWISE,
+        *SHAPING,
+        *PADS,
+        *RESIZES,
+        *REDUCTIONS,
+        *RECURRENT,
+    ],
 )
 def test_operator_computes_what_onnx_runtime_does(made: Any, low: float, high: float) -> None:
     agrees(made(), low=low, high=high)
 
 
-@pytest.mark.parametrize("opset", range(11, onnx.defs.onnx_opset_version() + 1))
+@pytest.mark.parametrize("opset", range(9, onnx.defs.onnx_opset_version() + 1))
 def test_every_opset_reads_the_same(opset: int) -> None:
     axes: dict[str, Any] = {"axes": [2, 3]} if opset < 18 else {}
     further = [] if opset < 18 else ["axes"]
-    constants = {"k": f32(8, 4, 3, 3) * 0 + 0.1, "axes": i64(2, 3), "low": np.float32(0), "high": np.float32(6)}
+    bounds: dict[str, Any] = {"min": 0.0, "max": 6.0} if opset < 11 else {}
+    constants = {"k": f32(8, 4, 3, 3), "axes": i64(2, 3), "low": np.float32(0), "high": np.float32(6)}
     net = chain(
         ("Conv", ["k"], {"auto_pad": "SAME_UPPER", "strides": [2, 2]}),
-        ("Clip", ["low", "high"], {}),
+        ("Clip", [] if bounds else ["low", "high"], bounds),
         ("ReduceMean", further, {**axes, "keepdims": 0}),
         ("Softmax", [], {"axis": 1}),
         opset=opset,
-        **{name: constants[name] for name in ("k", "low", "high", *further)},
+        **{name: constants[name] for name in ("k", *(() if bounds else ("low", "high")), *further)},
     )
     if opset <= 22:  # as far as every ONNX Runtime allowed here goes
         agrees(net)

@@ -110,7 +110,9 @@ def test_models_of_several_inputs_name_them() -> None:
     def two(proto: Any) -> None:
         proto.graph.input.append(helper.make_tensor_value_info("state", FLOAT, (1, 4)))
 
-    refused(changed(RELU, two), "2 inputs ('x', 'state')")
+    refused(changed(RELU, two), "2 inputs ('x', 'state')", "fixed as constants")
+    branched = model([node("If", ["x"], ["y"], name="gate", **branches(then_branch="Relu", else_branch="Neg"))])
+    refused(changed(branched, two), "If 'gate'", "control flow")
 
 
 WRONG = {

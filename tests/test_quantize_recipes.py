@@ -63,6 +63,21 @@ def test_same_model_and_ranges_give_the_same_bytes(name: str) -> None:
     assert first == second
 
 
+@pytest.mark.parametrize(
+    ("name", "versions"),
+    [
+        ("int8", {"CONV_2D": 3, "MEAN": 2, "FULLY_CONNECTED": 4, "SOFTMAX": 2}),
+        ("int8-uint8-io", {"QUANTIZE": 1, "CONV_2D": 3, "MEAN": 2, "FULLY_CONNECTED": 4, "SOFTMAX": 2}),
+        ("int16x8", {"CONV_2D": 1, "MEAN": 3, "FULLY_CONNECTED": 1, "SOFTMAX": 3}),
+        ("float16", {"DEQUANTIZE": 3, "CONV_2D": 1, "MEAN": 1, "FULLY_CONNECTED": 1, "SOFTMAX": 1}),
+        ("dynamic", {"CONV_2D": 5, "MEAN": 1, "FULLY_CONNECTED": 1, "SOFTMAX": 1}),
+    ],
+)
+def test_operator_versions_are_the_lowest_that_are_right(name: str, versions: dict[str, int]) -> None:
+    operators = describe(quantized(image_net(), IMAGES, name)[1].content).operators
+    assert {operator.name: operator.version for operator in operators} == versions
+
+
 def test_per_tensor_weights_have_one_scale() -> None:
     for recipe, count in (("int8-per-tensor", 1), ("int8", 8)):
         tensors = describe(quantized(image_net(), IMAGES, recipe)[1].content).tensors

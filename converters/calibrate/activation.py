@@ -12,6 +12,7 @@ import numpy as np
 
 from converters.calibrate.histogram import Histogram
 from converters.calibrate.statistics import TensorStatistics
+from converters.graph import main_graph, operator_name, read_graph, schema
 from edge_sdk.tensors import Array
 from edge_sdk.tflite import ModelDescription, Tensor
 
@@ -25,8 +26,9 @@ _SAME_VALUES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "DEQUANTIZE")
 class Activation:
     """One activation so far."""
 
-    def __init__(self, tensor: Tensor, interpreter: Any) -> None:
+    def __init__(self, tensor: Tensor, interpreter: Any, *, rectified: bool) -> None:
         self.index, self.name = tensor.index, tensor.name
+        self._rectified = rectified  # never below 0: once that is reached, the minimum need not be looked for
         self.low, self.high = np.inf, -np.inf
         self.histogram = Histogram()
         self.channel_low = self.channel_high = np.empty(0, np.float32)
@@ -42,7 +44,8 @@ class Activation:
             self._lay_out(values.shape)
         if not values.size:
             return True
-        low, high = float(values.min()), float(values.max())
+        high = float(values.max())
+        low = 0.0 if self._rectified and self.low == 0 else float(values.min())
         _, rows, columns = self._pending.shape
         offset = int(self._step * (number * _GOLDEN % 1))
         self._pending[self._waiting] = values.reshape(-1, columns)[offset :: self._step][:rows]
@@ -117,6 +120,18 @@ class Change:
     def merge(self, other: Change) -> None:
         """Take over what another one has seen of the same output on other samples."""
         self.seen |= other.seen or not np.array_equal(self._first, other._first)
+
+
+def rectified(content: bytes) -> frozenset[int]:
+    """The tensors of a model that its own operators keep from falling below 0, by a ReLU of their own or fused into them."""
+    kinds, model = schema().ActivationFunctionType, read_graph(content)
+    return frozenset(
+        int(index)
+        for operator in main_graph(model).operators
+        if operator_name(model, operator) in ("RELU", "RELU6")
+        or getattr(operator.builtinOptions, "fusedActivationFunction", None) in (kinds.RELU, kinds.RELU6)
+        for index in operator.outputs
+    )
 
 
 def before_squashing(model: ModelDescription, output: int) -> int:

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from converters.calibrate.activation import Activation, Change
+from converters.calibrate.activation import Activation, Change, rectified
 from converters.calibrate.fit import explain_floats
 from converters.calibrate.samples import RawSample
 from converters.calibrate.statistics import DEFAULT_PERCENTILE, RangeMethod, Ranges, Statistics
@@ -106,7 +106,11 @@ class _Look:
     def __init__(self, content: bytes, model: ModelDescription, threads: int) -> None:
         self._model = model
         self._interpreter = open_interpreter(content, threads=threads)
-        self._tensors = [Activation(model.tensors[index], self._interpreter) for index in _activations(model)]
+        above = rectified(content)
+        self._tensors = [
+            Activation(model.tensors[index], self._interpreter, rectified=index in above)
+            for index in _activations(model)
+        ]
         self._changes = [Change(model, index, self._interpreter) for index in model.outputs]
 
     def give(self, array: Array) -> None:

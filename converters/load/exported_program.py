@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -63,8 +64,18 @@ def what_it_runs(path: Path) -> str | None:
         raise ModelError(f"it is no whole exported program: {exc}. Save it again with torch.export.save") from exc
 
 
+def rewrite(path: Path, copy: Path) -> None:
+    """Write the archive anew, every member once: PyTorch's own reader must not find another one than was looked at."""
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(copy, "w") as made:
+        for name in dict.fromkeys(source.namelist()):
+            with source.open(name) as member, made.open(name, "w", force_zip64=True) as into:
+                shutil.copyfileobj(member, into, 1 << 20)
+
+
 def _reasons(archive: zipfile.ZipFile) -> Iterator[str]:
     names = [name for name in archive.namelist() if not name.endswith("/")]
+    if len({name.lower() for name in names}) != len(names):  # PyTorch's reader does not tell upper from lower case
+        raise ModelError("a member stands in it twice; save it again with torch.export.save")
     graphs = [name for name in names if re.search(r"(^|/)(models/[^/]+|serialized_exported_program)\.json$", name)]
     if not graphs:
         raise ModelError("there is no exported program in it (models/model.json); save one with torch.export.save")

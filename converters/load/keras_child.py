@@ -88,12 +88,12 @@ def _load(package: str, path: Path, trust: bool) -> Any:
 def _source(model: Any, asked: list[int] | None, notes: list[str]) -> Source:
     import tensorflow as tf
 
-    inputs = model.inputs
+    inputs = _inputs(model)
     if not inputs:
         if asked is None:
             raise ModelError("the model has no input shape of its own; say it by --input-shape 1,224,224,3")
         model.build(tuple(asked))
-        inputs = model.inputs or [tf.keras.Input(asked[1:], name="input")]
+        inputs = _inputs(model)
     if len(inputs) != 1:
         names = ", ".join(repr(_plain_name(tensor)) for tensor in inputs)
         raise ModelError(f"the model has {len(inputs)} inputs ({names}); models of one input are converted")
@@ -113,6 +113,14 @@ def _source(model: Any, asked: list[int] | None, notes: list[str]) -> Source:
 
     shape = (own[0], own[2], own[3], own[1]) if turned else own
     return Source(run, shape, entry, _output_names(model), loops)
+
+
+def _inputs(model: Any) -> list[Any]:
+    """Empty where the model was saved before it knew its input."""
+    try:
+        return list(model.inputs or ())
+    except AttributeError:
+        return []
 
 
 def _plain_name(tensor: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from converters.load.loaded import Loaded, LoadOptions
@@ -59,10 +60,11 @@ _SAVES = (
 def read(path: Path, options: LoadOptions) -> Loaded:
     """See ``Reader``."""
     try:
-        graph = read_graph_of(path)
+        graphs = read_graphs_of(path)
+        graph = next((each for each in graphs if "serve" in each.tags), graphs[0])
         signature = choose_signature(graph, options.signature)
         if not options.trust:
-            refuse_reaching_out(graph)
+            refuse_reaching_out(graphs)
         refuse_ports(signature)
     except ModelError as exc:
         raise ModelError(f"{path}: {exc}") from exc
@@ -81,8 +83,8 @@ def read(path: Path, options: LoadOptions) -> Loaded:
     )
 
 
-def read_graph_of(folder: Path) -> SavedGraph:
-    """The graph of a SavedModel folder, after a look whether the folder is whole.
+def read_graphs_of(folder: Path) -> tuple[SavedGraph, ...]:
+    """The graphs of a SavedModel folder, after a look whether the folder is whole.
 
     Raises:
         ModelError: if it is not.
@@ -90,15 +92,17 @@ def read_graph_of(folder: Path) -> SavedGraph:
     file = folder / "saved_model.pb"
     if not file.is_file():
         raise ModelError("saved_model.pbtxt, its text form, is not read; save it as saved_model.pb")
-    graph = read_saved_model(read_plain_file(file, ModelError, give="a SavedModel", most_bytes=_MAX_GRAPH_BYTES))
-    restores = any(operator in ("VarHandleOp", "VariableV2", "Variable") for operator, _ in graph.operators())
+    graphs = read_saved_model(read_plain_file(file, ModelError, give="a SavedModel", most_bytes=_MAX_GRAPH_BYTES))
+    restores = any(
+        operator in ("VarHandleOp", "VariableV2", "Variable") for graph in graphs for operator, _ in graph.operators()
+    )
     variables = folder / "variables"
     if restores and not ((variables / "variables.index").is_file() and any(variables.glob("variables.data-*"))):
         raise ModelError(
             "its weights are missing: there is no variables/variables.index with variables.data-* beside saved_model.pb. "
             "Give the whole folder as it was saved"
         )
-    return graph
+    return graphs
 
 
 def choose_signature(graph: SavedGraph, wanted: str | None) -> SignatureOfGraph:
@@ -127,15 +131,16 @@ def _callable(graph: SavedGraph) -> dict[str, SignatureOfGraph]:
     return {each.key: each for each in graph.signatures if each.key not in _NOT_FOR_CALLS and each.outputs}
 
 
-def refuse_reaching_out(graph: SavedGraph) -> None:
-    """Raise ModelError, naming the operators, if the graph runs code, or reads or writes outside of itself."""
+def refuse_reaching_out(graphs: Iterable[SavedGraph]) -> None:
+    """Raise ModelError, naming the operators, if a graph runs code, or reads or writes outside of itself."""
     found: dict[str, str] = {}
-    for operator, where in graph.operators():
-        if operator in _REACHES_OUT:
-            found.setdefault(operator, f"{operator} ({where}) {_REACHES_OUT[operator]}")
-    for operator, where in graph.reached():
-        if operator in _SAVES:
-            found.setdefault(operator, f"{operator} ({where}) {_WRITES}")
+    for graph in graphs:
+        for operator, where in graph.operators():
+            if operator in _REACHES_OUT:
+                found.setdefault(operator, f"{operator} ({where}) {_REACHES_OUT[operator]}")
+        for operator, where in graph.reached():
+            if operator in _SAVES:
+                found.setdefault(operator, f"{operator} ({where}) {_WRITES}")
     if found:
         raise ModelError(
             f"its graph reaches out of the model: {'; '.join(found.values())}. Export the model without; give --trust if you trust it"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from edge_sdk.errors import ModelError
 
@@ -24,6 +25,7 @@ _DTYPES = {
 }
 _MAX_NODES = 2_000_000
 Message = dict[int, list[int | bytes]]
+Named = TypeVar("Named")
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Node:
 
 @dataclass(frozen=True)
 class SavedGraph:
-    """A SavedModel's first graph.
+    """A graph of a SavedModel.
 
     Attributes:
         written_by: the version of TensorFlow.
@@ -110,8 +112,8 @@ class SavedGraph:
         yield from ((node, f"{name}/{node.name}") for node in self.functions.get(name, ()))
 
 
-def read_saved_model(content: bytes) -> SavedGraph:
-    """Read a saved_model.pb.
+def read_saved_model(content: bytes) -> tuple[SavedGraph, ...]:
+    """Read a saved_model.pb; most have one graph, those of TensorFlow 1 may have more, told apart by their tags.
 
     Raises:
         ModelError: if it is no whole SavedModel.
@@ -120,27 +122,27 @@ def read_saved_model(content: bytes) -> SavedGraph:
         graphs = _messages(_fields(content), 2)  # SavedModel.meta_graphs
         if not graphs:
             raise ModelError("saved_model.pb has no graph in it; save the model again")
-        return _graph(_fields(graphs[0]))
+        return tuple(_graph(_fields(graph)) for graph in graphs)
     except (ValueError, IndexError, UnicodeDecodeError, OverflowError) as exc:
         raise ModelError(f"saved_model.pb is damaged or cut off: {exc}. Get the folder again") from exc
 
 
 def _graph(meta: Message) -> SavedGraph:
-    info = _fields(_only(meta, 1))  # MetaGraphDef.meta_info_def: tags = 4, tensorflow_version = 5
-    graph = _fields(_only(meta, 2))  # graph_def: node = 1, library = 2
-    library = _messages(_fields(_only(graph, 2)), 1)  # FunctionDefLibrary.function
-    functions = dict(_function(_fields(each)) for each in library)
-    nodes = {node.name: node for node in map(_node, _messages(graph, 1))}
+    info = _only(meta, 1)  # MetaGraphDef.meta_info_def: tags = 4, tensorflow_version = 5
+    graph = _only(meta, 2)  # graph_def: node = 1, library = 2
+    library = _messages(_only(graph, 2), 1)  # FunctionDefLibrary.function
+    functions = _by_name([_function(_fields(each)) for each in library])
+    nodes = _by_name([(node.name, node) for node in map(_node, _messages(graph, 1))])
     if len(nodes) + sum(map(len, functions.values())) > _MAX_NODES:
         raise ModelError(f"saved_model.pb has more than {_MAX_NODES:,} operators")
     pairs = (
         _entry(each) for each in _messages(meta, 5)
     )  # signature_def: map of SignatureDef {inputs = 1, outputs = 2}
-    signatures = tuple(_signature(key, _fields(value)) for key, value in sorted(pairs))
+    signatures = tuple(_signature(key, value) for key, value in sorted(dict(pairs).items()))
     return SavedGraph(
-        written_by=_text(_only(info, 5)),
-        tags=tuple(map(_text, _messages(info, 4))),
-        version_1=not _only(meta, 7),  # object_graph_def
+        written_by=_text(info, 5),
+        tags=tuple(tag.decode("utf-8") for tag in _messages(info, 4)),
+        version_1=not any(_messages(meta, 7)),  # object_graph_def
         signatures=signatures,
         nodes=nodes,
         functions=functions,
@@ -148,35 +150,43 @@ def _graph(meta: Message) -> SavedGraph:
     )
 
 
+def _by_name(pairs: list[tuple[str, Named]]) -> dict[str, Named]:
+    """A table, if every name is there once: what stands behind a second one must not hide."""
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        raise ValueError("a name stands in it twice")
+    return table
+
+
 def _entries(meta: Message, signatures: Iterable[SignatureOfGraph]) -> Iterator[str]:
     for signature in signatures:
         yield from (_node_of(port.tensor) for port in (*signature.inputs, *signature.outputs))
-    yield _node_of(_text(_only(_fields(_only(meta, 3)), 3)))  # saver_def.restore_op_name
+    yield _node_of(_text(_only(meta, 3), 3))  # saver_def.restore_op_name
     for collection in _messages(meta, 4):  # collection_def: a TF1 model's initialisation stands in one of them
         _, value = _entry(collection)
-        for names in _messages(_fields(value), 1):  # CollectionDef.node_list
-            yield from (_node_of(_text(name)) for name in _messages(_fields(names), 1))
-    for concrete in _messages(_fields(_only(meta, 7)), 2):  # object_graph_def.concrete_functions
+        names = _messages(_only(value, 1), 1)  # CollectionDef.node_list
+        yield from (_node_of(name.decode("utf-8")) for name in names)
+    for concrete in _messages(_only(meta, 7), 2):  # object_graph_def.concrete_functions
         yield _entry(concrete)[0]
 
 
 def _function(function: Message) -> tuple[str, tuple[Node, ...]]:
-    signature = _fields(_only(function, 1))  # FunctionDef.signature: OpDef {name = 1}; node_def = 3
-    return _text(_only(signature, 1)), tuple(map(_node, _messages(function, 3)))
+    signature = _only(function, 1)  # FunctionDef.signature: OpDef {name = 1}; node_def = 3
+    return _text(signature, 1), tuple(map(_node, _messages(function, 3)))
 
 
 def _node(content: bytes) -> Node:
     node = _fields(content)  # NodeDef: name = 1, op = 2, input = 3, attr = 5
-    functions = [name for each in _messages(node, 5) for name in _functions_of(_fields(_entry(each)[1]))]
-    inputs = tuple(map(_text, _messages(node, 3)))
-    return Node(_text(_only(node, 1)), _text(_only(node, 2)), inputs, tuple(functions))
+    functions = [name for each in _messages(node, 5) for name in _functions_of(_entry(each)[1])]
+    inputs = tuple(name.decode("utf-8") for name in _messages(node, 3))
+    return Node(_text(node, 1), _text(node, 2), inputs, tuple(functions))
 
 
 def _functions_of(value: Message) -> Iterator[str]:
     for function in _messages(value, 10):  # AttrValue.func: NameAttrList {name = 1}
-        yield _text(_only(_fields(function), 1))
+        yield _text(_fields(function), 1)
     for values in _messages(value, 1):  # AttrValue.list: func = 9
-        yield from (_text(_only(_fields(function), 1)) for function in _messages(_fields(values), 9))
+        yield from (_text(_fields(function), 1) for function in _messages(_fields(values), 9))
 
 
 def _signature(key: str, signature: Message) -> SignatureOfGraph:
@@ -187,13 +197,13 @@ def _signature(key: str, signature: Message) -> SignatureOfGraph:
 
 
 def _port(content: bytes) -> Port:
-    name, value = _entry(content)
-    info = _fields(value)  # TensorInfo: name = 1, dtype = 2, tensor_shape = 3 {dim = 2 {size = 1}, unknown_rank = 3}
-    shape = _fields(_only(info, 3))
+    name, info = _entry(content)
+    # TensorInfo: name = 1, dtype = 2, tensor_shape = 3 {dim = 2 {size = 1}, unknown_rank = 3}
+    shape = _only(info, 3)
     dims = tuple(None if size < 0 else size for size in (_number(_fields(dim), 1) for dim in _messages(shape, 2)))
     dtype = _number(info, 2)
     unknown = not info.get(3) or _number(shape, 3)
-    return Port(name, _DTYPES.get(dtype, f"type {dtype}"), None if unknown else dims, _text(_only(info, 1)))
+    return Port(name, _DTYPES.get(dtype, f"type {dtype}"), None if unknown else dims, _text(info, 1))
 
 
 def _node_of(tensor: str) -> str:
@@ -201,20 +211,21 @@ def _node_of(tensor: str) -> str:
     return tensor.removeprefix("^").partition(":")[0]
 
 
-def _entry(content: bytes) -> tuple[str, bytes]:
-    """Key and value of a map's entry."""
+def _entry(content: bytes) -> tuple[str, Message]:
+    """Key and value of an entry of a map of messages."""
     entry = _fields(content)
-    return _text(_only(entry, 1)), _only(entry, 2)
+    return _text(entry, 1), _only(entry, 2)
 
 
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8")
-
-
-def _only(message: Message, number: int) -> bytes:
-    """A message or text that stands at most once; the last one counts where there are more."""
+def _text(message: Message, number: int) -> str:
+    """A text that stands at most once; the last one counts where there are more."""
     found = _messages(message, number)
-    return found[-1] if found else b""
+    return found[-1].decode("utf-8") if found else ""
+
+
+def _only(message: Message, number: int) -> Message:
+    """A message that stands at most once; where there are more they are merged, as protocol buffers are: one after the other."""
+    return _fields(b"".join(_messages(message, number)))
 
 
 def _messages(message: Message, number: int) -> list[bytes]:

@@ -28,7 +28,7 @@ def convert(request: dict[str, Any], folder: Path) -> None:
     if not request["trust"]:
         os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # torch.export.load would fall back to plain pickle
     asked = None if request["input_shape"] is None else tuple(request["input_shape"])
-    opened = open_module(Path(request["path"]), request, asked)
+    opened = open_module(Path(request["path"]), request, asked, folder)
     shape = fixed_shape(opened.entry, opened.dims, asked, channels_first=True)
     names, example = _probe(opened.module, shape)
     tensors = wrapped(opened.module, lambda x: tuple(_leaves(opened.module(x))))

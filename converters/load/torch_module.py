@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from converters.load.exported_program import rewrite, what_it_runs
 from converters.load.input_shape import fixed_shape
 from converters.load.torch_routes import torch, wrapped
 from edge_sdk.errors import ModelError
@@ -36,15 +37,20 @@ class Opened:
     notes: tuple[str, ...] = ()
 
 
-def open_module(path: Path, request: dict[str, Any], asked: tuple[int, ...] | None) -> Opened:
-    """Open what ``converters.load.torch`` let through; ``request["kind"]`` is what it found.
+def open_module(path: Path, request: dict[str, Any], asked: tuple[int, ...] | None, folder: Path) -> Opened:
+    """Open what ``converters.load.torch`` let through; ``request["kind"]`` is what it found, ``folder`` is for files on the way.
 
     Raises:
         ModelError: if there is no module of one input in it.
     """
     kind = request["kind"]
     if kind == "exported":
-        return _exported(path)
+        copy = folder / "program.pt2"
+        rewrite(path, copy)
+        why = what_it_runs(copy)
+        if why is not None and not request["trust"]:
+            raise ModelError(f"it changed while it was read: {why}")
+        return _exported(copy)
     if kind == "torchscript":
         return _torchscript(path, asked)
     found = _from_python(path, request["function"]) if kind == "python" else _from_pickle(path)

@@ -3,7 +3,7 @@
 Division by a constant is multiplication by its reciprocal. Division by a tensor is multiplication by its reciprocal too, which becomes
 a table; both factors are int16, for a reciprocal in 256 steps of equal size is coarse where the divisor is large. A squared
 difference in int16 is a difference and a product, and a sum in int16 a mean times the count, because tflite-runtime's kernel for it
-wants input and output of one scale.
+wants input and output of one scale. PRELU in int16 is max(x, 0) + alpha min(x, 0): its int16 kernel computes something else.
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ class Rewriting:
             return self._squared_difference(before)
         if name == "SUM" and before.scheme == "int16":
             return self._sum(before)
+        if name == "PRELU" and before.scheme == "int16":
+            return self._prelu(before)
         return [before]
 
     def _division(self, before: Planned) -> list[Planned]:
@@ -127,8 +129,30 @@ class Rewriting:
             self._like(before, "MUL", [mean, number], [output]),
         ]
 
+    def _prelu(self, before: Planned) -> list[Planned]:
+        """max(x, 0) + alpha * min(x, 0)."""
+        entry, slopes = (int(i) for i in before.operator.inputs)
+        alpha = constant_of(self._model, self._graph.tensors[slopes])
+        if alpha is None:
+            return [before]
+        name = tensor_name(self._model, int(before.operator.outputs[0]))
+        source = tensor_name(self._model, entry)
+        low, high = min(self._minima[source], 0.0), max(self._maxima[source], 0.0)
+        above = self._activation(f"{name}/above", entry, 0.0, high)
+        below = self._activation(f"{name}/below", entry, low, 0.0)
+        bent = self._activation(
+            f"{name}/bent", entry, low * max(float(alpha.max()), 0.0), low * min(float(alpha.min()), 0.0)
+        )
+        zero = self._constant(f"{name}/zero", np.array(0, np.float32))
+        return [
+            self._of_kind(before, "RELU", [entry], [above]),
+            self._of_kind(before, "MINIMUM", [entry, zero], [below]),
+            self._like(before, "MUL", [below, slopes], [bent]),
+            self._like(before, "ADD", [above, bent], before.operator.outputs),
+        ]
+
     def _like(self, before: Planned, name: str, inputs: Any, outputs: Any) -> Planned:
-        """MUL, SUB or DIV in the place of ``before``; the one that makes its output has its activation."""
+        """MUL, ADD, SUB or DIV in the place of ``before``; the one that makes its output has its activation."""
         made = self._of_kind(before, name, inputs, outputs)
         options = getattr(schema(), f"{name.title()}OptionsT")()
         if list(made.operator.outputs) == list(before.operator.outputs):

@@ -34,7 +34,7 @@ _FLOAT16 = {"DEQUANTIZE": 3}
 _HYBRID = {  # float activations, int8 weights: of one scale, and of one each channel
     "CONV_2D": (2, 5), "DEPTHWISE_CONV_2D": (4, 6), "FULLY_CONNECTED": (9, 12), "BATCH_MATMUL": (4, 4),
 }  # fmt: skip
-_ALWAYS = {"BROADCAST_TO": 2}  # version 1 was withdrawn
+_ALWAYS = {"BROADCAST_TO": 2, "FLOOR_DIV": 2}  # version 1 of the first was withdrawn; the second was for int32 only
 _FIVE_AXES = {
     "TRANSPOSE": 4,
     "SLICE": 5,

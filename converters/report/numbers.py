@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from converters.report.figures import Interval
-
 
 def short(value: float) -> str:
     """Three significant digits at least, thousands apart; powers of ten only below 0.0001 and from 10^9."""
@@ -50,19 +48,26 @@ def quantity(value: float, unit: str) -> str:
     return f"{short(value)} {unit}".rstrip()
 
 
-def interval(found: Interval | None, unit: str) -> str:
-    """A 95 % confidence interval in brackets; nothing where there is none."""
-    if found is None:
-        return ""
-    digits = 1 if unit == "%" else 3
-    return f"[{found.low:.{digits}f}, {found.high:.{digits}f}]"
-
-
 def change(before: float, after: float, unit: str) -> str:
     """The difference with its sign; of percentages in points."""
     if unit == "%":
         return f"{after - before:+.2f} points"
     return f"{after - before:+.4f} {unit}".rstrip()
+
+
+def loss(share: float, relative: bool) -> str:
+    """How much worse something is: points, or percent of what it was."""
+    return f"{100 * share:.2f} {'%' if relative else 'points'}"
+
+
+def loss_between(low: float, high: float, relative: bool) -> str:
+    """An interval of the same."""
+    return f"{100 * low:.2f} to {loss(high, relative)}"
+
+
+def between(low: float, high: float, unit: str) -> str:
+    """An interval of quantities."""
+    return f"{quantity(low, unit).removesuffix(unit).rstrip()} to {quantity(high, unit)}"
 
 
 def shape(lengths: Iterable[int]) -> str:

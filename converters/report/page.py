@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from converters.report import numbers, verdict
 from converters.report.figures import DetectParity, Figures
-from converters.report.gate_words import explain
 from edge_sdk.contract import Contract
 from edge_sdk.errors import needs
 from edge_sdk.tensors import TensorSpec
@@ -18,6 +17,19 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 WORST_SHOWN = 5
+_FILTERS = (
+    "short",
+    "size",
+    "decibels",
+    "quantity",
+    "change",
+    "loss",
+    "loss_between",
+    "between",
+    "maybe",
+    "shape",
+    "count",
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,7 @@ def render_html(figures: Figures) -> str:
     environment = Environment(
         loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    for name in ("short", "size", "decibels", "quantity", "change", "shape", "count", "interval", "maybe"):
+    for name in _FILTERS:
         environment.filters[name] = getattr(numbers, name)
     steps = figures.repair.steps if figures.repair is not None else ()
     return environment.get_template("report.html.j2").render(
@@ -53,7 +65,6 @@ def render_html(figures: Figures) -> str:
         worst=verdict.worst_layers(figures, WORST_SHOWN),
         settings=list(flat_settings(figures.task.model_dump(mode="json"))),
         scheme=verdict.scheme(figures),
-        gate_said=explain(figures.gate) if figures.gate is not None else "",
         kept_steps=[step for step in steps if step.kept],
         other_steps=[step for step in steps if not step.kept],
         byte_examples=byte_examples(figures.contract, figures.proof.inputs),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from converters.report.figures import Figures, Layer
-from converters.report.gate_words import explain
-from converters.report.numbers import change, count, decibels, quantity, seconds, short, size
+from converters.report.figures import Figures, Gate, Layer
+from converters.report.numbers import change, count, decibels, loss, loss_between, quantity, seconds, short, size
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def reason(figures: Figures) -> str:
     """What the headline stands on, in a sentence."""
     operators = count(sum(figures.proof.operators.values()), "operator")
     if figures.gate is not None and figures.gate.verdict != "passed":
-        return explain(figures.gate)
+        return gate_sentence(figures.gate)
     if figures.proof.full_integer:
         return f"Integer inputs and outputs, and no floating-point tensor in {operators}."
     left = figures.proof.float_left
@@ -88,6 +87,26 @@ def compared_on(figures: Figures) -> str:
     parity = figures.parity
     told = "not used in calibration" if parity.held_out else "the calibration samples: this flatters the model"
     return f"{count(parity.samples, 'sample')} ({told})"
+
+
+def gate_sentence(gate: Gate) -> str:
+    """What ``--max-drop`` came to, in one to three sentences."""
+    bounds = ""
+    if gate.low is not None and gate.high is not None:
+        bounds = f" (95 % interval {loss_between(gate.low, gate.high, gate.relative)})"
+    what = "rises by" if gate.relative else "drops by"
+    measured = f"{gate.metric} {what} {loss(gate.drop, gate.relative)}{bounds} on {count(gate.samples, 'sample')}"
+    said = f"Gate {gate.verdict}: {measured}; allowed are {loss(gate.limit, gate.relative)}."
+    if gate.verdict == "open" and gate.samples_needed is None:
+        said += " It is so near the limit that no sensible number of samples would decide."
+    elif gate.verdict == "open":
+        said += f" These samples do not decide; about {gate.samples_needed:,} would, if it stays as measured."
+    if gate.basis == "agreement":
+        said += (
+            " This is disagreement with the float model: accuracy can drop at most by as much, and may not drop at all; "
+            "give --evaluate DATA with the right answers to know."
+        )
+    return said
 
 
 def _agreement(figures: Figures) -> list[KeyNumber]:

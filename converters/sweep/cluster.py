@@ -38,7 +38,8 @@ class DaskPool:
             yield from run(calls, in_flight=in_flight, backend=DaskBackend(self._address, self._client))
         except (OSError, TimeoutError) as exc:
             raise ClusterError(
-                f"the scheduler {self._address} has no worker, or went away: {exc}. Start a worker with: dask worker {self._address}"
+                f"the scheduler {self._address} has no worker, or went away ({type(exc).__name__}). Start a worker with: dask worker "
+                f"{self._address} --nthreads 1"
             ) from exc
 
 

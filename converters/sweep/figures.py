@@ -156,6 +156,11 @@ class SweepFigures(_Strict):
     versions: dict[str, str]
     warnings: tuple[str, ...] = ()
 
+    @property
+    def several_models(self) -> bool:
+        """Whether a point's model must be named to tell it from others."""
+        return len({row.setting.model for row in self.rows}) > 1
+
     def row(self, number: int) -> Row:
         """The row of this number."""
         return self.rows[number - 1]

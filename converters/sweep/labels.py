@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from converters.report.numbers import quantity, shape
+from converters.report.numbers import quantity, shape, short
 from converters.sweep.figures import Accuracy, Best, Row, Setting, SweepFigures
 from converters.sweep.point import NO_RANGES
 
@@ -28,20 +28,27 @@ def shape_name(row: Row) -> str:
     return shape(lengths[1:]) if lengths else "-"
 
 
-def point_name(row: Row) -> str:
-    """All that tells a point from others, such as ``"net, 96x96x3, int8, mse"``."""
+def point_name(figures: SweepFigures, row: Row) -> str:
+    """All that tells a point from the others, such as ``"net, 96x96x3, int8, mse"``; the model only if there are several."""
     setting = row.setting
-    parts = [model_name(setting), shape_name(row), setting.recipe, setting.ranges]
+    model = [model_name(setting)] if figures.several_models else []
+    parts = [*model, shape_name(row), setting.recipe, setting.ranges]
     return ", ".join(part for part in parts if part not in ("-", NO_RANGES))
 
 
 def accuracy_text(accuracy: Accuracy) -> str:
-    """The value with its unit, and its interval where it is known."""
-    told = quantity(round(accuracy.value, 4), accuracy.unit)
-    if accuracy.interval is None:
-        return told
-    low, high = (f"{end:.2f}" for end in accuracy.interval)
-    return f"{told} ({low} to {high})"
+    """The value with its unit."""
+    return quantity(round(accuracy.value, 4), accuracy.unit)
+
+
+def interval_text(accuracy: Accuracy) -> str:
+    """The interval, such as ``"69.41 to 71.61"``; "" where it is not known."""
+    return "" if accuracy.interval is None else " to ".join(f"{end:.2f}" for end in accuracy.interval)
+
+
+def milliseconds(value: float) -> str:
+    """A latency, three digits of it."""
+    return f"{short(float(f'{value:.3g}'))} ms"
 
 
 def titles(best: Best) -> dict[int, list[str]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from converters.report.numbers import count, short, size
+from converters.report.numbers import count, size
 from converters.sweep.figures import Row, SweepFigures
-from converters.sweep.labels import accuracy_text, measured_on, model_name, point_name, shape_name, titles
+from converters.sweep.labels import accuracy_text, measured_on, milliseconds, model_name, point_name, shape_name, titles
 from edge_sdk.cli.table import heading, paragraph, table
 from edge_sdk.printable import printable
 
@@ -24,10 +24,10 @@ def sweep_lines(figures: SweepFigures) -> list[str]:
             "recipe",
             "ranges",
             good[0].figures.accuracy.name if good[0].figures else "",
-            "ms",
+            "latency",
             "size",
         )
-        lines += ["", *table(columns, map(_cells, good), right=("#", "ms", "size", columns[6]))]
+        lines += ["", *table(columns, map(_cells, good), right=("#", "latency", "size", columns[6]))]
         lines.append(
             paragraph(f"* is on the front: no other is better in all three. Accuracy: {measured_on(figures)}.")
         )
@@ -62,7 +62,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         setting.recipe,
         setting.ranges,
         accuracy,
-        f"{row.latency_ms:.2f}",
+        milliseconds(row.latency_ms),
         size(figures.size_bytes),
     )
 
@@ -72,7 +72,7 @@ def _failures(figures: SweepFigures) -> Iterator[str]:
     if failed:
         yield from heading("failed")
     for row in failed:
-        yield paragraph(f"{row.number}  {point_name(row)}: {row.failure}")
+        yield paragraph(f"{row.number}  {point_name(figures, row)}: {row.failure}")
 
 
 def _best(
@@ -84,9 +84,9 @@ def _best(
             yield paragraph(f"runs {', '.join(runs)}: none of the points")
     for number, words in numbers.items():
         row = figures.row(number)
-        told = " and ".join(words)
+        told = ", ".join(words)
         assert row.figures is not None and row.latency_ms is not None  # noqa: S101 - the best are good
-        facts = f"{accuracy_text(row.figures.accuracy)}, {short(round(row.latency_ms, 3))} ms, {size(row.figures.size_bytes)}"
+        facts = f"{accuracy_text(row.figures.accuracy)}, {milliseconds(row.latency_ms)}, {size(row.figures.size_bytes)}"
         if board is None:
             yield from heading(f"{told}: {number} ({facts})")
             yield "  " + printable(row.command)

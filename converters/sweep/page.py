@@ -61,8 +61,8 @@ def _plots(figures: SweepFigures, good: list[Row]) -> dict[str, Markup]:
         found = row.figures
         assert found is not None and row.latency_ms is not None  # noqa: S101 - good rows only
         told = (
-            f"{row.number}: {labels.point_name(row)}\n{labels.accuracy_text(found.accuracy)}, "
-            f"{numbers.short(round(row.latency_ms, 3))} ms, {numbers.size(found.size_bytes)}"
+            f"{row.number}: {labels.point_name(figures, row)}\n{labels.accuracy_text(found.accuracy)}, "
+            f"{labels.milliseconds(row.latency_ms)}, {numbers.size(found.size_bytes)}"
         )
         marks = {"number": row.number, "told": told, "front": row.front, "knee": row.number == figures.best[0].knee}
         latency.append(Dot(row.latency_ms, found.accuracy.value, **marks))  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ from converters.verify.parity import OutputFigures, compare_outputs, task_for_co
 from converters.verify.prove import prove
 from converters.verify.sides import Side
 from edge_sdk.contract import Contract, Encoder
+from edge_sdk.engines.litert import quiet_native_stderr
 from edge_sdk.errors import ConfigError, ModelError
 from edge_sdk.tasks import ClassifySettings, DetectSettings, TaskSettings
 from edge_sdk.tensors import Array
@@ -202,7 +203,8 @@ def measure(content: Array | bytes, job: Job) -> tuple[PointFigures, bytes]:
 def _quantize(content: bytes, job: Job) -> bytes:
     if job.ranges is None:
         raise ConfigError(f"recipe {job.recipe.name!r} needs calibration data")
-    return quantize_int8(content, job.ranges).content
+    with quiet_native_stderr():
+        return quantize_int8(content, job.ranges).content
 
 
 def _accuracy(models: tuple[bytes, bytes], sides: tuple[Side, Side], job: Job) -> tuple[Accuracy, tuple[str, ...]]:

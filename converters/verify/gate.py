@@ -9,7 +9,7 @@ from statistics import NormalDist
 from typing import Literal
 
 from converters.report.figures import Gate, Metric
-from converters.report.gate_words import explain
+from converters.report.verdict import gate_sentence
 from converters.verify.intervals import FEWEST, Z
 from edge_sdk.errors import ConfigError, GateError
 
@@ -142,4 +142,4 @@ def samples_needed(samples: int, limit: float, drop: float, low: float | None, h
 def require(gate: Gate) -> None:
     """Raise GateError if the gate failed: the drop is proven larger than allowed."""
     if gate.verdict == "failed":
-        raise GateError(f"{explain(gate)} Allow more with --max-drop, or calibrate with more samples")
+        raise GateError(f"{gate_sentence(gate)} Allow more with --max-drop, or calibrate with more samples")

@@ -128,7 +128,7 @@ def read_arrays(path: Path, options: dict[str, str], contract: Contract) -> tupl
             f"{path} is not ground truth that this metric can read; numbers are in .npz, as inputs and truth"
         )
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             names = sorted(stored.files)
             if names != ["inputs", "truth"]:
                 raise DataError(f"{path} holds the arrays {', '.join(names) or 'none'}; inputs and truth are needed")

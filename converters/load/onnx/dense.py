@@ -82,6 +82,16 @@ def _fully_connected(call: Call, value: Value, load: partial[Array], outputs: in
     return call.made_linear(kernel, emit)
 
 
+def weighted(call: Call, value: Value, weights: Array, bias: Array | None = None) -> Value:
+    """value times the transposed of ``weights`` (outputs, inputs), plus ``bias``."""
+    made = _fully_connected(call, value, partial(np.asarray, weights), len(weights), 1.0)
+    if bias is None:
+        return made
+    shifted = call.graph.linear[made.tensor].with_affine(np.ones(()), bias, made)
+    assert shifted is not None  # noqa: S101 - a bias is one number a channel
+    return shifted
+
+
 def matmul(call: Call, left: Value, right: Value) -> Value:
     """A product of matrices or stacks of them, as NumPy's matmul."""
     layout = call.layout

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from converters.load.onnx.initializers import MAX_BYTES, check_size, element_type
 from converters.load.onnx.node import Node
-from converters.load.onnx.read import MAX_BYTES, check_size, element_type
 from converters.load.onnx.values import Constant
 from edge_sdk.errors import ModelError
 from edge_sdk.tensors import Array

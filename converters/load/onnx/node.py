@@ -10,7 +10,7 @@ from typing import Any
 from edge_sdk.errors import ModelError
 
 STANDARD = ("", "ai.onnx")  # two names of ONNX's own operators
-_KINDS = {"i": 2, "f": 1, "s": 3, "ints": 7, "g": 5, "t": 4}  # field: AttributeProto.AttributeType
+_KINDS = {"i": 2, "f": 1, "s": 3, "ints": 7, "strings": 8, "g": 5}  # field: AttributeProto.AttributeType
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +79,11 @@ class Node:
         """A list of integers, or None where the attribute is left out."""
         values = self._read(name, "ints", None)
         return None if values is None else tuple(int(value) for value in values)
+
+    def texts(self, name: str) -> tuple[str, ...] | None:
+        """A list of texts, or None where the attribute is left out."""
+        values = self._read(name, "strings", None)
+        return None if values is None else tuple(bytes(value).decode("utf-8", "backslashreplace") for value in values)
 
     def graph(self, name: str) -> Any:
         """A subgraph."""

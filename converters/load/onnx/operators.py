@@ -7,7 +7,7 @@ from importlib import import_module
 from converters.load.onnx.call import Translators
 
 _FAMILIES = (
-    "elementwise", "activations", "convolution", "dense", "normalisation", "padding", "pooling", "reducing", "resizing",
+    "elementwise", "activations", "convolution", "dense", "normalisation", "padding", "pooling", "recurrent", "reducing", "resizing",
     "selecting", "shaping",
 )  # fmt: skip
 

@@ -76,10 +76,11 @@ def _slice(call: Call) -> Value:
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         cuts[checked_axis(axis, rank)] = slice(start, end if end > _TFLITE_LEAST or step > 0 else None, step)
     ranges = [range(n)[cut] for n, cut in zip(value.shape, cuts, strict=True)]
-    return _cut(call, value, ranges)
+    return cut(call, value, ranges)
 
 
-def _cut(call: Call, value: Value, ranges: list[range]) -> Value:
+def cut(call: Call, value: Value, ranges: list[range]) -> Value:
+    """The places of each of ONNX's axes that ``ranges`` tells."""
     shape = tuple(len(places) for places in ranges)
     lying = [ranges[axis] for axis in value.axes]
     build = call.build
@@ -109,7 +110,7 @@ def _gather(call: Call) -> Value:
         ):
             run = [range(n) for n in value.shape]
             run[axis] = range(int(numbers.flat[0]), int(numbers.flat[0]) + numbers.size)
-            return call.layout.reshaped(_cut(call, value, run), call.shape)
+            return call.layout.reshaped(cut(call, value, run), call.shape)
         picked: Value | int = call.build.constant(numbers, "indices")
         inner = numbers.ndim
     else:

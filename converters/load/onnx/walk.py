@@ -11,10 +11,11 @@ from converters.load.onnx.build import Builder
 from converters.load.onnx.call import Call, Graph
 from converters.load.onnx.demand import input_axes
 from converters.load.onnx.fold import RANDOM, evaluate, infer, shape_arithmetic, shape_of_type, type_of
+from converters.load.onnx.initializers import check_size, numpy_dtype, read_constants
 from converters.load.onnx.layout import Layout
 from converters.load.onnx.node import Node
 from converters.load.onnx.operators import translators
-from converters.load.onnx.read import Source, check_size, nodes_of, numpy_dtype, read_constants
+from converters.load.onnx.read import CONTROL_FLOW, Source, nodes_of
 from converters.load.onnx.values import WIDENED, Constant, Operand, Value, channels_last, plain
 from edge_sdk.errors import ModelError
 
@@ -98,7 +99,7 @@ class Walk:
             return "an operator outside of ONNX's own; export the model with standard operators only"
         if all(name in self._known and isinstance(self._known[name], Constant) for name in node.reads):
             return None if node.operator not in RANDOM else "it makes random numbers; export the model without it"
-        if node.operator in ("Loop", "Scan"):
+        if node.operator in CONTROL_FLOW and node.operator != "If":
             return "control flow; an int8 model must be one graph. Unroll the loop when exporting"
         if node.operator not in (*self._translators, "If", "Shape", "Size"):
             self._strangers = True
