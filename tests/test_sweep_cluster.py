@@ -98,6 +98,6 @@ def test_a_scheduler_without_workers_is_said_in_time(
     monkeypatch.setattr("converters.sweep.dask_backend.SILENT_S", 1.0)
     with (
         closing(Cluster(tmp_path, 0)) as cluster,
-        pytest.raises(ClusterError, match="has no worker.*dask worker tcp://"),
+        pytest.raises(ClusterError, match=r"has no worker.*dask worker tcp://"),
     ):
         on(cluster, small)

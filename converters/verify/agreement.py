@@ -44,7 +44,8 @@ def class_agreement(same: int, of: int) -> Metric:
 def box_agreement(images: Sequence[Pair]) -> Metric:
     """AP50 of int8's detections, with float's taken for the objects, over images (float's, int8's).
 
-    Not COCO's mean up to an IoU of 0.95: float's boxes are no truth to a twentieth, and a box that is as right as float's would count as wrong.
+    Not COCO's mean up to an IoU of 0.95: float's boxes are no truth to a twentieth, and one that is as right as float's would
+    count as wrong.
 
     Raises:
         DataError: if float finds nothing in any of them.
