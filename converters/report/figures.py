@@ -421,7 +421,7 @@ class Figures(_Strict):
         name: of the model, as in the bundle.
         kind, recipe: of the first variant, which all figures but ``variants`` are of.
         variants: the others.
-        versions: of the tools that took part, such as ``{"edge-sdk": "0.1.0", "litert-quantizer": "0.11.0"}``.
+        versions: of the tools that took part, such as ``{"edge-sdk": "0.1.0", "ai-edge-litert": "2.3.0"}``.
         machine: what it ran on, such as ``"x86_64, 2 processors, Python 3.11.2"``.
         float_bytes, int8_bytes: size of the float .tflite and of the int8 variant.
         labels: names of the classes.
