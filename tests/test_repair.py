@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from converters.calibrate.ranges import encoded
+from converters.calibrate.samples import open_samples
+from converters.load import load
 from converters.repair import latency
 from converters.repair.candidate import Candidate, Quantized, Score
 from converters.repair.judge import sqnr_judge
 from converters.repair.repair import Repaired, repair
 from converters.report.figures import RepairStep
 from converters.verify.prove import prove
+from edge_sdk.contract import Contract, Encoder
 from edge_sdk.errors import EngineError, ModelError
 from edge_sdk.tensors import Array
 from tests import repair_models as models
@@ -121,6 +126,21 @@ def test_what_16_bits_mend_where_they_are_allowed() -> None:
     without, with_ = (mend(SWISH, images[:12], judge, allow_int16=allowed) for allowed in (False, True))
     assert not without.candidate.int16 and with_.candidate.int16
     assert with_.score.value > without.score.value + 1
+
+
+@pytest.mark.slow
+def test_a_real_face_detector_follows_float_better(face_model: Path, carphone: Path) -> None:
+    content = load(face_model).content
+    frames = open_samples(f"{carphone}?step=4", shape=(1, 128, 128, 3))
+    encoder = Encoder(
+        Contract(input="image", colour="rgb", resize="letterbox", range=(-1, 1)), models.input_spec(content)
+    )
+    images = [tensor.copy() for _, tensor in encoded(frames, encoder)]
+    repaired = mend(content, images[:16], sqnr_judge(content, images[16:]), budget_s=120.0)
+    assert repaired.figures.before is not None and repaired.score.value > repaired.figures.before + 4
+    rewritten = outputs_of(repaired.candidate.content, images[16:20], repaired.candidate.heads)
+    for real, made in zip(outputs_of(content, images[16:20]), rewritten, strict=True):
+        np.testing.assert_allclose(made, real, atol=1e-5 * float(np.abs(real).max()))
 
 
 # The engine itself

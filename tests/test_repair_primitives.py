@@ -164,12 +164,14 @@ def layered(kind: str, padding: str, stride: int, act: str) -> bytes:
 KINDS = ["plain", "even", "dilated", "grouped", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+STRIDES = [
+    (kind, stride) for kind in KINDS for stride in (1, 2) if (kind, stride) != ("dilated", 2)
+]  # one or the other
+
+
+@pytest.mark.parametrize("kind, stride", STRIDES)
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
-@pytest.mark.parametrize("stride", [1, 2])
 def test_the_mean_output_is_that_of_the_mean_patch(kind: str, padding: str, stride: int) -> None:
-    if kind == "dilated" and stride == 2:
-        pytest.skip("TensorFlow Lite takes a stride or a dilation")
     content, inputs = layered(kind, padding, stride, "NONE"), noise((1, 9, 7, 4), 3)
     model = read_graph(content)
     operator = main_graph(model).operators[0]
