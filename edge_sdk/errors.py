@@ -15,6 +15,7 @@
     ├── SourceError                 a source cannot be opened or read
     │   └── SourceLostError         it was there and went away
     ├── OutputError                 an output exists already or cannot be written; nothing was changed
+    ├── ClusterError                a cluster cannot be reached, or went away
     ├── MissingPackageError         a package that this call needs is not installed
     └── GateError                   exit 3: a gate failed
 
@@ -110,6 +111,10 @@ class SourceLostError(SourceError):
 
 class OutputError(EdgeSdkError):
     """An output exists already or cannot be written; nothing was changed."""
+
+
+class ClusterError(EdgeSdkError):
+    """The scheduler or the workers of a cluster cannot be reached, went away, or cannot do the work."""
 
 
 class MissingPackageError(EdgeSdkError):

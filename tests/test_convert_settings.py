@@ -33,7 +33,17 @@ def read(folder: Path, toml: str | None = None, **overrides: object) -> Config:
         file = folder / "settings.toml"
         file.write_text(toml)
         (folder / "names.txt").write_text("cat\ndog\n")
-    told = {"contract": {}, "task": {}, "labels": None, "data": {}, **overrides}
+    told = {
+        "contract": {},
+        "task": {},
+        "labels": None,
+        "data": {},
+        "loading": {},
+        "quantize": {},
+        "evaluate": {},
+        "gate": {},
+        **overrides,
+    }
     return read_config(folder / "net.tflite", file, **told)  # type: ignore[arg-type]
 
 
@@ -87,7 +97,10 @@ def test_missing_calibration_data_is_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("toml", "match"),
     [
-        ("colour = 'rgb'", r"settings.toml: no such key: colour; allowed are labels, \[contract\]"),
+        (
+            "colour = 'rgb'",
+            r"settings.toml: no such key: colour; allowed are labels and the tables \[load\], \[contract\]",
+        ),
         (
             "[contract]\ninput = 'tensor'\nscale = 2\n[calibration]\ndata = 'x'",
             r"settings.toml \[contract\]: scale: no such key",
@@ -103,6 +116,14 @@ def test_missing_calibration_data_is_asked_for(tmp_path: Path) -> None:
         (
             "[contract]\ninput = 'tensor'\n[task]\nkind = 'sing'\n[calibration]\ndata = 'x'",
             r"settings.toml \[task\].*'sing'",
+        ),
+        (
+            "[load]\ntrust = true\n[contract]\ninput = 'tensor'\n[calibration]\ndata = 'x'",
+            r"\[load\]: no such key: trust",
+        ),
+        (
+            "[load]\ninput_shape = 'big'\n[contract]\ninput = 'tensor'\n[calibration]\ndata = 'x'",
+            r"\[load\]: input_shape",
         ),
         ("contract = 1", r"contract is a table: write \[contract\]"),
         ("labels = ", "is not TOML"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from converters.report import verdict
-from converters.report.figures import BoardRun, Figures
-from converters.report.numbers import change, count, decibels, quantity, seconds, short, size
+from converters.report.figures import BoardRun, Figures, Metric
+from converters.report.numbers import change, count, decibels, loss_between, quantity, seconds, short, size
 
 Row = tuple[str, str]
 
@@ -33,6 +33,7 @@ def _model(figures: Figures) -> list[Row]:
     used = f"{figures.calibration.samples:,} of {count(figures.calibration.available, 'sample')}"
     rows = [
         ("model", figures.name),
+        *_source(figures),
         ("size", f"{size(figures.float_bytes)} float, {size(figures.int8_bytes)} int8{smaller}"),
         ("calibration", f"{used}: {figures.calibration.data}"),
     ]
@@ -41,23 +42,44 @@ def _model(figures: Figures) -> list[Row]:
     return rows
 
 
+def _source(figures: Figures) -> list[Row]:
+    source = figures.source
+    rows = [] if source.route == "none" else [("translated", f"{source.format} by {source.route}")]
+    if source.check is not None:
+        check = source.check
+        rows.append(
+            (
+                "numeric check",
+                f"{check.difference:.1e} off {check.framework} on {count(check.inputs, 'input')}, {check.tolerance:g} allowed",
+            )
+        )
+    return rows
+
+
 def _board(board: BoardRun) -> str:
     return f"{board.name} ({board.variant or 'no variant'})"
 
 
 def _accuracy(figures: Figures) -> list[Row]:
+    rows = [] if figures.gate is None else [("gate", verdict.gate_sentence(figures.gate))]
     if figures.evaluation is None:
-        return []
-    rows = []
+        return rows
     for metric in figures.evaluation.metrics:
         before, after = quantity(metric.float_value, metric.unit), quantity(metric.int8_value, metric.unit)
         rows.append(
             (
                 metric.name,
-                f"{before} float, {after} int8 ({change(metric.float_value, metric.int8_value, metric.unit)})",
+                f"{before} float, {after} int8 ({change(metric.float_value, metric.int8_value, metric.unit)}{_interval(metric)})",
             )
         )
     return rows
+
+
+def _interval(metric: Metric) -> str:
+    if metric.drop_interval is None:
+        return ""
+    bounds = loss_between(metric.drop_interval.low, metric.drop_interval.high, not metric.higher_is_better)
+    return f"; drop of {bounds}, 95 % interval"
 
 
 def _comparison(figures: Figures) -> list[Row]:

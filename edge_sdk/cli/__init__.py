@@ -15,6 +15,7 @@ from edge_sdk.printable import printable_lines
 
 _COMMANDS = {
     "convert": ("converters.cli:convert", "Turn a trained model into a proven int8 bundle."),
+    "sweep": ("converters.sweep.cli:sweep", "Find the best accuracy, latency and size among many settings."),
     "inspect": ("edge_sdk.cli.inspect:inspect", "Show what is in a bundle or a .tflite model."),
     "run": ("edge_sdk.cli.run:run", "Run a bundle over a camera, video or files, under the watchdog."),
     "bench": ("edge_sdk.cli.bench:bench", "Measure a bundle or a .tflite model on this machine."),
