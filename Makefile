@@ -26,7 +26,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-slow: $(VENV)/dev.stamp
+slow: $(VENV)/frameworks.stamp
 	$(BIN)/python -m pytest -m slow
 
 bench: $(VENV)/demo.stamp
@@ -47,7 +47,13 @@ $(VENV)/demo.stamp: setup.cfg $(VENV)/made.stamp
 	@touch $@
 
 $(VENV)/dev.stamp: setup.cfg $(VENV)/made.stamp
-	$(BIN)/python -m pip install --quiet --editable '.[convert,camera,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[convert,camera,onnx,dev]'
+	@touch $@
+
+# torch by its exact version first: a range takes whatever build the index has newest, which may be one of several GB.
+$(VENV)/frameworks.stamp: setup.cfg $(VENV)/dev.stamp
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet --editable '.[convert,camera,report,onnx,keras,torch,sweep,dev,judges]'
 	@touch $@
 
 $(VENV)/made.stamp:

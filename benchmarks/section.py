@@ -17,6 +17,7 @@ SECTIONS = {
     "age": "benchmarks.age",
     "import": "benchmarks.imports",
     "memory": "benchmarks.memory",
+    "calibrate": "benchmarks.calibration",
     "convert": "benchmarks.conversion",
 }
 SOAK = {"age": "benchmarks.age_soak", "memory": "benchmarks.memory_soak"}

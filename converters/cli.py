@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edge_sdk.errors import ConfigError
+
+if TYPE_CHECKING:
+    from converters.calibrate.statistics import RangeMethod
 
 _EPILOG = """\b
 Examples:
@@ -24,7 +28,7 @@ images need ?colour=rgb or ?colour=bgr), or .csv (one sample a row).
 DATA of --evaluate has the right answers: a folder with one folder a class, a .csv of file,label, or a COCO .json.
 
 \b
-Exit codes: 0 done, 1 error, 2 something is missing or unknown, 130 interrupted."""
+Exit codes: 0 done, 1 error, 2 something is missing or unknown, 3 the gate failed, 130 interrupted."""
 
 
 @click.command(epilog=_EPILOG)
@@ -58,6 +62,27 @@ Exit codes: 0 done, 1 error, 2 something is missing or unknown, 130 interrupted.
 @click.option("--pad", type=int, help="The byte that letterboxing fills with. Default: 0.")
 @click.option("--holdout", metavar="DATA", help="Samples to compare float and int8 on, kept apart from --calibrate.")
 @click.option("--evaluate", metavar="DATA", help="Data with the right answers: gives the task's own metric.")
+@click.option(
+    "--metric", help="What counts on --evaluate, such as top-1, mAP, iou, auc or mse. Default: the task's own."
+)
+@click.option(
+    "--max-drop", metavar="DROP", help="Gate: the largest drop allowed, such as 1%. A proven larger one is exit code 3."
+)
+@click.option(
+    "--recipe",
+    "recipes",
+    multiple=True,
+    metavar="RECIPE",
+    help="How to quantize: int8 (default), int8-per-tensor, int8-uint8-io, int16x8, float16, dynamic or a .toml of your own. "
+    "May be repeated: each makes a variant, the first is gated and repaired.",
+)
+@click.option(
+    "--ranges",
+    type=click.Choice(["minmax", "percentile", "mse", "auto"]),
+    help="How ranges of activations are chosen. Default: as the recipe says, minmax.",
+)
+@click.option("--budget", metavar="TIME", help="How long repair may take, such as 90s or 1h. Default: 10m.")
+@click.option("--no-repair", is_flag=True, help="Leave a model that fails the gate, or has a bad layer, as it is.")
 @click.option("--golden", metavar="DATA", help="Golden vectors of your choice (4); they travel to every device.")
 @click.option("--max-samples", type=click.IntRange(min=1), help="At most so many samples, evenly spaced. Default: 200.")
 @click.option("--trust", is_flag=True, help="Run code that comes with the model: pickles, Lambda layers, Python files.")
@@ -87,6 +112,12 @@ def convert(
     labels: Path | None,
     holdout: str | None,
     evaluate: str | None,
+    metric: str | None,
+    max_drop: str | None,
+    recipes: tuple[str, ...],
+    ranges: RangeMethod | None,
+    budget: str | None,
+    no_repair: bool,
     golden: str | None,
     max_samples: int | None,
     trust: bool,
@@ -108,12 +139,13 @@ def convert(
     what is missing is asked for by name.
     """
     from converters.conversion import convert as run
+    from converters.progress import Bar
     from converters.report import summary_lines
 
     used = _used_config(model, config)
     if used is not None and not as_json:
         click.echo(f"settings from {used}", err=True)
-    bar, shown = _Bar(), sys.stderr.isatty() and not as_json
+    bar, shown = Bar(), sys.stderr.isatty() and not as_json
     try:
         result = run(
             model,
@@ -125,6 +157,12 @@ def convert(
             labels=labels,
             boards=boards,
             evaluate=evaluate,
+            metric=metric,
+            max_drop=max_drop,
+            recipes=recipes,
+            ranges=ranges,
+            budget=budget,
+            repair=False if no_repair else None,
             holdout=holdout,
             golden=golden,
             max_samples=max_samples,
@@ -179,18 +217,3 @@ def _numbers(flag: str, text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError as exc:
         raise ConfigError(f"--{flag} takes numbers with commas between them, such as 0,1; found {text!r}") from exc
-
-
-class _Bar:
-    """One line on the terminal that says which step is at work and how far it is."""
-
-    _WIDTH = 30
-
-    def __call__(self, step: str, done: int, total: int) -> None:
-        filled = self._WIDTH * done // total
-        bar = "#" * filled + "-" * (self._WIDTH - filled)
-        click.echo(f"\r{step:<10} [{bar}] {100 * done // total:3d}%", nl=False, err=True)
-
-    def clear(self) -> None:
-        """Leave a clean line for the summary or the error."""
-        click.echo("\r\033[K", nl=False, err=True)

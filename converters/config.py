@@ -11,23 +11,35 @@
     [calibration]
     data = "photos/"
     holdout = "more/"
-    evaluate = "truth/"
     max_samples = 100
+    [quantize]
+    recipe = ["int8", "float16"]
+    ranges = "minmax"
+    [evaluate]
+    data = "truth/"
+    [gate]
+    max_drop = "1%"
+    budget = "10m"
 
 Paths in the file are relative to its folder.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from converters.calibrate.samples import DEFAULT_MAX_SAMPLES
+from converters.calibrate.statistics import RangeMethod
 from converters.load.loaded import LoadOptions
+from converters.quantize.recipe import Recipe, read_recipe
+from converters.verify.gate import MaxDrop
+from converters.verify.settings import EvaluateSettings
 from edge_sdk.contract import Contract, contract_from, describe_validation
 from edge_sdk.errors import ConfigError
 from edge_sdk.inputs import read_plain_file, read_toml
@@ -35,7 +47,9 @@ from edge_sdk.printable import no_control_characters
 from edge_sdk.tasks.settings import RawSettings, TaskSettings
 
 _MAX_LABELS_BYTES = 1 << 20
-_TABLES = ("load", "contract", "task", "calibration")
+_TABLES = ("load", "contract", "task", "calibration", "quantize", "evaluate", "gate")
+_BUDGET = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
 _OF_THE_CALLER = ("trust", "real_range")  # a file that comes with a model does not say that it is to be trusted
 
 
@@ -45,7 +59,6 @@ class DataSettings(BaseModel):
     Attributes:
         data: what ranges are taken from.
         holdout: what float and int8 are compared on, kept apart from ``data``.
-        evaluate: data with the right answers.
         max_samples: of ``data`` and ``holdout``, at most so many each.
     """
 
@@ -53,8 +66,37 @@ class DataSettings(BaseModel):
 
     data: str | None = None
     holdout: str | None = None
-    evaluate: str | None = None
     max_samples: int = Field(default=DEFAULT_MAX_SAMPLES, ge=1)
+
+
+class QuantizeSettings(BaseModel):
+    """The ``[quantize]`` table.
+
+    Attributes:
+        recipe: names of recipes or .toml files; each makes a variant, the first is the one that is gated and repaired.
+        ranges: how ranges are chosen; over what a recipe says.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: tuple[str, ...] = Field(default=("int8",), min_length=1)
+    ranges: RangeMethod | None = None
+
+
+class GateSettings(BaseModel):
+    """The ``[gate]`` table.
+
+    Attributes:
+        max_drop: the largest drop of the metric allowed, such as ``"1%"``; None for no gate.
+        budget: how long repair may take, such as ``"90s"``, ``"10m"`` or ``"1h"``.
+        repair: whether a variant that fails the gate, or has a layer that is an outlier, is repaired.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_drop: str | None = None
+    budget: str = "10m"
+    repair: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,6 +108,11 @@ class Config:
         contract, task, labels: what goes into the bundle.
         data: calibration, holdout and evaluation data; ``data.data`` is not None.
         loading: how the model is loaded.
+        recipes: of the variants to make; the first is gated and repaired.
+        evaluate: data with the right answers, and the metric.
+        max_drop: the largest drop allowed, or None.
+        budget_s: how long repair may take, in seconds.
+        repair: whether it may.
     """
 
     file: Path | None
@@ -74,6 +121,11 @@ class Config:
     labels: tuple[str, ...]
     data: DataSettings
     loading: LoadOptions
+    recipes: tuple[Recipe, ...]
+    evaluate: EvaluateSettings
+    max_drop: MaxDrop | None
+    budget_s: float
+    repair: bool
 
 
 def read_config(
@@ -85,13 +137,17 @@ def read_config(
     labels: Path | None,
     data: Mapping[str, object],
     loading: Mapping[str, object],
+    quantize: Mapping[str, object],
+    evaluate: Mapping[str, object],
+    gate: Mapping[str, object],
 ) -> Config:
     """Read model.toml and put the overrides over it.
 
     Args:
         model: the model; a .toml of the same stem beside it is used when ``file`` is None.
         file: the model.toml, or None.
-        contract, task, data, loading: keys that override those of ``[contract]``, ``[task]``, ``[calibration]`` and ``[load]``.
+        contract, task, data, loading, quantize, evaluate, gate: keys that override those of ``[contract]``, ``[task]``,
+            ``[calibration]``, ``[load]``, ``[quantize]``, ``[evaluate]`` and ``[gate]``.
         labels: overrides ``labels``.
 
     Raises:
@@ -109,15 +165,28 @@ def read_config(
     if "kind" in task and task["kind"] != task_told.get("kind"):
         task_told = {}  # another kind has other keys
     task_told.update(task)
-    settings = DataSettings.model_validate({**_data(content.get("calibration", {}), file, folder), **data})
+    settings = _table(DataSettings, content, "calibration", data, file, folder, paths=("data", "holdout"))
     if settings.data is None:
         raise ConfigError(
             "calibration data is missing: give --calibrate DATA (calibrate=...), or data in [calibration] of model.toml"
         )
     label_file = labels or (folder / str(content["labels"]) if "labels" in content else None)
     checked = contract_from(told, named)
-    options = _loading(content.get("load", {}), loading, checked, file)
-    return Config(file, checked, _task(task_told, file), _read_labels(label_file), settings, options)
+    making = _table(QuantizeSettings, content, "quantize", quantize, file, folder)
+    gating = _table(GateSettings, content, "gate", gate, file, folder)
+    return Config(
+        file=file,
+        contract=checked,
+        task=_task(task_told, file),
+        labels=_read_labels(label_file),
+        data=settings,
+        loading=_loading(content.get("load", {}), loading, checked, file),
+        recipes=_recipes(making, folder),
+        evaluate=_table(EvaluateSettings, content, "evaluate", evaluate, file, folder, paths=("data",)),
+        max_drop=None if gating.max_drop is None else MaxDrop.parse(gating.max_drop),
+        budget_s=_budget_s(gating.budget),
+        repair=gating.repair,
+    )
 
 
 def _read_tables(file: Path) -> dict[str, Any]:
@@ -140,13 +209,49 @@ def _lists_of_numbers(keys: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _data(keys: dict[str, object], file: Path | None, folder: Path) -> dict[str, object]:
+_Table = TypeVar("_Table", bound=BaseModel)
+
+
+def _table(
+    kind: type[_Table],
+    content: Mapping[str, Any],
+    name: str,
+    over: Mapping[str, object],
+    file: Path | None,
+    folder: Path,
+    *,
+    paths: tuple[str, ...] = (),
+) -> _Table:
+    """One table of the file with ``over`` put over it; ``paths`` are keys whose paths are relative to the file's folder."""
+    keys = {
+        key: str(folder / value) if key in paths and isinstance(value, str) else value
+        for key, value in content.get(name, {}).items()
+    }
+    if isinstance(keys.get("recipe"), str):
+        keys["recipe"] = [keys["recipe"]]  # one stands for a list of one
     try:
-        DataSettings.model_validate(keys)
+        return kind.model_validate({**keys, **over})
     except ValidationError as exc:
-        allowed = ", ".join(DataSettings.model_fields)
-        raise ConfigError(f"{describe_validation(exc, f'{file} [calibration]')}; allowed are {allowed}") from exc
-    return {key: str(folder / value) if isinstance(value, str) else value for key, value in keys.items()}
+        where = f"{file} [{name}]" if file is not None else f"[{name}]"
+        raise ConfigError(f"{describe_validation(exc, where)}; allowed are {', '.join(kind.model_fields)}") from exc
+
+
+def _recipes(settings: QuantizeSettings, folder: Path) -> tuple[Recipe, ...]:
+    recipes = [read_recipe(folder / name if name.endswith(".toml") else name) for name in settings.recipe]
+    if settings.ranges is not None:
+        recipes = [recipe.model_copy(update={"ranges": settings.ranges}) for recipe in recipes]
+    if repeated := [
+        recipe.name for number, recipe in enumerate(recipes) if recipe.name in {r.name for r in recipes[:number]}
+    ]:
+        raise ConfigError(f"recipe {repeated[0]!r} is given twice; each makes one variant")
+    return tuple(recipes)
+
+
+def _budget_s(text: str) -> float:
+    found = _BUDGET.fullmatch(text.strip())
+    if found is None:
+        raise ConfigError(f"a budget is a number with s, m or h behind it, such as 90s, 10m or 1h; found {text!r}")
+    return float(found[1]) * _SECONDS[found[2]]
 
 
 def _loading(

@@ -1,4 +1,4 @@
-"""The conversion from end to end: load, calibrate, quantize, prove, compare, pack, report."""
+"""The conversion from end to end: load, calibrate, quantize, prove, compare, repair, pack, report."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converters.calibrate.checks import Watch
-from converters.calibrate.ranges import Ranges, measure_ranges
+from converters.calibrate.ranges import Statistics, measure
+from converters.calibrate.response import check_contract
 from converters.calibrate.samples import Samples, open_samples
+from converters.calibrate.statistics import RangeMethod
 from converters.config import Config, read_config
 from converters.gather import (
     board_runs,
+    boards_take,
     calibration_figures,
     measure_latency,
+    other_variant,
     parity_figures,
     peak_memory_mb,
-    proof_figures,
     source_file,
     this_machine,
     tool_versions,
@@ -26,22 +29,22 @@ from converters.gather import (
     with_speed,
 )
 from converters.load import FloatModel, LoadOptions, load
-from converters.pack import make_golden, pack
+from converters.mending import Mending, wanted
+from converters.pack import Packed, make_golden, pack, raw_inputs
 from converters.pictures import sample_pictures
-from converters.quantize.int8 import Int8Model, quantize_int8
+from converters.progress import Progress, quiet
+from converters.quantize.quantize import quantize
+from converters.quantize.recipe import Recipe
 from converters.report import Figures, write_report
-from converters.report.figures import Evaluation, Golden, Histogram, Parity, Step
-from converters.verify.evaluate import Truth, evaluate, read_truth
-from converters.verify.layers import SAMPLES, compare_layers
-from converters.verify.parity import compare_outputs, task_for_comparison
-from converters.verify.prove import prove
+from converters.report.figures import Golden, Repair, Step
+from converters.variant import Assessed, Bench, Made
+from converters.verify.evaluate import Truth, read_truth
+from converters.verify.gate import require
+from converters.verify.parity import task_for_comparison
 from converters.verify.sides import Side
 from edge_sdk.contract import Contract, Encoder
 from edge_sdk.outputs import refuse_existing
 from edge_sdk.tasks import TaskSettings
-
-Progress = Callable[[str, int, int], None]
-"""Called with the step's name, how much of it is done, and of how much."""
 
 _FLATTERS = (
     "Float and int8 were compared on the calibration samples, which flatters the int8 model; give --holdout DATA."
@@ -78,11 +81,17 @@ def convert(
     holdout: str | Path | None = None,
     golden: str | Path | None = None,
     max_samples: int | None = None,
+    recipes: str | Path | Sequence[str | Path] = (),
+    ranges: RangeMethod | None = None,
+    metric: str | None = None,
+    max_drop: str | None = None,
+    budget: str | None = None,
+    repair: bool | None = None,
     loading: LoadOptions | Mapping[str, object] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ConvertResult:
-    """Make a proven full-integer int8 bundle of a trained model.
+    """Make a proven bundle of a trained model.
 
     Args:
         model: the trained model: ``.keras``, ``.h5``, a SavedModel's folder, ``.onnx``, ``.pt2``, ``.pt``, ``net.py:function`` or a
@@ -98,11 +107,18 @@ def convert(
         holdout: samples kept apart from ``calibrate`` to compare float and int8 on.
         golden: samples to store as golden vectors instead of made-up ones. They travel to every device.
         max_samples: at most so many samples of ``calibrate`` and of ``holdout`` (default 200), evenly spaced.
+        recipes: how it is quantized, by name or .toml file; each makes a variant. The first is gated and repaired. Default: int8.
+        ranges: how the ranges of activations are chosen: minmax, percentile, mse or auto; default as the recipe says.
+        metric: what counts on ``evaluate``; default the task's own.
+        max_drop: the largest drop of the metric allowed, such as ``"1%"``; a proven larger one, which repair could not undo, is an error.
+        budget: how long repair may take, such as ``"90s"`` or ``"10m"`` (default).
+        repair: whether a variant that fails the gate or has an outlier among its layers is repaired. Default: yes.
         loading: ``LoadOptions``, or keys of it, which go over the keys of ``[load]``: trust, input_shape, signature, timeout_s, memory_mb.
         overwrite: replace outputs that exist.
         progress: called as the work goes on.
 
     Raises:
+        GateError: if the drop is proven larger than ``max_drop``; the report was written, and no bundle.
         NotIntegerError: if an operator cannot be made integer; the message names it.
         ModelError, DataError, ConfigError, ContractError, BoardError: if what was given cannot be used.
         OutputError: if an output exists or cannot be written; nothing was changed then.
@@ -116,10 +132,13 @@ def convert(
         contract=_keys(contract),
         task={"kind": task} if isinstance(task, str) else _keys(task),
         labels=Path(labels) if labels is not None else None,
-        data=_given(data=calibrate, holdout=holdout, evaluate=evaluate, max_samples=max_samples),
+        data=_given(data=calibrate, holdout=holdout, max_samples=max_samples),
         loading=loading.model_dump(exclude_unset=True) if isinstance(loading, LoadOptions) else loading or {},
+        quantize=_given(recipe=_recipes(recipes), ranges=ranges),
+        evaluate=_given(data=evaluate, metric=metric),
+        gate=_given(max_drop=max_drop, budget=budget, repair=repair),
     )
-    work = _Work(told, tuple(boards), str(golden) if golden is not None else None, progress or _quiet)
+    work = _Work(told, tuple(boards), str(golden) if golden is not None else None, progress or quiet)
     return work.run(Path(model), paths, overwrite=overwrite)
 
 
@@ -135,44 +154,65 @@ class _Work:
 
     def run(self, path: Path, paths: tuple[Path, Path, Path], *, overwrite: bool) -> ConvertResult:
         told = self._told
-        boards = board_runs(self._boards)
+        take = boards_take(self._boards)
         with self._step("load"):
             model = load(path, told.loading)
             before = self._side(model.content)  # contract and task fit, or it is said now
         data = self._data(before)
-        ranges, int8, watch = self._quantize(model, before, data.samples)
-        with self._step("prove"):
-            proof = proof_figures(model, int8, prove(int8.content))
-            after = self._side(int8.content)
-        parity, histograms, warnings = self._compare(model, int8, before, after, data)
-        evaluation = self._evaluate(data.truth, model, int8)
+        bench = Bench(told, model.content, before, data.compared, data.truth)
+        statistics, watch = self._calibrate(model, before, data.samples)
+        fit = self._check_contract(model, data)
+        first, repaired = self._primary(bench, model, statistics, data.samples, take)
+        others = [self._assess(bench, self._make(bench, statistics, recipe), model) for recipe in told.recipes[1:]]
+        ranges = statistics.ranges(first.made.recipe.ranges)
         with self._step("pack"):
-            golden = make_golden(self._golden, int8.content, after, ranges)
+            golden = raw_inputs(self._golden, before, ranges)
+            packed = [
+                Packed(each.made, each.proof, make_golden(golden.inputs, each.made.model.content, each.made.side))
+                for each in (first, *others)
+            ]
+            latencies = [measure_latency(before, each.made.side) for each in (first, *others)]
+            runs = board_runs(self._boards, tuple(each.made.model.kind for each in (first, *others)))
             figures = Figures(
                 name=model.name,
+                kind=first.made.model.kind,
+                recipe=first.made.recipe.name,
                 source=source_file(model),
                 versions=tool_versions(),
                 machine=this_machine(),
                 float_bytes=len(model.content),
-                int8_bytes=len(int8.content),
+                int8_bytes=len(first.made.model.content),
                 contract=told.contract,
                 task=told.task,
                 labels=told.labels,
-                boards=boards,
-                calibration=calibration_figures(data.samples, ranges, watch),
-                proof=proof,
-                parity=parity,
-                evaluation=evaluation,
-                latency=measure_latency(before, after),
-                golden=Golden(count=len(golden.inputs), origin=golden.origin),
-                warnings=(*ranges.warnings, *warnings, *unserved(boards)),
+                boards=runs,
+                calibration=calibration_figures(data.samples, statistics, first.made.recipe, watch),
+                proof=first.proof,
+                parity=parity_figures(first, data.compared, data.held_out is not None),
+                evaluation=first.evaluation,
+                gate=first.gate,
+                repair=repaired,
+                variants=tuple(map(other_variant, others, latencies[1:])),
+                latency=latencies[0],
+                golden=Golden(count=len(golden.inputs), origin=f"{golden.origin}; {packed[0].golden.said}"),
+                warnings=self._warnings(statistics, fit, first, data, unserved(runs)),
                 sample_pictures=sample_pictures(data.compared.spread(3), told.contract, before.inputs[0]),
-                histograms=histograms,
+                histograms=first.histograms,
             )
-            pack(paths[0], figures=figures, int8=int8.content, golden=golden, boards=self._boards, overwrite=overwrite)
+            if not _refused(figures):
+                pack(
+                    paths[0],
+                    figures=figures,
+                    packed=packed,
+                    inputs=golden.inputs,
+                    boards=self._boards,
+                    overwrite=overwrite,
+                )
         of_this_run = {"steps": tuple(self._steps), "peak_memory_mb": peak_memory_mb(), "warnings": with_speed(figures)}
         figures = figures.model_copy(update=of_this_run)
         write_report(figures, paths[1], paths[2], overwrite=overwrite)
+        if figures.gate is not None:
+            require(figures.gate)
         return ConvertResult(*paths, figures)
 
     def _side(self, content: bytes) -> Side:
@@ -184,36 +224,69 @@ class _Work:
         held_out = (
             None if told.holdout is None else open_samples(told.holdout, shape=shape, max_samples=told.max_samples)
         )
-        truth = None
-        if told.evaluate is not None:
-            truth = read_truth(told.evaluate, self._told.contract, self._told.task, self._told.labels)
+        truth, evaluate = None, self._told.evaluate
+        if evaluate.data is not None:
+            truth = read_truth(
+                evaluate.data,
+                self._told.contract,
+                self._told.task,
+                self._told.labels,
+                evaluate,
+                inputs=before.inputs,
+                outputs=before.outputs,
+            )
         return _Data(samples, held_out, truth)
 
-    def _quantize(self, model: FloatModel, before: Side, samples: Samples) -> tuple[Ranges, Int8Model, Watch]:
-        watch = Watch()
+    def _calibrate(self, model: FloatModel, before: Side, samples: Samples) -> tuple[Statistics, Watch]:
+        watch = Watch(self._told.contract)
         with self._step("calibrate"):
             encoder = Encoder(self._told.contract, before.inputs[0])
-            ranges = measure_ranges(model.content, watch.over(samples), encoder, self._count("calibrate", len(samples)))
-        with self._step("quantize"):
-            return ranges, quantize_int8(model.content, ranges), watch
+            progress = self._count("calibrate", len(samples))
+            return measure(model.content, watch.over(samples), encoder, progress), watch
 
-    def _compare(
-        self, model: FloatModel, int8: Int8Model, before: Side, after: Side, data: _Data
-    ) -> tuple[Parity, tuple[Histogram, ...], tuple[str, ...]]:
-        told, compared = self._told, data.compared
-        with self._step("compare"):
-            layers, histograms = compare_layers(model.content, int8.content, told.contract, compared.spread(SAMPLES))
-            outputs = compare_outputs(before, after, told.task, compared, self._count("compare", len(compared)))
-        parity = parity_figures(outputs, compared, data.held_out is not None, layers)
-        warnings = outputs.warnings if data.held_out is not None else (*outputs.warnings, _FLATTERS)
-        return parity, histograms, warnings
+    def _check_contract(self, model: FloatModel, data: _Data) -> tuple[str, ...]:
+        with self._step("check contract"):
+            return check_contract(model.content, self._told.contract, self._told.task, data.compared)
 
-    def _evaluate(self, truth: Truth | None, model: FloatModel, int8: Int8Model) -> Evaluation | None:
-        if truth is None:
-            return None
-        told = self._told
-        with self._step("evaluate"):
-            return evaluate(truth, (model.content, int8.content), told.contract, told.task, told.labels, self._progress)
+    def _primary(
+        self, bench: Bench, model: FloatModel, statistics: Statistics, samples: Samples, take: frozenset[str]
+    ) -> tuple[Assessed, Repair | None]:
+        """The first recipe's variant, repaired where it must be."""
+        assessed = self._assess(bench, self._make(bench, statistics, self._told.recipes[0]), model)
+        why = wanted(assessed) if self._told.repair else None
+        if why is None:
+            return assessed, None
+        with self._step("repair"):
+            tried = 0
+
+            def one_more(_: object) -> None:
+                nonlocal tried
+                tried += 1
+                self._progress("repair", tried % 20, 20)
+
+            made, done = Mending(bench, samples, statistics, take).run(assessed, one_more)
+        figures = done.figures.model_copy(update={"reason": why})
+        if made is assessed.made:
+            return assessed, figures
+        return self._assess(bench, made, model), figures
+
+    def _make(self, bench: Bench, statistics: Statistics, recipe: Recipe) -> Made:
+        content = bench.float_content
+        with self._step(f"quantize {recipe.name}"):
+            bits = 16 if recipe.scheme == "int16x8" else 8
+            ranges = statistics.ranges(recipe.ranges, bits=bits) if recipe.integer else None
+            done = quantize(content, ranges, recipe)
+            return Made(recipe, done, content, bench.side(done.content))
+
+    def _assess(self, bench: Bench, made: Made, model: FloatModel) -> Assessed:
+        with self._step(f"prove {made.recipe.name}"):
+            return bench.assess(made, model.float16_weights_folded, model.notes, self._progress)
+
+    def _warnings(
+        self, statistics: Statistics, fit: tuple[str, ...], first: Assessed, data: _Data, boards: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        flatters = () if data.held_out is not None else (_FLATTERS,)
+        return (*fit, *statistics.warnings, *first.outputs.warnings, *flatters, *boards)
 
     def _count(self, name: str, total: int) -> Callable[[], None]:
         done = 0
@@ -248,8 +321,18 @@ class _Data:
         return self.samples if self.held_out is None else self.held_out
 
 
+def _refused(figures: Figures) -> bool:
+    return figures.gate is not None and figures.gate.verdict == "failed"
+
+
 def _output_paths(output: Path) -> tuple[Path, Path, Path]:
     return output, output.with_name(f"{output.stem}.report.html"), output.with_name(f"{output.stem}.report.json")
+
+
+def _recipes(recipes: str | Path | Sequence[str | Path]) -> list[str] | None:
+    """Names as they are, files by their whole path: those of a model.toml are relative to its folder."""
+    given = [recipes] if isinstance(recipes, str | Path) else list(recipes)
+    return [str(Path(each).resolve()) if Path(each).suffix == ".toml" else str(each) for each in given] or None
 
 
 def _keys(settings: Contract | TaskSettings | Mapping[str, object] | None) -> Mapping[str, object]:
@@ -258,9 +341,5 @@ def _keys(settings: Contract | TaskSettings | Mapping[str, object] | None) -> Ma
     return settings if isinstance(settings, Mapping) else settings.model_dump(exclude_none=True)
 
 
-def _given(**keys: str | Path | int | None) -> dict[str, object]:
+def _given(**keys: object) -> dict[str, object]:
     return {key: str(value) if isinstance(value, Path) else value for key, value in keys.items() if value is not None}
-
-
-def _quiet(step: str, done: int, total: int) -> None:
-    pass

@@ -11,15 +11,13 @@ from importlib.metadata import version
 from statistics import median
 
 from converters.calibrate.checks import Watch
-from converters.calibrate.ranges import Ranges
+from converters.calibrate.ranges import Statistics
 from converters.calibrate.samples import Samples
 from converters.load import FloatModel
-from converters.pack import KIND
-from converters.quantize.int8 import Int8Model
-from converters.report.figures import BoardRun, CalibrationFigures, Figures, Latency, Layer, Parity, Proof, SourceFile
+from converters.quantize.recipe import Recipe
+from converters.report.figures import BoardRun, CalibrationFigures, Figures, Latency, OtherVariant, Parity, SourceFile
+from converters.variant import Assessed
 from converters.verify.layers import SAMPLES
-from converters.verify.parity import OutputFigures
-from converters.verify.prove import Proven
 from converters.verify.sides import Side
 from edge_sdk import __version__
 from edge_sdk.profiles import our_boards
@@ -28,22 +26,33 @@ _TIMED_RUNS, _TIMED_SECONDS = 30, 1.0
 _SLOWER = 1.5  # below that it may be chance
 
 
-def board_runs(names: Sequence[str]) -> tuple[BoardRun, ...]:
-    """What each board runs of a bundle with the int8 variant.
+def boards_take(names: Sequence[str]) -> frozenset[str]:
+    """Kinds of variant that every one of these boards runs; empty for no board.
 
     Raises:
         BoardError: if there is no such board.
     """
     with our_boards():
         import boards
+    kinds = [frozenset(boards.load(name).variants) for name in names]
+    return frozenset.intersection(*kinds) if kinds else frozenset()
+
+
+def board_runs(names: Sequence[str], kinds: Sequence[str]) -> tuple[BoardRun, ...]:
+    """What each board runs of a bundle with variants of these kinds: the first of its profile's that is there."""
+    with our_boards():
+        import boards
     runs = []
     for name in names:
         board = boards.load(name)
-        if KIND in board.variants:
-            runs.append(BoardRun(name=name, variant=KIND))
+        found = next((kind for kind in board.variants if kind in kinds), None)
+        if found is not None:
+            runs.append(BoardRun(name=name, variant=found))
             continue
         wanted = ", ".join(board.variants)
-        note = f"{board.title} runs {wanted}, which this bundle does not hold; its host runs {KIND} on the processor."
+        note = (
+            f"{board.title} runs {wanted}, which this bundle does not hold; its host runs {kinds[0]} on the processor."
+        )
         runs.append(BoardRun(name=name, variant=None, runs_on="nothing yet", note=note))
     return tuple(runs)
 
@@ -65,41 +74,52 @@ def source_file(model: FloatModel) -> SourceFile:
     )
 
 
-def proof_figures(model: FloatModel, int8: Int8Model, proven: Proven) -> Proof:
-    """The proof, and what was done to the graph to get there."""
-    return Proof(
-        full_integer=True,
-        operators=proven.operators,
-        inputs=proven.inputs,
-        outputs=proven.outputs,
-        islands=int8.islands,
-        float16_weights_folded=model.float16_weights_folded,
-        notes=model.notes,
-    )
+_HOW = {
+    "minmax": "true minimum and maximum",
+    "percentile": "all but the outermost values",
+    "mse": "least squared error of each tensor",
+    "auto": "of each tensor, the method of least squared error",
+}
 
 
-def calibration_figures(samples: Samples, ranges: Ranges, watch: Watch) -> CalibrationFigures:
+def calibration_figures(samples: Samples, statistics: Statistics, recipe: Recipe, watch: Watch) -> CalibrationFigures:
     """What the ranges were taken from."""
     return CalibrationFigures(
         data=samples.description,
-        samples=ranges.samples,
+        samples=statistics.samples,
         available=samples.available,
-        ranges="true minimum and maximum",
+        ranges=_HOW[recipe.ranges] if recipe.integer else "none are needed",
         notes=watch.notes,
     )
 
 
-def parity_figures(outputs: OutputFigures, compared: Samples, held_out: bool, layers: tuple[Layer, ...]) -> Parity:
-    """How the int8 model differs from the float one."""
+def parity_figures(assessed: Assessed, compared: Samples, held_out: bool) -> Parity:
+    """How the variant differs from the float model."""
+    outputs = assessed.outputs
     return Parity(
         data=compared.description,
         held_out=held_out,
         samples=len(compared),
         layer_samples=min(SAMPLES, len(compared)),
-        layers=layers,
+        layers=assessed.layers,
         outputs=outputs.outputs,
         agreement=outputs.agreement,
         detect=outputs.detect,
+    )
+
+
+def other_variant(assessed: Assessed, latency: Latency) -> OtherVariant:
+    """A further variant in one row."""
+    outputs = assessed.outputs
+    return OtherVariant(
+        kind=assessed.made.model.kind,
+        recipe=assessed.made.recipe.name,
+        size_bytes=len(assessed.made.model.content),
+        full_integer=assessed.proof.full_integer,
+        sqnr_db=min((o.sqnr_db for o in outputs.outputs if o.sqnr_db is not None), default=None),
+        agreement=outputs.agreement[:1],
+        metric=assessed.evaluation.metrics[0] if assessed.evaluation is not None else None,
+        p50_ms=latency.int8_p50_ms,
     )
 
 
@@ -131,13 +151,14 @@ def with_speed(figures: Figures) -> tuple[str, ...]:
 
 def tool_versions() -> dict[str, str]:
     """Versions of the packages that decide what comes out."""
-    packages = ("ai-edge-litert", "litert-quantizer", "numpy", "opencv-python-headless")
+    packages = ("ai-edge-litert", "numpy", "opencv-python-headless")
     return {"edge-sdk": __version__} | {name: version(name) for name in packages}
 
 
 def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, in 10^6 bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6  # Linux states it in KiB
+    """Largest resident memory so far, of this process or of a framework's, in 10^6 bytes."""
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(each).ru_maxrss for each in who) * 1024 / 1e6  # Linux states it in KiB
 
 
 def this_machine() -> str:

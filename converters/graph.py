@@ -64,9 +64,10 @@ def write_graph(model: Any) -> bytes:
     """The model's file, everything inside the flatbuffer: the same graph gives the same bytes."""
     import flatbuffers
 
-    builder = flatbuffers.Builder(1 << 20)
+    content = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
+    builder = flatbuffers.Builder(content + (1 << 20))  # as large as need be: growing copies all of it
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    return bytes(memoryview(builder.Bytes)[builder.Head() :])
 
 
 def main_graph(model: Any) -> Any:
@@ -148,11 +149,23 @@ def set_constant(model: Any, tensor: Any, values: Array) -> None:
     """Make ``tensor`` a constant of these values, with their shape and type."""
     types = {np.dtype(dtype): name for name, dtype in _NUMPY.items()}
     buffer = schema().BufferT()
-    buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+    buffer.data = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
     model.buffers.append(buffer)
     tensor.buffer = len(model.buffers) - 1
     tensor.type = getattr(schema().TensorType, types[values.dtype])
     tensor.shape = np.array(values.shape, np.int32)
+
+
+def drop_unread(model: Any) -> None:
+    """Drop operators whose results nobody reads, in place: the interpreter gives their tensors no memory."""
+    graph = main_graph(model)
+    read = {int(i) for i in graph.outputs}
+    kept = []
+    for operator in reversed(graph.operators):
+        if any(int(i) in read for i in operator.outputs):
+            kept.append(operator)
+            read.update(int(i) for i in operator.inputs)
+    graph.operators = kept[::-1]
 
 
 def compact(model: Any) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 from edge_sdk.engines.litert import quiet_native_stderr
 from edge_sdk.errors import ModelError, needs
 
+THREADS = min(4, os.cpu_count() or 1)
 
-def open_interpreter(content: bytes, *, optimised: bool = True, keep: bool = True) -> Any:
+
+def open_interpreter(content: bytes, *, optimised: bool = True, keep: bool = True, threads: int = THREADS) -> Any:
     """An interpreter of a model, tensors allocated.
 
     Args:
@@ -18,6 +20,7 @@ def open_interpreter(content: bytes, *, optimised: bool = True, keep: bool = Tru
         optimised: with the delegate (XNNPACK) that a device uses by default; it writes every activation, but not constants that it
             takes in another form. Without it TensorFlow Lite's own kernels write every tensor, more slowly.
         keep: all intermediate tensors stay readable, which costs time and memory.
+        threads: for one run.
 
     Raises:
         ModelError: if the interpreter refuses the model.
@@ -32,7 +35,7 @@ def open_interpreter(content: bytes, *, optimised: bool = True, keep: bool = Tru
                 model_content=content,
                 experimental_preserve_all_tensors=keep,
                 experimental_op_resolver_type=resolver,
-                num_threads=min(4, os.cpu_count() or 1),
+                num_threads=threads,
             )
             interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as exc:

@@ -11,57 +11,80 @@ import numpy as np
 from converters.calibrate.ranges import Ranges
 from converters.calibrate.samples import RawSample, open_samples
 from converters.interpreter import open_interpreter
-from converters.report.figures import Figures
+from converters.report.figures import Figures, Proof
+from converters.variant import Made
 from converters.verify.sides import Side
 from edge_sdk import __version__
 from edge_sdk.bundle import Manifest, Variant, write_bundle
 from edge_sdk.bundle.golden import difference, golden_inputs, golden_outputs
+from edge_sdk.bundle.manifest import schema_version_for
 from edge_sdk.bundle.write import stored_files
 from edge_sdk.contract import Contract
 from edge_sdk.tensors import Array, TensorSpec
 
-KIND = "tflite-int8"
 _SYNTHETIC, _CHOSEN = 2, 4
 _SEED = 0
+_LEAST_STEPS, _LEAST_SHARE = 1.0, 1e-3  # kernels that round alike still differ by so much
+
+
+@dataclass(frozen=True)
+class RawInputs:
+    """Raw samples for golden vectors, and where they come from."""
+
+    inputs: tuple[Array, ...]
+    origin: str
 
 
 @dataclass(frozen=True)
 class GoldenVectors:
-    """Raw inputs, and what the int8 model made of them.
+    """What one variant made of the raw inputs.
 
     Attributes:
-        inputs: raw samples.
         outputs: the output tensors of each, as stored.
-        origin: where the inputs come from.
-        tolerance: what another device's kernels may differ by, in steps of an output. Kernels round differently, by one step a layer,
-            which adds up: the optimised ones and TensorFlow Lite's own are both run here, and twice their difference is allowed.
+        said: how far kernels differ, in words.
+        tolerance: what another device's kernels may differ by, in steps of an output, or relative where outputs are float. Kernels round
+            differently, by one step a layer, which adds up: the optimised ones and TensorFlow Lite's own are both run here, and twice
+            their difference is allowed.
     """
 
-    inputs: tuple[Array, ...]
     outputs: tuple[tuple[Array, ...], ...]
-    origin: str
+    said: str
     tolerance: float
 
 
-def make_golden(chosen: str | None, int8: bytes, side: Side, ranges: Ranges) -> GoldenVectors:
-    """Golden vectors: made up from a fixed seed, or the first samples of ``chosen``.
+@dataclass(frozen=True)
+class Packed:
+    """A variant for the bundle."""
+
+    made: Made
+    proof: Proof
+    golden: GoldenVectors
+
+
+def raw_inputs(chosen: str | None, before: Side, ranges: Ranges) -> RawInputs:
+    """Raw inputs for golden vectors: made up from a fixed seed, or the first samples of ``chosen``.
 
     Args:
         chosen: data of the user's choice, or None.
-        int8, side: the int8 model, and the same with its encoder.
-        ranges: of the float model; made-up numbers lie in the range of its input.
+        before: the float model.
+        ranges: of its tensors; made-up numbers lie in the range of its input.
 
     Raises:
-        DataError: if ``chosen`` cannot be read or does not fit.
+        DataError: if ``chosen`` cannot be read.
     """
     if chosen is None:
-        inputs = synthetic_inputs(side.contract, side.inputs[0], ranges)
-        origin = f"made up, seed {_SEED}"
-    else:
-        samples = open_samples(chosen, shape=side.inputs[0].shape).first(_CHOSEN)
-        inputs = tuple(_blue_first(sample) for sample in samples)
-        origin = samples.description
-    other = open_interpreter(int8, optimised=False)
+        return RawInputs(synthetic_inputs(before.contract, before.inputs[0], ranges), f"made up, seed {_SEED}")
+    samples = open_samples(chosen, shape=before.inputs[0].shape).first(_CHOSEN)
+    return RawInputs(tuple(_blue_first(sample) for sample in samples), samples.description)
+
+
+def make_golden(inputs: Sequence[Array], content: bytes, side: Side) -> GoldenVectors:
+    """Run a variant on the raw inputs, on the optimised kernels and on TensorFlow Lite's own.
+
+    Raises:
+        DataError: if an input does not fit the contract.
+    """
+    other = open_interpreter(content, optimised=False)
     outputs, gap = [], 0.0
     for number, data in enumerate(inputs):
         side.run(RawSample(data, "bgr", f"golden vector {number}"))
@@ -69,9 +92,11 @@ def make_golden(chosen: str | None, int8: bytes, side: Side, ranges: Ranges) -> 
         outputs.append(stored)
         other.set_tensor(other.get_input_details()[0]["index"], side.input_now)
         other.invoke()
-        for details, spec, array in zip(other.get_output_details(), side.outputs, stored, strict=True):
+        for details, spec, array in zip(other.get_output_details(), side.stored, stored, strict=True):
             gap = max(gap, difference(spec, other.get_tensor(details["index"]), array))
-    return GoldenVectors(inputs, tuple(outputs), f"{origin}; kernels differ by {gap:g} steps", max(1.0, 2 * gap))
+    steps = any(spec.quantized for spec in side.stored)
+    said = f"kernels differ by {gap:g} steps" if steps else f"kernels differ by {gap:.1e} of the largest value"
+    return GoldenVectors(tuple(outputs), said, max(_LEAST_STEPS if steps else _LEAST_SHARE, 2 * gap))
 
 
 def synthetic_inputs(contract: Contract, spec: TensorSpec, ranges: Ranges) -> tuple[Array, ...]:
@@ -90,8 +115,8 @@ def pack(
     path: Path,
     *,
     figures: Figures,
-    int8: bytes,
-    golden: GoldenVectors,
+    packed: Sequence[Packed],
+    inputs: Sequence[Array],
     boards: Sequence[str],
     overwrite: bool,
 ) -> None:
@@ -100,33 +125,26 @@ def pack(
     Raises:
         OutputError: if ``path`` exists without ``overwrite``, or cannot be written.
     """
-    model_file = f"variants/{KIND}.tflite"
-    golden_file = f"golden/{KIND}.npz"
     files = {
-        model_file: int8,
-        "golden/inputs.npz": golden_inputs(golden.inputs),
-        golden_file: golden_outputs(golden.outputs),
+        "golden/inputs.npz": golden_inputs(inputs),
         "report.json": (figures.for_bundle().model_dump_json(indent=1) + "\n").encode(),
     }
     if figures.labels:
         files["labels.txt"] = ("\n".join(figures.labels) + "\n").encode()
-    variant = Variant(
-        id=KIND,
-        kind=KIND,
-        file=model_file,
-        inputs=figures.proof.inputs,
-        outputs=figures.proof.outputs,
-        operators=figures.proof.operators,
-        golden=golden_file,
-        golden_tolerance=golden.tolerance,
-    )
+    variants = []
+    for id_, each in zip(variant_ids([p.made for p in packed]), packed, strict=True):
+        variant = _variant(id_, each)
+        files[variant.file] = each.made.model.content
+        files[f"golden/{id_}.npz"] = golden_outputs(each.golden.outputs)
+        variants.append(variant)
     manifest = Manifest(
+        schema_version=schema_version_for(variants),
         name=figures.name,
         created_by=f"edge-sdk {__version__}",
         contract=figures.contract,
         task=figures.task,
         labels="labels.txt" if figures.labels else None,
-        variants=(variant,),
+        variants=tuple(variants),
         boards=tuple(boards),
         golden_inputs="golden/inputs.npz",
         report="report.json",
@@ -134,6 +152,29 @@ def pack(
         files=stored_files(files),
     )
     write_bundle(path, manifest, files, overwrite=overwrite)
+
+
+def variant_ids(made: Sequence[Made]) -> tuple[str, ...]:
+    """An id for each: its kind; the kind with the recipe's name behind it where the kind is there already."""
+    kinds = [each.model.kind for each in made]
+    return tuple(
+        kind if kind not in kinds[:place] else f"{kind}-{each.recipe.name}"
+        for place, (kind, each) in enumerate(zip(kinds, made, strict=True))
+    )
+
+
+def _variant(id_: str, packed: Packed) -> Variant:
+    return Variant(
+        id=id_,
+        kind=packed.made.model.kind,
+        file=f"variants/{id_}.tflite",
+        inputs=packed.proof.inputs,
+        outputs=packed.proof.outputs,
+        operators=packed.proof.operators,
+        golden=f"golden/{id_}.npz",
+        golden_tolerance=packed.golden.tolerance,
+        heads=packed.made.heads,
+    )
 
 
 def _blue_first(sample: RawSample) -> Array:

@@ -190,7 +190,9 @@ class Loop:
             )
         settings = override(bundle.manifest.task, self._task_overrides)
         spec = self.variant.inputs[0]
-        self._task = make_task(settings, input_=spec, outputs=self.variant.outputs, labels=bundle.labels())
+        self._task = make_task(
+            settings, input_=spec, outputs=self.variant.outputs, labels=bundle.labels(), heads=self.variant.heads
+        )
         self._encoder = Encoder(bundle.manifest.contract, spec)
         self._engine: Engine = open_engine(
             self._engine_name,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,3 +36,25 @@ def face_bundle(face_model: Path, carphone: Path, tmp_path_factory: pytest.TempP
     config = Path(__file__).parents[1] / "examples/face/model.toml"
     convert(face_model, config=config, calibrate=f"{carphone}?stop=60", holdout=f"{carphone}?start=60", output=bundle)
     return bundle
+
+
+@pytest.fixture(scope="session")
+def source_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models of Keras and TensorFlow in every form that is read, made once, in a process of their own."""
+    return _made_by("tests.source_models", ("tensorflow", "tf_keras"), "keras", tmp_path_factory.mktemp("sources"))
+
+
+@pytest.fixture(scope="session")
+def torch_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models of PyTorch in every form that is read, made once, in a process of their own."""
+    return _made_by("tests.torch_models", ("torch", "litert_torch"), "torch", tmp_path_factory.mktemp("torch"))
+
+
+def _made_by(script: str, packages: tuple[str, ...], extra: str, folder: Path) -> Path:
+    for package in packages:
+        if importlib.util.find_spec(package) is None:  # importing it here would cost the tests 5 s and their warnings
+            pytest.skip(f"{package} is not installed; it comes with the extra {extra}")
+    command = [sys.executable, "-m", script, str(folder)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder

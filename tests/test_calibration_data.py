@@ -199,9 +199,15 @@ def test_tensor_that_becomes_nan_is_named_with_its_sample() -> None:
 
 
 def test_output_that_does_not_react_is_said() -> None:
-    content, encoder = small_net("RELU")
-    ranges = measure_ranges(content, numbers([-1, -2, -3, -4], [-4, -3, -2, -1]), encoder)
-    assert any("'last' does not react" in warning for warning in ranges.warnings)
+    net = TinyModel()
+    entry, dull, lively = net.tensor("input", SHAPE), net.tensor("dull", SHAPE), net.tensor("lively", SHAPE)
+    net.operator("RELU", [entry], [dull])
+    net.operator("TANH", [entry], [lively])
+    encoder = Encoder(Contract(input="tensor"), TensorSpec("input", SHAPE, "float32"))
+    rows = numbers(*np.random.default_rng(0).uniform(-2, -1, (12, 4)).tolist())
+    ranges = measure_ranges(net.build([entry], [dull, lively]), rows, encoder)
+    assert any("'dull' does not react" in warning for warning in ranges.warnings)
+    assert not any("lively" in warning for warning in ranges.warnings)
 
 
 def test_ranges_are_the_true_minimum_and_maximum() -> None:

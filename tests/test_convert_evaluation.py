@@ -13,7 +13,6 @@ import pytest
 from converters import ConvertResult, convert
 from converters.calibrate.samples import RawSample
 from converters.load import load
-from converters.verify.evaluate import mean_average_precision
 from converters.verify.overlap import iou, match_boxes
 from converters.verify.sides import Side
 from edge_sdk.contract import Contract
@@ -29,25 +28,6 @@ FACE = Path(__file__).parents[1] / "examples" / "face" / "model.toml"
 
 def found(box: tuple[float, float, float, float], score: float, index: int = 0) -> Detection:
     return Detection(box, f"class {index}", index, score, ())
-
-
-def test_average_precision_by_hand() -> None:
-    """Two objects; ranked: a hit, a miss, a hit. Precision 1, 1/2, 2/3 at recall 1/2, 1/2, 1: AP = 1/2 * 1 + 1/2 * 2/3."""
-    truth = [[(0, (0.0, 0.0, 10.0, 10.0))], [(0, (0.0, 0.0, 10.0, 10.0))]]
-    detections = [[found((0, 0, 10, 10), 0.9), found((50, 50, 60, 60), 0.8)], [found((0, 0, 10, 9), 0.7)]]
-    assert mean_average_precision(detections, truth) == pytest.approx(0.5 + 0.5 * 2 / 3)
-
-
-def test_second_hit_of_one_object_counts_as_wrong() -> None:
-    truth = [[(0, (0.0, 0.0, 10.0, 10.0)), (0, (20.0, 20.0, 30.0, 30.0))]]
-    detections = [[found((0, 0, 10, 10), 0.9), found((0, 0, 10, 9.5), 0.8), found((20, 20, 30, 30), 0.7)]]
-    assert mean_average_precision(detections, truth) == pytest.approx(0.5 + 0.5 * 2 / 3)
-
-
-def test_classes_weigh_the_same_and_do_not_mix() -> None:
-    truth = [[(0, (0.0, 0.0, 10.0, 10.0)), (1, (0.0, 0.0, 10.0, 10.0))]]
-    assert mean_average_precision([[found((0, 0, 10, 10), 0.9, 0)]], truth) == pytest.approx(0.5)
-    assert mean_average_precision([[]], truth) == 0
 
 
 def test_overlap_and_greedy_matching() -> None:
@@ -138,7 +118,7 @@ def test_image_that_is_missing_is_named(classifier: Path, photos: Path, tmp_path
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"images": [], "annotations": [], "categories": []}', b"[1"])
 def test_broken_ground_truth_of_a_detector_is_named(content: bytes, tmp_path: Path) -> None:
-    from converters.verify.truth import read_boxes
+    from converters.verify.coco_json import read_boxes
 
     (tmp_path / "truth.json").write_bytes(content)
     with pytest.raises(DataError, match=r"truth\.json.*COCO-style"):
@@ -148,9 +128,12 @@ def test_broken_ground_truth_of_a_detector_is_named(content: bytes, tmp_path: Pa
             raise DataError(str(exc).replace("\n", " ")) from exc
 
 
-def test_raw_task_has_no_metric(classifier: Path, photos: Path, tmp_path: Path) -> None:
+def test_raw_task_needs_a_metric(classifier: Path, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "truth.csv").write_text("photos/00.png,ant\n")
-    with pytest.raises(ConfigError, match="--evaluate is for classify and detect"):
+    allowed = (
+        r"metric is missing: task raw has none of its own\. Its metrics are top-1, top-5, iou, auc, keypoints, mse, mae"
+    )
+    with pytest.raises(ConfigError, match=allowed):
         convert(
             classifier,
             output=tmp_path / "net.edge",
@@ -183,7 +166,9 @@ def test_detector_on_coco_boxes(face_model: Path, carphone: Path, tmp_path: Path
     )
     evaluation = result.figures.evaluation
     assert evaluation is not None
-    (metric,) = evaluation.metrics
-    assert (metric.name, evaluation.samples) == ("AP50", 8)
-    assert metric.float_value > 0.9
-    assert metric.int8_value > 0.9
+    mean, at_half = evaluation.metrics
+    assert (mean.name, at_half.name, evaluation.samples) == ("mAP", "AP50", 8)
+    assert at_half.float_value > 0.9
+    assert at_half.int8_value > 0.9
+    assert 0 < mean.float_value < at_half.float_value
+    assert mean.drop_interval is None  # of eight images nobody can tell

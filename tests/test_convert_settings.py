@@ -33,7 +33,17 @@ def read(folder: Path, toml: str | None = None, **overrides: object) -> Config:
         file = folder / "settings.toml"
         file.write_text(toml)
         (folder / "names.txt").write_text("cat\ndog\n")
-    told = {"contract": {}, "task": {}, "labels": None, "data": {}, "loading": {}, **overrides}
+    told = {
+        "contract": {},
+        "task": {},
+        "labels": None,
+        "data": {},
+        "loading": {},
+        "quantize": {},
+        "evaluate": {},
+        "gate": {},
+        **overrides,
+    }
     return read_config(folder / "net.tflite", file, **told)  # type: ignore[arg-type]
 
 

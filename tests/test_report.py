@@ -58,7 +58,7 @@ def detector() -> dict[str, Any]:
     return {
         "name": "blazeface",
         "source": {"name": "face.tflite", "format": "float16 .tflite", "sha256": "0a" * 32, "size_bytes": 229746},
-        "versions": {"edge-sdk": "0.1.0", "litert-quantizer": "0.11.0"},
+        "versions": {"edge-sdk": "0.1.0", "numpy": "2.4.6"},
         "machine": "x86_64, 2 processors",
         "float_bytes": 411220,
         "int8_bytes": 183456,
@@ -448,3 +448,45 @@ def test_a_slower_int8_model_is_said_to_be_slower() -> None:
     assert "int8 is slower here" not in render_html(figures())
     latency = {"engine": "ai_edge_litert", "runs": 50, "float_p50_ms": 0.7, "int8_p50_ms": 3.9}
     assert "int8 is slower here" in render_html(figures(latency=latency))
+
+
+MEASURED = {
+    "name": "top-1",
+    "float_value": 91.25,
+    "int8_value": 90.5,
+    "unit": "%",
+    "float_interval": {"low": 87.5, "high": 94.0},
+    "int8_interval": {"low": 86.75, "high": 93.5},
+    "drop": 0.0075,
+    "drop_interval": {"low": -0.0125, "high": 0.0275},
+    "samples": 400,
+    "explanation": "Share of samples whose best class is the right one.",
+}
+GATE = {
+    "metric": "top-1",
+    "limit": 0.01,
+    "drop": 0.0075,
+    "low": -0.0125,
+    "high": 0.0275,
+    "verdict": "open",
+    "samples": 400,
+    "samples_needed": 52_000,
+}
+
+
+def test_intervals_and_the_gate_are_on_the_page_and_in_the_summary() -> None:
+    shown = figures(evaluation={"data": "truth", "samples": 400, "metrics": [MEASURED]}, gate=GATE)
+    page, summary = render_html(shown), "\n".join(summary_lines(shown))
+    sentence = "Gate open: top-1 drops by 0.75 points (95 % interval -1.25 to 2.75 points) on 400 samples; allowed are 1.00 points."
+    for text in (page, summary):
+        assert sentence in text
+        assert "about 52,000 would" in text
+    for part in ("87.50 to 94.00 %", "86.75 to 93.50 %", "-1.25 to 2.75 points", "Share of samples whose best class"):
+        assert part in page
+    assert "drop of -1.25 to 2.75 points, 95 % interval" in summary
+
+
+def test_gate_without_labels_says_what_it_stands_on() -> None:
+    shown = figures(gate={**GATE, "metric": "top-1 agreement", "basis": "agreement", "samples_needed": None})
+    assert "accuracy can drop at most by as much" in render_html(shown)
+    assert "no sensible number of samples would decide" in render_html(shown)

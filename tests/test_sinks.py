@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import pytest
 
+from converters.calibrate.samples import open_samples
 from edge_sdk.draw import annotate, bgr_image, contact_sheet
 from edge_sdk.errors import ConfigError, ContractError, OutputError
 from edge_sdk.outputs import replacing
@@ -327,7 +328,7 @@ def test_json_lines_go_to_plain_files_only(tmp_path: Path) -> None:
         sink_from(f"jsonl:{tmp_path}/pipe?overwrite=1")
 
 
-@pytest.mark.parametrize("text", [*FILE_SINKS, "pictures:{}/out"])
+@pytest.mark.parametrize("text", [*FILE_SINKS, "pictures:{}/out", "capture:{}/out"])
 @pytest.mark.parametrize(("name", "why"), [("n" * 300, "File name too long"), ("a\0b", "embedded null")])
 def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, text: str, name: str, why: str) -> None:
     text = text.format(tmp_path).replace("out", name)
@@ -382,6 +383,67 @@ def test_no_half_picture_is_left_on_a_full_disk(tmp_path: Path) -> None:
     with largest_file(5000), pytest.raises(OutputError, match=r"00000004\.png: .*; nothing was changed"):
         sink.result(result(4, data=noise))
     assert list((tmp_path / "out").iterdir()) == []
+
+
+# Capture
+
+
+def test_raw_samples_are_captured_as_they_came_and_read_for_calibration(tmp_path: Path) -> None:
+    folder, rng = tmp_path / "captured", np.random.default_rng(0)
+    frames = [rng.integers(0, 256, (20, 30, 3), np.uint8) for _ in range(7)]
+    with sink_from(f"capture:{folder}?every=3") as sink:
+        for sequence, frame in enumerate(frames):
+            given = result(sequence)
+            colour = "rgb" if sequence == 3 else "bgr"
+            sink.result(dataclasses.replace(given, sample=dataclasses.replace(given.sample, data=frame, colour=colour)))
+    assert sorted(p.name for p in folder.iterdir()) == ["00000000.npz", "00000001.npz", "00000002.npz"]
+    with np.load(folder / "00000001.npz") as stored:
+        assert int(stored["captured_ns"]) == 99_999_999
+    samples = list(open_samples(folder, shape=(1, 20, 30, 3)))
+    assert [s.colour for s in samples] == ["bgr", "rgb", "bgr"]
+    for sample, frame in zip(samples, frames[::3], strict=True):
+        np.testing.assert_array_equal(sample.data, frame)
+
+
+def test_captured_numbers_keep_their_type(tmp_path: Path) -> None:
+    window = np.arange(12, dtype=np.int16).reshape(4, 3)
+    with sink_from(f"capture:{tmp_path}/captured") as sink:
+        sink.result(result(0, data=window))
+    (sample,) = open_samples(tmp_path / "captured", shape=(1, 4, 3))
+    assert sample.data.dtype == np.int16
+    np.testing.assert_array_equal(sample.data, window)
+
+
+def test_capturing_goes_on_where_it_ended_and_stops_at_its_bounds(tmp_path: Path) -> None:
+    folder = tmp_path / "captured"
+    for _ in range(3):
+        with sink_from(f"capture:{folder}?every=1&most=5") as sink:
+            for sequence in range(2):
+                sink.result(result(sequence))
+    assert sorted(p.stem for p in folder.iterdir()) == [f"{n:08d}" for n in range(5)]
+    (folder / "00000001.npz").unlink()
+    before = (folder / "00000004.npz").stat().st_mtime_ns
+    with sink_from(f"capture:{folder}?every=1&most=5") as sink:
+        sink.result(result(0))
+        assert sink.full is False
+        sink.result(result(1))
+        assert sink.full is True
+    assert (folder / "00000005.npz").exists() and (folder / "00000004.npz").stat().st_mtime_ns == before
+    one_mb = (folder / "00000000.npz").stat().st_size / 1e6
+    with sink_from(f"capture:{tmp_path}/small?every=1&most_mb={2.5 * one_mb}") as sink:
+        for sequence in range(9):
+            sink.result(result(sequence))
+    assert len(list((tmp_path / "small").iterdir())) == 2
+
+
+def test_no_half_sample_is_left_on_a_full_disk(tmp_path: Path) -> None:
+    with (
+        sink_from(f"capture:{tmp_path}/captured") as sink,
+        largest_file(5000),
+        pytest.raises(OutputError, match=r"00000000\.npz: .*; nothing was changed"),
+    ):
+        sink.result(result(0))
+    assert list((tmp_path / "captured").iterdir()) == []
 
 
 # Video

@@ -48,7 +48,8 @@ def load(path: str | Path, options: LoadOptions | None = None) -> FloatModel:
     file = _file(path)
     reader: Reader = import_module(f"converters.load.{_reader(file)}")
     loaded = reader.read(path, options)
-    normal = normalise(loaded.content, str(path), signature=options.signature)
+    own = loaded.reference is None  # a .tflite's signatures; of a SavedModel its reader has chosen already
+    normal = normalise(loaded.content, str(path), signature=options.signature if own else None)
     return FloatModel(
         name=file.stem,
         content=normal.content,

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converters.graph import builtin_code, compact, main_graph, read_graph, schema, text, write_graph
+from converters.graph import builtin_code, compact, drop_unread, main_graph, read_graph, schema, text, write_graph
 from converters.load.fold import fold
 from converters.load.fuse import fuse_activations
 from converters.load.loaded import Loaded, LoadOptions
 from converters.load.probe import probe
 from converters.load.refuse import refuse_computed_shapes, refuse_unusable
 from converters.load.rewrite import rewrite_operators
+from converters.load.transpose_conv import replace_transpose_conv
 from edge_sdk.errors import ModelError
 from edge_sdk.inputs import read_plain_file
 from edge_sdk.tflite import ModelDescription, describe
@@ -54,10 +55,16 @@ def normalise(content: bytes, where: str, *, signature: str | None = None) -> No
         raise ModelError(f"{where}: {exc}") from exc
 
 
-def _normalise(content: bytes, signature: str | None) -> Normalised:
+def prepare(content: bytes, signature: str | None) -> tuple[Any, list[str]]:
+    """The graph that is left to normalise, and notes; nothing of it has run yet.
+
+    Raises:
+        ModelError: if it is damaged or of a form that cannot be made integer.
+    """
     describe(content)  # refuses what is damaged, before the unchecked reader below meets it
     model = read_graph(content)
     notes = _keep_one_signature(model, signature)
+    notes += replace_transpose_conv(model)
     description = describe(write_graph(model))
     refuse_unusable(description)
     notes += _fix_batch(model, description)
@@ -66,6 +73,11 @@ def _normalise(content: bytes, signature: str | None) -> Normalised:
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)
     _name_tensors(model)
     model.signatureDefs = [_signature(main_graph(model))]
+    return model, notes
+
+
+def _normalise(content: bytes, signature: str | None) -> Normalised:
+    model, notes = prepare(content, signature)
     runnable = write_graph(model)
     probe(runnable)
     before = len(main_graph(model).operators)
@@ -76,6 +88,7 @@ def _normalise(content: bytes, signature: str | None) -> Normalised:
     notes += rewrite_operators(model)
     if fused := fuse_activations(model):
         notes.append(f"Activations fused into the operator before them: {fused}.")
+    drop_unread(model)
     compact(model)
     normalised = write_graph(model)
     refuse_computed_shapes(describe(normalised))

@@ -1,6 +1,6 @@
 """A framework at work in a process of its own: its crash, its hang, and its hunger for memory are one clear error each.
 
-The child imports a module of this package, calls its ``convert(request, folder)``, and leaves its files in the folder:
+The child imports a module, calls its ``convert(request, folder)``, and leaves its files in the folder:
 ``model.tflite``, ``reference.npz`` (``inputs``, ``output_0``, ...) and ``said.json``.
 """
 
@@ -48,10 +48,10 @@ class Said:
 
 
 def translate(module: str, path: Path, options: LoadOptions, **request: JsonValue) -> Loaded:
-    """Run ``converters.load.MODULE`` on a model in a child process.
+    """Run a module's ``convert`` on a model in a child process.
 
     Args:
-        module: such as ``"keras_child"``.
+        module: such as ``"converters.load.keras_child"``.
         path: the model.
         options: limits, and what the child is told.
         request: more to tell it.
@@ -77,7 +77,7 @@ def translate(module: str, path: Path, options: LoadOptions, **request: JsonValu
 
 def _run(module: str, folder: Path, path: Path, options: LoadOptions) -> None:
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, "-c", _START, str(_ROOT), f"converters.load.{module}", str(folder)]
+    command = [sys.executable, "-c", _START, str(_ROOT), module, str(folder)]
     limit_mb = options.memory_mb or 0.9 * available_mb()
     with (folder / "log").open("wb") as log:
         child = subprocess.Popen(

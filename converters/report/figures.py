@@ -166,6 +166,19 @@ class OutputParity(_Strict):
     max_steps: float = Field(ge=0)
 
 
+class Interval(_Strict):
+    """A confidence interval of 95 %, in the unit of what it belongs to."""
+
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _rises(self) -> Interval:
+        if self.low > self.high:
+            raise ValueError(f"an interval rises; found {self.low} to {self.high}")
+        return self
+
+
 class Agreement(_Strict):
     """Agreement in the task's own terms; unit ``"%"`` (0 to 100), ``"px"`` or ``""``; the explanation is a sentence."""
 
@@ -173,6 +186,7 @@ class Agreement(_Strict):
     value: float
     unit: str = ""
     explanation: str = ""
+    interval: Interval | None = None
 
 
 class DetectParity(_Strict):
@@ -217,12 +231,56 @@ class Parity(_Strict):
 
 
 class Metric(_Strict):
-    """A metric against ground truth, higher is better, such as ``"top-1"`` with unit ``"%"`` or ``"AP50"`` without."""
+    """A metric against ground truth, such as ``"top-1"`` with unit ``"%"`` (0 to 100) or ``"AP50"`` without.
+
+    Attributes:
+        float_interval, int8_interval: of the values.
+        higher_is_better: whether int8 is worse when its value is lower.
+        drop: how much worse int8 is, as a share: points of a metric that is a share itself (0.01 is one point), or the rise relative
+            to float's value of one where lower is better. Below 0 int8 is better. None where there is no number.
+        drop_interval: of the drop, from the same samples on both sides; None where there are too few.
+        samples: how many both were measured on.
+        explanation: one sentence.
+    """
 
     name: str
     float_value: float
     int8_value: float
     unit: str = ""
+    float_interval: Interval | None = None
+    int8_interval: Interval | None = None
+    higher_is_better: bool = True
+    drop: float | None = None
+    drop_interval: Interval | None = None
+    samples: int | None = Field(default=None, ge=1)
+    explanation: str = ""
+
+
+class Gate(_Strict):
+    """What ``--max-drop`` came to.
+
+    Attributes:
+        metric: what was looked at, such as ``"top-1"``.
+        limit: the largest drop allowed, as a share; ``relative`` as in ``drop``.
+        drop: what was measured, as a share of the metric's own scale, or relative to float's value where ``relative``.
+        low, high: its confidence interval of 95 %; None where there are too few samples for one.
+        relative: whether shares are of float's value (metrics where lower is better).
+        verdict: ``"passed"``, the whole interval is at or below the limit; ``"failed"``, it is above; ``"open"``, it is neither.
+        samples: how many it was measured on.
+        samples_needed: of an open gate, how many would decide it 8 times in 10 if the drop stays as measured; None where no number would.
+        basis: ``"labels"``, the right answers; ``"agreement"``, the float model's answers, from which int8 may differ without being worse.
+    """
+
+    metric: str
+    limit: float = Field(ge=0)
+    drop: float
+    low: float | None
+    high: float | None
+    relative: bool = False
+    verdict: Literal["passed", "failed", "open"]
+    samples: int = Field(ge=1)
+    samples_needed: int | None = None
+    basis: Literal["labels", "agreement"] = "labels"
 
 
 class Evaluation(_Strict):
@@ -281,22 +339,102 @@ class Histogram(_Strict):
         return self
 
 
+class RepairStep(_Strict):
+    """One thing that repair tried.
+
+    Attributes:
+        action: such as ``"split head"``.
+        target: the tensor, output or layer that it was done to; empty where it was done to the whole model.
+        before, after: the value that repair goes by; None where there was nothing to measure.
+        before_db, after_db: SQNR of the outputs.
+        kept: whether the model stayed so.
+        seconds: how long it took, measuring included.
+        latency_ratio: time of one inference here, after to before.
+        note: what was found, or why it could not be.
+    """
+
+    action: str
+    target: str = ""
+    before: float | None = None
+    after: float | None = None
+    before_db: Decibels = None
+    after_db: Decibels = None
+    kept: bool = False
+    seconds: float = Field(default=0.0, ge=0)
+    latency_ratio: float | None = Field(default=None, ge=0)
+    note: str = ""
+
+
+class Repair(_Strict):
+    """What repair did.
+
+    Attributes:
+        reason: why it ran.
+        value: what it went by, such as ``"top-1, %"``; higher is better.
+        goal: the value that was wanted, or None for the best there is.
+        before, after: the value of the model as first quantized, and as it is now; None if that one does not run.
+        reached: whether the goal is met.
+        ended: why it ended, in a sentence.
+        steps: in the order they were tried.
+    """
+
+    value: str
+    reason: str = ""
+    goal: float | None = None
+    before: float | None
+    after: float | None
+    reached: bool
+    ended: str
+    steps: tuple[RepairStep, ...] = ()
+
+    def without_times(self) -> Repair:
+        """The same without what differs from run to run."""
+        update = {"seconds": 0.0, "latency_ratio": None}
+        return self.model_copy(update={"steps": tuple(step.model_copy(update=update) for step in self.steps)})
+
+
+class OtherVariant(_Strict):
+    """A further variant in the bundle, in one row.
+
+    Attributes:
+        kind, recipe: what it is, and how it was made.
+        sqnr_db: of its weakest output.
+        agreement: the first figure of agreement with the float model, if the task has one.
+        metric: the one that counts, if there were right answers.
+        p50_ms: median time of one inference on the machine that converted it.
+    """
+
+    kind: str
+    recipe: str
+    size_bytes: int = Field(ge=0)
+    full_integer: bool
+    sqnr_db: Decibels
+    agreement: tuple[Agreement, ...] = ()
+    metric: Metric | None = None
+    p50_ms: float = Field(ge=0)
+
+
 class Figures(_Strict):
     """One conversion.
 
     Attributes:
         name: of the model, as in the bundle.
-        versions: of the tools that took part, such as ``{"edge-sdk": "0.1.0", "litert-quantizer": "0.11.0"}``.
+        kind, recipe: of the first variant, which all figures but ``variants`` are of.
+        variants: the others.
+        versions: of the tools that took part, such as ``{"edge-sdk": "0.1.0", "ai-edge-litert": "2.3.0"}``.
         machine: what it ran on, such as ``"x86_64, 2 processors, Python 3.11.2"``.
         float_bytes, int8_bytes: size of the float .tflite and of the int8 variant.
         labels: names of the classes.
         peak_memory_mb: largest resident memory of the process, in 10^6 bytes.
         warnings: what a person should look at, one sentence each.
         histograms: of the worst layers.
+        repair: what was done to the model after it was first quantized; None where nothing had to be.
     """
 
     schema_version: Literal[1] = 1
     name: str
+    kind: str = "tflite-int8"
+    recipe: str = "int8"
     source: SourceFile
     versions: dict[str, str]
     machine: str = ""
@@ -312,11 +450,14 @@ class Figures(_Strict):
     proof: Proof
     parity: Parity
     evaluation: Evaluation | None = None
+    gate: Gate | None = None
     latency: Latency | None = None
     golden: Golden
     warnings: tuple[str, ...] = ()
     sample_pictures: tuple[SamplePicture, ...] = ()
     histograms: tuple[Histogram, ...] = ()
+    repair: Repair | None = None
+    variants: tuple[OtherVariant, ...] = ()
 
     def for_bundle(self) -> Figures:
         """The same without what differs from run to run (times, memory, the machine) and without pictures.
@@ -329,5 +470,7 @@ class Figures(_Strict):
             "machine": "",
             "latency": None,
             "sample_pictures": (),
+            "variants": tuple(v.model_copy(update={"p50_ms": 0.0}) for v in self.variants),
+            "repair": None if self.repair is None else self.repair.without_times(),
         }
         return self.model_copy(update=left_out)

@@ -16,6 +16,11 @@ def short(value: float) -> str:
     return f"{value:,.{max(0, 2 - magnitude)}f}"
 
 
+def maybe(value: float | None) -> str:
+    """``short``, or a dash where there is no number."""
+    return "-" if value is None else short(value)
+
+
 def size(size_bytes: int) -> str:
     """Bytes, in powers of 1000."""
     value = float(size_bytes)
@@ -48,6 +53,21 @@ def change(before: float, after: float, unit: str) -> str:
     if unit == "%":
         return f"{after - before:+.2f} points"
     return f"{after - before:+.4f} {unit}".rstrip()
+
+
+def loss(share: float, relative: bool) -> str:
+    """How much worse something is: points, or percent of what it was."""
+    return f"{100 * share:.2f} {'%' if relative else 'points'}"
+
+
+def loss_between(low: float, high: float, relative: bool) -> str:
+    """An interval of the same."""
+    return f"{100 * low:.2f} to {loss(high, relative)}"
+
+
+def between(low: float, high: float, unit: str) -> str:
+    """An interval of quantities."""
+    return f"{quantity(low, unit).removesuffix(unit).rstrip()} to {quantity(high, unit)}"
 
 
 def shape(lengths: Iterable[int]) -> str:

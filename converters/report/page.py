@@ -17,6 +17,19 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 WORST_SHOWN = 5
+_FILTERS = (
+    "short",
+    "size",
+    "decibels",
+    "quantity",
+    "change",
+    "loss",
+    "loss_between",
+    "between",
+    "maybe",
+    "shape",
+    "count",
+)
 
 
 @dataclass(frozen=True)
@@ -42,14 +55,18 @@ def render_html(figures: Figures) -> str:
     environment = Environment(
         loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    for name in ("short", "size", "decibels", "quantity", "change", "shape", "count"):
+    for name in _FILTERS:
         environment.filters[name] = getattr(numbers, name)
+    steps = figures.repair.steps if figures.repair is not None else ()
     return environment.get_template("report.html.j2").render(
         f=figures,
         verdict=verdict,
         plots=_plots(figures),
         worst=verdict.worst_layers(figures, WORST_SHOWN),
         settings=list(flat_settings(figures.task.model_dump(mode="json"))),
+        scheme=verdict.scheme(figures),
+        kept_steps=[step for step in steps if step.kept],
+        other_steps=[step for step in steps if not step.kept],
         byte_examples=byte_examples(figures.contract, figures.proof.inputs),
     )
 
@@ -80,12 +97,13 @@ def flat_settings(settings: dict[str, object], prefix: str = "") -> Iterator[tup
 
 
 def _plots(figures: Figures) -> dict[str, Markup | list[Markup]]:
-    from converters.report import plots
+    from converters.report import gate_plot, plots, repair_plot
     from converters.report.plots import Bar
 
     sizes = [
         Bar("float", figures.float_bytes, f"{figures.float_bytes:,} bytes", "float"),
-        Bar("int8", figures.int8_bytes, f"{figures.int8_bytes:,} bytes"),
+        Bar(verdict.scheme(figures), figures.int8_bytes, f"{figures.int8_bytes:,} bytes"),
+        *(Bar(v.kind.removeprefix("tflite-"), v.size_bytes, f"{v.size_bytes:,} bytes") for v in figures.variants),
     ]
     steps = [Bar(step.name, step.seconds, numbers.seconds(step.seconds)) for step in figures.steps]
     most_first = sorted(figures.proof.operators.items(), key=lambda item: -item[1])
@@ -98,6 +116,10 @@ def _plots(figures: Figures) -> dict[str, Markup | list[Markup]]:
     }
     if figures.parity.detect is not None:
         made |= _detect_plots(figures.parity.detect)
+    if figures.gate is not None:
+        made["gate"] = gate_plot.gate(figures.gate)
+    if figures.repair is not None:
+        made["repair"] = repair_plot.repair(figures.repair)
     return made
 
 

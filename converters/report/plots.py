@@ -10,12 +10,7 @@ from markupsafe import Markup
 
 from converters.report.figures import Histogram, Layer
 from converters.report.numbers import decibels, short
-from converters.report.svg import diamond as _diamond
-from converters.report.svg import line as _line
-from converters.report.svg import mark as _mark
-from converters.report.svg import rect as _rect
-from converters.report.svg import svg as _svg
-from converters.report.svg import text as _text
+from converters.report.svg import diamond, line, mark, rect, svg, text
 
 GUIDE_DB = 20.0
 """Where the error's amplitude is a tenth of the signal's: 20 log10(10)."""
@@ -58,11 +53,11 @@ def bars(title: str, rows: Sequence[Bar]) -> Markup:
     parts = []
     for i, row in enumerate(rows):
         y = 24 * i
-        parts.append(_text(0, y + 16, _clip(row.label, 19), "label"))
+        parts.append(text(0, y + 16, _clip(row.label, 19), "label"))
         length = max(1.0, 112 * row.value / longest)
-        parts.append(_rect((148, y + 5), (length, 14), row.style, f"{row.label}: {row.text}"))
-        parts.append(_text(156 + length, y + 16, row.text, "value"))
-    return _svg(360, 24 * max(1, len(rows)), title, parts)
+        parts.append(rect((148, y + 5), (length, 14), row.style, f"{row.label}: {row.text}"))
+        parts.append(text(156 + length, y + 16, row.text, "value"))
+    return svg(360, 24 * max(1, len(rows)), title, parts)
 
 
 def layers(rows: Sequence[Layer], outputs: Sequence[str]) -> Markup:
@@ -74,16 +69,16 @@ def layers(rows: Sequence[Layer], outputs: Sequence[str]) -> Markup:
     parts = _decibel_axis(area)
     for row, left in zip(rows, edges, strict=False):
         parts.append(_layer(area, row, (left, width), is_output=row.tensor in outputs))
-    parts.append(_line((area.left, area.y(GUIDE_DB)), (area.right, area.y(GUIDE_DB)), "guide"))
+    parts.append(line((area.left, area.y(GUIDE_DB)), (area.right, area.y(GUIDE_DB)), "guide"))
     if known:
         worst = min(
             range(len(rows)), key=lambda i: math.inf if rows[i].sqnr_db is None else float(rows[i].sqnr_db or 0)
         )
         parts.append(_worst(area, rows[worst], edges[worst] + width / 2))
     parts.append(_legend(area))
-    parts.append(_text(area.left, 284, f"first of {len(rows)} layers", "tick"))
-    parts.append(_text(area.right, 284, "order of execution →", "tick end"))
-    return _svg(920, 292, f"SQNR of {len(rows)} layers in the order of execution", parts)
+    parts.append(text(area.left, 284, f"first of {len(rows)} layers", "tick"))
+    parts.append(text(area.right, 284, "order of execution →", "tick end"))
+    return svg(920, 292, f"SQNR of {len(rows)} layers in the order of execution", parts)
 
 
 def histogram(shown: Histogram) -> Markup:
@@ -97,16 +92,16 @@ def histogram(shown: Histogram) -> Markup:
         told = (
             f"{short(shown.edges[i])} to {short(shown.edges[i + 1])}: float {counted:,}, int8 {shown.int8_counts[i]:,}"
         )
-        parts.append(_rect((x, y), (width, area.bottom - y), "float", told))
+        parts.append(rect((x, y), (width, area.bottom - y), "float", told))
     steps = [
         f"{x:.1f},{area.y(math.log1p(n)):.1f} {x + width:.1f},{area.y(math.log1p(n)):.1f}"
         for x, n in zip(edges, shown.int8_counts, strict=True)
     ]
     parts.append(Markup('<polyline class="outline" points="{}"/>').format(" ".join(steps)))
-    parts.append(_line((area.left, area.bottom), (area.right, area.bottom), "axis"))
-    parts.append(_text(area.left, 128, short(shown.edges[0]), "tick"))
-    parts.append(_text(area.right, 128, short(shown.edges[-1]), "tick end"))
-    return _svg(300, 134, f"Values of {shown.tensor}, float and int8", parts)
+    parts.append(line((area.left, area.bottom), (area.right, area.bottom), "axis"))
+    parts.append(text(area.left, 128, short(shown.edges[0]), "tick"))
+    parts.append(text(area.right, 128, short(shown.edges[-1]), "tick end"))
+    return svg(300, 134, f"Values of {shown.tensor}, float and int8", parts)
 
 
 def box_agreement(ious: Sequence[float], mean: float) -> Markup:
@@ -122,22 +117,22 @@ def box_agreement(ious: Sequence[float], mean: float) -> Markup:
     for i, (x, counted) in enumerate(zip(edges, counts, strict=True)):
         told = f"IoU {low + 0.02 * i:.2f} to {low + 0.02 * (i + 1):.2f}: {counted} boxes"
         y = area.y(counted)
-        parts.append(_rect((x + 0.5, y), (max(1.0, width - 1), area.bottom - y), "int8", told))
+        parts.append(rect((x + 0.5, y), (max(1.0, width - 1), area.bottom - y), "int8", told))
     at = area.left + (max(mean, low) - low) / (1 - low) * (area.right - area.left)
-    parts.append(_line((area.left, area.bottom), (area.right, area.bottom), "axis"))
-    parts.append(_line((at, area.top - 8), (at, area.bottom), "mark"))
-    parts.append(_text(at, area.top - 13, f"mean {mean:.3f}", "halo end" if at > area.right / 2 else "halo"))
-    parts.append(_text(area.left, 138, f"{low:g}", "tick"))
-    parts.append(_text(area.right, 138, "1: the same box", "tick end"))
-    return _svg(360, 144, f"Intersection over union of {len(ious)} matched boxes, mean {mean:.3f}", parts)
+    parts.append(line((area.left, area.bottom), (area.right, area.bottom), "axis"))
+    parts.append(line((at, area.top - 8), (at, area.bottom), "mark"))
+    parts.append(text(at, area.top - 13, f"mean {mean:.3f}", "halo end" if at > area.right / 2 else "halo"))
+    parts.append(text(area.left, 138, f"{low:g}", "tick"))
+    parts.append(text(area.right, 138, "1: the same box", "tick end"))
+    return svg(360, 144, f"Intersection over union of {len(ious)} matched boxes, mean {mean:.3f}", parts)
 
 
 def _decibel_axis(area: _Area) -> list[Markup]:
     step = 10 if area.high - area.low <= 80 else 20
     ticks = range(int(area.low), int(area.high) + 1, step)
-    lines = [_line((area.left, area.y(v)), (area.right, area.y(v)), "axis" if v == area.low else "grid") for v in ticks]
-    labels = [_text(area.left - 8, area.y(v) + 4, str(v), "tick end") for v in ticks]
-    return [*lines, *labels, _text(area.left - 8, 14, "dB", "tick end")]
+    lines = [line((area.left, area.y(v)), (area.right, area.y(v)), "axis" if v == area.low else "grid") for v in ticks]
+    labels = [text(area.left - 8, area.y(v) + 4, str(v), "tick end") for v in ticks]
+    return [*lines, *labels, text(area.left - 8, 14, "dB", "tick end")]
 
 
 def _layer(area: _Area, row: Layer, slot: tuple[float, float], *, is_output: bool) -> Markup:
@@ -145,29 +140,29 @@ def _layer(area: _Area, row: Layer, slot: tuple[float, float], *, is_output: boo
     x, radius = left + width / 2, min(4.5, max(1.8, width / 2.6))
     told = f"{row.operator}\n{row.tensor}\n{decibels(row.sqnr_db)}{', an output' if is_output else ''}"
     if row.sqnr_db is None:
-        return _mark(x, area.top, radius, "unknown", told)
+        return mark(x, area.top, radius, "unknown", told)
     y = area.y(row.sqnr_db)
     style = "stem output" if is_output else "stem"
-    bar = _rect((left + width * 0.15, y), (width * 0.7, area.bottom - y), style, told)
-    return bar + (_diamond(x, y, radius + 2.5, told) if is_output else _mark(x, y, radius, "int8", told))
+    bar = rect((left + width * 0.15, y), (width * 0.7, area.bottom - y), style, told)
+    return bar + (diamond(x, y, radius + 2.5, told) if is_output else mark(x, y, radius, "int8", told))
 
 
 def _worst(area: _Area, row: Layer, x: float) -> Markup:
     y = min(area.bottom - 8, area.y(row.sqnr_db or 0) + 20)
     side = "halo end" if x > (area.left + area.right) / 2 else "halo"
-    return _text(x, y, f"lowest: {_clip(row.operator, 40)}, {decibels(row.sqnr_db)}", side)
+    return text(x, y, f"lowest: {_clip(row.operator, 40)}, {decibels(row.sqnr_db)}", side)
 
 
 def _legend(area: _Area) -> Markup:
     marks = [
-        _mark(area.left + 10, 12, 4.5, "int8", "layer"),
-        _text(area.left + 20, 16, "layer", "tick"),
-        _diamond(area.left + 72, 12, 6, "output"),
-        _text(area.left + 84, 16, "output", "tick"),
-        _mark(area.left + 142, 12, 4.5, "unknown", "no number"),
-        _text(area.left + 152, 16, "no number: the same in both, or zero throughout", "tick"),
-        _line((area.left + 436, 12), (area.left + 462, 12), "guide"),
-        _text(area.left + 468, 16, f"{GUIDE_DB:g} dB: the error is a tenth of the signal", "tick"),
+        mark(area.left + 10, 12, 4.5, "int8", "layer"),
+        text(area.left + 20, 16, "layer", "tick"),
+        diamond(area.left + 72, 12, 6, "output"),
+        text(area.left + 84, 16, "output", "tick"),
+        mark(area.left + 142, 12, 4.5, "unknown", "no number"),
+        text(area.left + 152, 16, "no number: the same in both, or zero throughout", "tick"),
+        line((area.left + 436, 12), (area.left + 462, 12), "guide"),
+        text(area.left + 468, 16, f"{GUIDE_DB:g} dB: the error is a tenth of the signal", "tick"),
     ]
     return Markup("").join(marks)
 

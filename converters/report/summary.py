@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from converters.report import verdict
-from converters.report.figures import BoardRun, Figures
-from converters.report.numbers import change, count, decibels, quantity, seconds, short, size
+from converters.report.figures import BoardRun, Figures, Metric
+from converters.report.numbers import change, count, decibels, loss_between, quantity, seconds, short, size
 
 Row = tuple[str, str]
 
@@ -61,18 +61,25 @@ def _board(board: BoardRun) -> str:
 
 
 def _accuracy(figures: Figures) -> list[Row]:
+    rows = [] if figures.gate is None else [("gate", verdict.gate_sentence(figures.gate))]
     if figures.evaluation is None:
-        return []
-    rows = []
+        return rows
     for metric in figures.evaluation.metrics:
         before, after = quantity(metric.float_value, metric.unit), quantity(metric.int8_value, metric.unit)
         rows.append(
             (
                 metric.name,
-                f"{before} float, {after} int8 ({change(metric.float_value, metric.int8_value, metric.unit)})",
+                f"{before} float, {after} int8 ({change(metric.float_value, metric.int8_value, metric.unit)}{_interval(metric)})",
             )
         )
     return rows
+
+
+def _interval(metric: Metric) -> str:
+    if metric.drop_interval is None:
+        return ""
+    bounds = loss_between(metric.drop_interval.low, metric.drop_interval.high, not metric.higher_is_better)
+    return f"; drop of {bounds}, 95 % interval"
 
 
 def _comparison(figures: Figures) -> list[Row]:

@@ -13,9 +13,9 @@ def svg(width: float, height: float, title: str, parts: Sequence[Markup]) -> Mar
     return frame.format(width, height, title, Markup("").join(parts))
 
 
-def text(x: float, y: float, text: str, style: str) -> Markup:
+def text(x: float, y: float, words: str, style: str) -> Markup:
     """Text at a point of its baseline."""
-    return Markup('<text x="{:.1f}" y="{:.1f}" class="{}">{}</text>').format(x, y, style, text)
+    return Markup('<text x="{:.1f}" y="{:.1f}" class="{}">{}</text>').format(x, y, style, words)
 
 
 def line(start: tuple[float, float], end: tuple[float, float], style: str) -> Markup:
@@ -25,14 +25,14 @@ def line(start: tuple[float, float], end: tuple[float, float], style: str) -> Ma
 
 def rect(corner: tuple[float, float], extent: tuple[float, float], style: str, title: str) -> Markup:
     """A rectangle, its title shown where the pointer rests."""
-    rect = Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="{}"><title>{}</title></rect>')
-    return rect.format(*corner, *extent, style, title)
+    made = Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="{}"><title>{}</title></rect>')
+    return made.format(*corner, *extent, style, title)
 
 
 def mark(x: float, y: float, radius: float, style: str, title: str) -> Markup:
     """A disc."""
-    mark = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{:.1f}" class="{}"><title>{}</title></circle>')
-    return mark.format(x, y, radius, style, title)
+    made = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{:.1f}" class="{}"><title>{}</title></circle>')
+    return made.format(x, y, radius, style, title)
 
 
 def diamond(x: float, y: float, radius: float, title: str) -> Markup:

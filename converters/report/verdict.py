@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from converters.report.figures import Figures, Layer
-from converters.report.numbers import change, count, decibels, quantity, seconds, short, size
+from converters.report.figures import Figures, Gate, Layer
+from converters.report.numbers import change, count, decibels, loss, loss_between, quantity, seconds, short, size
 
 
 @dataclass(frozen=True)
@@ -17,16 +17,51 @@ class KeyNumber:
     note: str
 
 
+def scheme(figures: Figures) -> str:
+    """The first variant's kind without its family, such as ``"int8"`` or ``"int16x8"``."""
+    return figures.kind.removeprefix("tflite-")
+
+
+def state(figures: Figures) -> str:
+    """``"good"``, ``"open"`` where something is left to decide, or ``"bad"``."""
+    if figures.gate is not None and figures.gate.verdict == "failed":
+        return "bad"
+    if not figures.proof.full_integer and not _float_by_recipe(figures):
+        return "bad"
+    return "open" if figures.gate is not None and figures.gate.verdict == "open" else "good"
+
+
 def headline(figures: Figures) -> str:
     """Whether the model is proven, in a few words."""
+    gate = figures.gate
+    if gate is not None and gate.verdict == "failed":
+        return "Refused: it loses more accuracy than allowed"
+    said = _made(figures)
+    if gate is None:
+        return said
+    if gate.verdict == "open":
+        return f"{said}. Its accuracy is open: {count(gate.samples, 'sample')} do not decide"
+    limit = f"{100 * gate.limit:g} {'% of float' if gate.relative else 'points' if gate.limit != 0.01 else 'point'}"
+    return f"{said}, within {limit} of float"
+
+
+def _made(figures: Figures) -> str:
     if figures.proof.full_integer:
-        return "Proven: full-integer int8"
+        return f"Proven: full-integer {scheme(figures)}"
+    if _float_by_recipe(figures):
+        return f"Made as asked: {scheme(figures)}, which computes in floating point"
     return "Not proven: floating point is left in the model"
+
+
+def _float_by_recipe(figures: Figures) -> bool:
+    return figures.kind in ("tflite-float16", "tflite-dynamic", "tflite-mixed")
 
 
 def reason(figures: Figures) -> str:
     """What the headline stands on, in a sentence."""
     operators = count(sum(figures.proof.operators.values()), "operator")
+    if figures.gate is not None and figures.gate.verdict != "passed":
+        return gate_sentence(figures.gate)
     if figures.proof.full_integer:
         return f"Integer inputs and outputs, and no floating-point tensor in {operators}."
     left = figures.proof.float_left
@@ -54,6 +89,25 @@ def compared_on(figures: Figures) -> str:
     return f"{count(parity.samples, 'sample')} ({told})"
 
 
+def gate_sentence(gate: Gate) -> str:
+    """What ``--max-drop`` came to, in one to three sentences."""
+    bounds = ""
+    if gate.low is not None and gate.high is not None:
+        bounds = f" (95 % interval {loss_between(gate.low, gate.high, gate.relative)})"
+    what = "rises by" if gate.relative else "drops by"
+    measured = f"{gate.metric} {what} {loss(gate.drop, gate.relative)}{bounds} on {count(gate.samples, 'sample')}"
+    said = f"Gate {gate.verdict}: {measured}; allowed are {loss(gate.limit, gate.relative)}."
+    if gate.verdict == "open" and gate.samples_needed is None:
+        said += " It is so near the limit that no sensible number of samples would decide."
+    elif gate.verdict == "open":
+        said += f" These samples do not decide; about {gate.samples_needed:,} would, if it stays as measured."
+    if gate.basis == "agreement":
+        most = "accuracy can drop at most by as much, and" if gate.metric.startswith("top-1") else "accuracy"
+        said += f" This is disagreement with the float model: {most} may not drop at all; "
+        said += "give --evaluate DATA with the right answers to know."
+    return said
+
+
 def _agreement(figures: Figures) -> list[KeyNumber]:
     if figures.evaluation is not None and figures.evaluation.metrics:
         metric = figures.evaluation.metrics[0]
@@ -73,7 +127,7 @@ def _weakest_output(figures: Figures) -> list[KeyNumber]:
     if not measured:
         return []
     weakest = min(measured, key=lambda pair: pair[0])[1]
-    note = f"SQNR of {weakest.name}; at most {weakest.max_steps:.1f} steps of int8 off"
+    note = f"SQNR of {weakest.name}; at most {weakest.max_steps:.1f} steps off"
     return [KeyNumber("Weakest output", decibels(weakest.sqnr_db), note)]
 
 

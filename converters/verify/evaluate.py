@@ -1,59 +1,87 @@
-"""Evaluation on ground truth: the task's own metric, for float and for int8."""
+"""Evaluation on ground truth: each model is measured on its own, sample by sample; two that were measured on the same are compared."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from converters.calibrate.samples import RawSample, read_image
-from converters.report.figures import Evaluation, Metric
-from converters.verify.overlap import MATCH_IOU, Box, iou
+from converters.report.figures import Evaluation, Interval, Metric
+from converters.verify import intervals
+from converters.verify.metrics import Mean, Measure, Scores, measure_for
+from converters.verify.settings import EvaluateSettings
 from converters.verify.sides import Side
-from converters.verify.truth import AnnotatedImage, LabelledImage, read_boxes, read_classes
+from converters.verify.truth import Answer, locate
+from edge_sdk.bundle.manifest import Head
 from edge_sdk.contract import Contract
-from edge_sdk.errors import ConfigError, DataError
-from edge_sdk.tasks import ClassifySettings, DetectSettings, TaskSettings
-from edge_sdk.tasks.detect import Detection
+from edge_sdk.errors import DataError
+from edge_sdk.tasks import TaskSettings
+from edge_sdk.tensors import TensorSpec
 
-LOWEST_SCORE = 0.01  # AP counts every detection, not only those that an application would take
 Progress = Callable[[str, int, int], None]
+_OWN = EvaluateSettings()
 
 
 @dataclass(frozen=True)
 class Truth:
-    """Images with the right answers, for a classifier or for a detector."""
+    """Samples with the right answers, and how they are scored."""
 
     data: str
-    classes: tuple[LabelledImage, ...] = ()
-    boxes: tuple[AnnotatedImage, ...] = ()
+    measure: Measure[Any, Any]
+    answers: tuple[Answer[Any], ...]
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    def side(
+        self,
+        content: bytes,
+        contract: Contract,
+        task: TaskSettings,
+        labels: tuple[str, ...],
+        heads: tuple[Head, ...] = (),
+    ) -> Side:
+        """A model with its task decoded as the measure needs it, such as down to the lowest score."""
+        return Side(content, contract, self.measure.task(task), labels, heads)
 
 
-def read_truth(where: str, contract: Contract, task: TaskSettings, labels: tuple[str, ...]) -> Truth:
+@dataclass(frozen=True)
+class PerSample:
+    """One model's scores, sample by sample, by every metric of its measure; the first is the one that counts."""
+
+    scores: tuple[Scores, ...]
+
+
+def read_truth(
+    where: str,
+    contract: Contract,
+    task: TaskSettings,
+    labels: tuple[str, ...],
+    settings: EvaluateSettings = _OWN,
+    *,
+    inputs: Sequence[TensorSpec] = (),
+    outputs: Sequence[TensorSpec] = (),
+) -> Truth:
     """Read ground truth, before any work is done that would be lost if it does not fit.
 
     Args:
-        where: a folder of class folders or a CSV of file,label (classify), or a COCO-style JSON file (detect).
+        where: the data; which forms there are is a matter of the metric.
         contract, task, labels: as in the bundle.
+        settings: the ``[evaluate]`` table.
+        inputs, outputs: the float model's tensors; without them it is found out in ``measure`` whether the metric fits them.
 
     Raises:
-        ConfigError: if the task has no metric.
+        ConfigError: if the metric does not fit the task or the tensors; the message names those that do.
         DataError: if the data cannot be read or does not fit the labels.
     """
-    path = Path(where)
-    if not path.exists():
-        raise DataError(
-            f"{path} does not exist; ground truth is a folder of class folders, a .csv of file,label, or a COCO .json"
-        )
-    if contract.input == "image" and isinstance(task, ClassifySettings):
-        return Truth(path.name, classes=tuple(read_classes(path, labels)))
-    if contract.input == "image" and isinstance(task, DetectSettings):
-        return Truth(path.name, boxes=tuple(read_boxes(path, labels)))
-    raise ConfigError(
-        f"--evaluate is for classify and detect on images; this model has task {task.kind}, input {contract.input}"
-    )
+    measure = measure_for(settings, task)
+    path, options = locate(where)
+    answers = tuple(measure.read(path, options, contract, labels))
+    if outputs:
+        measure.check(inputs, outputs, answers)
+    return Truth(path.name, measure, answers)
 
 
 def evaluate(
@@ -73,87 +101,127 @@ def evaluate(
         progress: called as the work goes on.
 
     Raises:
-        DataError: if an image cannot be read.
+        ConfigError: if the metric does not fit the models.
+        DataError: if a sample cannot be read.
     """
-    every = {"threshold": LOWEST_SCORE} if truth.boxes else {"threshold": float("-inf"), "top_k": 5}
-    sides = [Side(content, contract, task.model_copy(update=every), labels) for content in models]
-    if truth.boxes:
-        return _detect(truth.data, sides, truth.boxes, progress)
-    return _classify(truth.data, sides, truth.classes, progress)
+    before, after = measure(truth, [truth.side(content, contract, task, labels) for content in models], progress)
+    return Evaluation(data=truth.data, samples=len(truth), metrics=compare(before, after))
 
 
-def _classify(data: str, sides: Sequence[Side], images: Sequence[LabelledImage], progress: Progress) -> Evaluation:
-    hits = np.zeros((2, 2))  # (top-1, top-5) x (float, int8)
-    for number, image in enumerate(images):
-        sample = RawSample(read_image(image.file), "bgr", str(image.file))
-        for column, side in enumerate(sides):
-            best = [score.index for score in side.run(sample)]
-            hits[0, column] += best[:1] == [image.index]
-            hits[1, column] += image.index in best
-        progress("evaluate", number + 1, len(images))
-    rows = zip(("top-1", "top-5"), 100 * hits / len(images), strict=True)
-    metrics = [Metric(name=name, float_value=row[0], int8_value=row[1], unit="%") for name, row in rows]
-    classes = sides[0].outputs[0].shape[-1]
-    kept = metrics if classes > 5 else metrics[:1]  # of five classes, the right one is always among the best five
-    return Evaluation(data=data, samples=len(images), metrics=tuple(kept))
-
-
-def _detect(data: str, sides: Sequence[Side], images: Sequence[AnnotatedImage], progress: Progress) -> Evaluation:
-    found: list[list[tuple[Detection, ...]]] = [[], []]
-    for number, image in enumerate(images):
-        sample = RawSample(read_image(image.file), "bgr", str(image.file))
-        for side, detections in zip(sides, found, strict=True):
-            detections.append(tuple(side.run(sample)))
-        progress("evaluate", number + 1, len(images))
-    truth = [image.objects for image in images]
-    before, after = (mean_average_precision(detections, truth) for detections in found)
-    metric = Metric(name="AP50", float_value=before, int8_value=after)
-    return Evaluation(data=data, samples=len(images), metrics=(metric,))
-
-
-def mean_average_precision(
-    found: Sequence[Sequence[Detection]], truth: Sequence[Sequence[tuple[int, Box]]], min_iou: float = MATCH_IOU
-) -> float:
-    """Average precision at one IoU, the mean over the classes that occur in the truth.
+def measure(
+    truth: Truth, sides: Sequence[Side], progress: Progress = lambda step, done, total: None
+) -> tuple[PerSample, ...]:
+    """Score models on every sample; one alone can be compared later with what others scored on the same truth.
 
     Args:
-        found: detections, image by image.
-        truth: (class index, box) of every object, image by image.
-        min_iou: the smallest IoU of a hit.
+        truth: what is right.
+        sides: the models, as ``Truth.side`` makes them.
+        progress: called as the work goes on.
+
+    Raises:
+        ConfigError: if the metric does not fit one of them.
+        DataError: if a sample cannot be read.
+        ModelError: if an output holds NaN or infinity.
+    """
+    how = truth.measure
+    for side in sides:
+        how.check(side.inputs, side.outputs, truth.answers)
+    seen: list[list[Any]] = [[] for _ in sides]
+    for number, answer in enumerate(truth.answers, start=1):
+        sample = answer.read()
+        for side, scored in zip(sides, seen, strict=True):
+            scored.append(how.see(side, side.run(sample), answer.right))
+        progress("evaluate", number, len(truth))
+    gathered = [how.gather(scored, side.outputs) for scored, side in zip(seen, sides, strict=True)]
+    named = how.settings.metric
+    return tuple(PerSample(tuple(sorted(scores, key=lambda s: s.kind.name != named))) for scores in gathered)
+
+
+def compare(before: PerSample, after: PerSample) -> tuple[Metric, ...]:
+    """Float against another model, on the same samples.
 
     Returns:
-        0 to 1; 0 if there is no object at all.
+        Every metric with its intervals; the first is the one that counts.
+
+    Raises:
+        DataError: if float makes no mistake by a metric that is compared relative to its mistakes.
     """
-    classes = sorted({index for objects in truth for index, _ in objects})
-    return float(np.mean([_average_precision(found, truth, index, min_iou) for index in classes])) if classes else 0.0
+    return tuple(_metric(ours, theirs) for ours, theirs in zip(before.scores, after.scores, strict=True))
 
 
-def _average_precision(
-    found: Sequence[Sequence[Detection]], truth: Sequence[Sequence[tuple[int, Box]]], index: int, min_iou: float
-) -> float:
-    """The area below the precision-recall curve, precision made falling, every point used.
-
-    That is the PASCAL VOC rule since 2010 (Everingham et al., The PASCAL Visual Object Classes Challenge: A Retrospective, section
-    4.2): detections by falling score, each matched to the object that it overlaps most; a second hit of an object counts as wrong.
-    """
-    boxes = [[box for class_, box in objects if class_ == index] for objects in truth]
-    taken = [[False] * len(of_image) for of_image in boxes]
-    ranked = sorted(
-        ((d.score, image, d.box) for image, of_image in enumerate(found) for d in of_image if d.index == index),
-        key=lambda hit: -hit[0],
+def _metric(before: Scores, after: Scores) -> Metric:
+    kind, samples = before.kind, before.samples
+    shown = 100 if kind.unit == "%" else 1
+    values = before.over_all(), after.over_all()
+    each, drop = _shares(before, after) if _hits(before) and _hits(after) else _resampled(before, after)
+    of_float, of_int8 = (None if pair is None else _interval(pair[0] * shown, pair[1] * shown) for pair in each)
+    return Metric(
+        name=kind.name,
+        float_value=values[0] * shown,
+        int8_value=values[1] * shown,
+        unit=kind.unit,
+        float_interval=of_float,
+        int8_interval=of_int8,
+        higher_is_better=kind.higher_is_better,
+        drop=float(_drop(before, np.array(values[0]), np.array(values[1]))),
+        drop_interval=None if drop is None else _interval(*drop),
+        samples=samples,
+        explanation=kind.explanation,
     )
-    right = np.array([_hit(box, boxes[image], taken[image], min_iou) for _, image, box in ranked], bool)
-    hits = np.cumsum(right)
-    recall = np.concatenate([[0.0], hits / sum(map(len, boxes))])
-    precision = np.concatenate([hits / np.arange(1, len(right) + 1), [0.0]])
-    falling = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(np.sum(np.diff(recall) * falling[:-1]))
 
 
-def _hit(box: Box, objects: Sequence[Box], taken: list[bool], min_iou: float) -> bool:
-    overlaps = [iou(box, other) for other in objects]
-    best = int(np.argmax(overlaps)) if overlaps else -1
-    if best < 0 or overlaps[best] < min_iou or taken[best]:
-        return False
-    taken[best] = True
-    return True
+_Intervals = tuple[tuple[intervals.Pair | None, intervals.Pair | None], intervals.Pair | None]
+
+
+def _hits(scores: Scores) -> bool:
+    return isinstance(scores, Mean) and scores.numbers.dtype == bool
+
+
+def _shares(before: Scores, after: Scores) -> _Intervals:
+    """Intervals where each sample is a hit or a miss."""
+    hits = [scores.numbers for scores in (before, after) if isinstance(scores, Mean)]
+    one, other = (intervals.wilson(int(numbers.sum()), len(numbers)) for numbers in hits)
+    return (one, other), intervals.paired_shares(*hits)
+
+
+def _resampled(before: Scores, after: Scores) -> _Intervals:
+    """Intervals by paired bootstrap; none where there are too few samples."""
+    strata = before.strata
+    fewest = before.samples if strata is None else int(np.bincount(strata).min())
+    if fewest < intervals.FEWEST:
+        return (None, None), None
+    drawn = _values(before, after, intervals.draws(before.samples, strata))
+    without = _values(before, after, [intervals.left_out(before.samples)])
+    measured = _values(before, after, [np.ones((1, before.samples))])
+    one, other, drop = (
+        intervals.span(seen, jackknife, float(value[0]), fewest)
+        for seen, jackknife, value in zip(drawn, without, measured, strict=True)
+    )
+    if not drawn[2].any():  # nothing differed: that does not prove that nothing will
+        seen = intervals.rule_of_three(fewest)
+        drop = (-seen, seen)
+    return (one, other), drop
+
+
+def _values(before: Scores, after: Scores, draws: Iterable[intervals.Floats]) -> tuple[intervals.Floats, ...]:
+    """Float's value, the other's, and the drop, over the same draws."""
+    parts = [(before.value(counts), after.value(counts)) for counts in draws]
+    one, other = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return one, other, _drop(before, one, other)
+
+
+def _drop(scores: Scores, before: intervals.Floats, after: intervals.Floats) -> intervals.Floats:
+    """How much worse ``after`` is: the fall of a metric where higher is better, else the rise relative to ``before``."""
+    if scores.kind.higher_is_better:
+        return before - after
+    if not np.all(before > 0):
+        raise DataError(
+            f"the float model makes no mistake by {scores.kind.name} on this ground truth, so no share of it can be told; "
+            "use ground truth that was not made by the model itself"
+        )
+    rise: intervals.Floats = after / before - 1
+    return rise
+
+
+def _interval(low: float, high: float) -> Interval:
+    return Interval(low=low, high=high)

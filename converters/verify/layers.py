@@ -135,7 +135,11 @@ def _values(sides: tuple[Any, Any], pair: _Pair) -> tuple[Array, Array]:
 
 def _pairs(float_content: bytes, int8_content: bytes) -> list[_Pair]:
     before, after = describe(float_content), describe(int8_content)
-    quantized = {t.name: t for t in after.tensors if t.dtype == "int8" and len(t.scales) == 1 and not t.constant}
+    quantized = {
+        t.name: t
+        for t in after.tensors
+        if t.dtype in ("int8", "uint8", "int16") and len(t.scales) == 1 and not t.constant
+    }
     pairs = []
     for operator in before.operators:
         for index in operator.outputs:

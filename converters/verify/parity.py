@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from converters.calibrate.samples import RawSample, Samples
-from converters.report.figures import Agreement, DetectParity, OutputParity
+from converters.report.figures import Agreement, DetectParity, Metric, OutputParity
+from converters.verify.agreement import box_agreement, class_agreement, share_interval
 from converters.verify.layers import sqnr_db
 from converters.verify.overlap import match_boxes
 from converters.verify.sides import Side
@@ -26,6 +27,8 @@ class _Judge(Protocol):
     def see(self, before: object, after: object) -> None: ...
 
     def agreement(self) -> tuple[Agreement, ...]: ...
+
+    def as_metric(self) -> Metric | None: ...
 
 
 class _Output:
@@ -78,6 +81,9 @@ class _Raw:
     def agreement(self) -> tuple[Agreement, ...]:
         return ()
 
+    def as_metric(self) -> Metric | None:
+        return None
+
 
 class _Classify:
     """How often both sides have the same best class."""
@@ -90,12 +96,20 @@ class _Classify:
         self._same += _best(before) == _best(after)
 
     def agreement(self) -> tuple[Agreement, ...]:
-        share = 100 * self._same / self._samples
+        figure = self.as_metric()
+        said = "Share of samples with the same best class."
         return (
             Agreement(
-                name="top-1 agreement", value=share, unit="%", explanation="Share of samples with the same best class."
+                name=figure.name,
+                value=figure.int8_value,
+                unit=figure.unit,
+                explanation=said,
+                interval=figure.int8_interval,
             ),
         )
+
+    def as_metric(self) -> Metric:
+        return class_agreement(self._same, self._samples)
 
 
 def _best(value: object) -> int | None:
@@ -109,11 +123,13 @@ class _Detect:
     def __init__(self) -> None:
         self.frames = self.frames_float = self.frames_int8 = self._both = self._boxes_float = self._boxes_int8 = 0
         self.ious: list[float] = []
+        self._images: list[tuple[tuple[Detection, ...], tuple[Detection, ...]]] = []
 
     def see(self, before: object, after: object) -> None:
         found: tuple[Detection, ...] = tuple(before)  # type: ignore[arg-type]
         again: tuple[Detection, ...] = tuple(after)  # type: ignore[arg-type]
         self.frames += 1
+        self._images.append((found, again))
         self.frames_float += bool(found)
         self.frames_int8 += bool(again)
         self._both += bool(found) and bool(again)
@@ -126,7 +142,8 @@ class _Detect:
         if self.frames_float:
             share = 100 * self._both / self.frames_float
             said = "Of the samples in which float finds at least one object, the share in which int8 does too."
-            figures.append(Agreement(name="found again", value=share, unit="%", explanation=said))
+            interval = share_interval(self._both, self.frames_float)
+            figures.append(Agreement(name="found again", value=share, unit="%", explanation=said, interval=interval))
         if self.ious:
             said = "Mean intersection over union of the boxes that match: same label, IoU at least 0.5, each box once."
             figures.append(Agreement(name="box overlap", value=float(np.mean(self.ious)), explanation=said))
@@ -134,6 +151,9 @@ class _Detect:
             said = f"Objects that the {side} model finds over all samples."
             figures.append(Agreement(name=f"boxes {side}", value=count, explanation=said))
         return tuple(figures)
+
+    def as_metric(self) -> Metric:
+        return box_agreement(self._images)
 
     def figures(self) -> DetectParity:
         mean = float(np.mean(self.ious)) if self.ious else None
@@ -152,8 +172,18 @@ class OutputFigures:
     def __init__(self, outputs: list[_Output], judge: _Judge) -> None:
         self.outputs = tuple(output.figures() for output in outputs)
         self.agreement = judge.agreement()
+        self._judge = judge
         self.detect = judge.figures() if isinstance(judge, _Detect) else None
         self.warnings = tuple(said for output in outputs if (said := output.warning()) is not None)
+
+    def as_metric(self) -> Metric | None:
+        """Agreement as a metric, for a gate without labels; None where the task has no terms of its own.
+
+        Raises:
+            DataError: if a detector found nothing at all.
+            MissingPackageError: if pycocotools, which a detector's needs, is not installed.
+        """
+        return self._judge.as_metric()
 
 
 def task_for_comparison(task: TaskSettings) -> TaskSettings:

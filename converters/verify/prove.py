@@ -6,6 +6,7 @@ It reads the finished file from outside, and trusts nothing that made it.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edge_sdk.errors import ModelError, NotIntegerError
@@ -20,11 +21,23 @@ _CHOICES = (
 
 @dataclass(frozen=True)
 class Proven:
-    """A full-integer model: how many of each operator it has, most frequent first, and its inputs and outputs."""
+    """What was found in a finished model.
+
+    Attributes:
+        operators: how many of each it has, most frequent first.
+        inputs, outputs: its tensors.
+        float_left: floating-point tensors that an operator or the model takes or makes, each with its operator, in words.
+    """
 
     operators: dict[str, int]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    float_left: tuple[str, ...] = ()
+
+    @property
+    def full_integer(self) -> bool:
+        """Whether no floating-point tensor is left."""
+        return not self.float_left
 
 
 def prove(content: bytes) -> Proven:
@@ -35,6 +48,24 @@ def prove(content: bytes) -> Proven:
         ModelError: if there are custom operators, several subgraphs or dynamic shapes.
     """
     model = describe(content)
+    proven = examine(content)
+    for tensor, operator in _touched(model):
+        if tensor.floating:
+            raise NotIntegerError(
+                f"the model is not full-integer: {_left(tensor, operator)}. {_CHOICES}",
+                operator=operator,
+                tensor=tensor.name,
+            )
+    return proven
+
+
+def examine(content: bytes) -> Proven:
+    """The same without asking that it be integer.
+
+    Raises:
+        ModelError: if there are custom operators, several subgraphs or dynamic shapes.
+    """
+    model = describe(content)
     if model.subgraphs != 1:
         raise ModelError(f"the model has {model.subgraphs} subgraphs; integer-only accelerators take one")
     for operator in model.operators:
@@ -42,23 +73,33 @@ def prove(content: bytes) -> Proven:
             raise ModelError(
                 f"{operator.name} (operator {operator.index}) is a custom operator: what it computes cannot be proven"
             )
+    left: dict[str, str] = {}
+    for tensor, by in _touched(model):
+        _check(tensor, by)
+        if tensor.floating:
+            left.setdefault(tensor.name, _left(tensor, by))
+    counts = Counter(operator.name for operator in model.operators)
+    return Proven(
+        dict(counts.most_common()), _specs(model, model.inputs), _specs(model, model.outputs), tuple(left.values())
+    )
+
+
+def _touched(model: ModelDescription) -> Iterator[tuple[Tensor, str]]:
+    """Every tensor that an operator or the model takes or makes, with what does."""
+    for operator in model.operators:
         for index in (*operator.outputs, *operator.inputs):
             if index >= 0:
-                _check(model.tensors[index], f"{operator.name} (operator {operator.index})")
+                yield model.tensors[index], f"{operator.name} (operator {operator.index})"
     for side, indices in (("input", model.inputs), ("output", model.outputs)):
         for index in indices:
-            _check(model.tensors[index], f"the model's {side}")
-    counts = Counter(operator.name for operator in model.operators)
-    return Proven(dict(counts.most_common()), _specs(model, model.inputs), _specs(model, model.outputs))
+            yield model.tensors[index], f"the model's {side}"
+
+
+def _left(tensor: Tensor, operator: str) -> str:
+    return f"tensor {tensor.name!r} of {operator} is {tensor.dtype}"
 
 
 def _check(tensor: Tensor, operator: str) -> None:
-    if tensor.floating:
-        raise NotIntegerError(
-            f"the model is not full-integer: tensor {tensor.name!r} of {operator} is {tensor.dtype}. {_CHOICES}",
-            operator=operator,
-            tensor=tensor.name,
-        )
     if tensor.dtype in ("string", "resource", "variant"):
         raise ModelError(f"tensor {tensor.name!r} of {operator} is {tensor.dtype}; an integer model holds numbers only")
     if tensor.dynamic:

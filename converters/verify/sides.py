@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from converters.calibrate.samples import RawSample
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.bundle.manifest import Head
+from edge_sdk.contract import Contract, Encoder, Placement
 from edge_sdk.engines.isolation import open_engine
 from edge_sdk.errors import ContractError, DataError
+from edge_sdk.heads import Assembler
 from edge_sdk.tasks import TaskSettings, make_task
 from edge_sdk.tensors import Array
 
@@ -20,26 +22,40 @@ class Side:
         contract: what is true of its input.
         task: how its outputs are decoded.
         labels: the names of the classes.
+        heads: outputs that the device puts together from stored ones.
 
     Attributes:
-        inputs, outputs: its tensors.
+        inputs: its input tensors.
+        outputs: the model's outputs, heads put together.
+        stored: its output tensors as the engine gives them.
         input_now: the input tensor of the last run, as stored; the next run overwrites it.
         outputs_now: the output tensors of the last run, as stored.
+        placement_now: where the last image came to lie in the input tensor; None where the input is no image.
 
     Raises:
         ContractError, ConfigError: if contract or task do not fit the tensors.
         EngineError: if the engine refuses the model.
     """
 
-    def __init__(self, content: bytes, contract: Contract, task: TaskSettings, labels: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        contract: Contract,
+        task: TaskSettings,
+        labels: tuple[str, ...],
+        heads: tuple[Head, ...] = (),
+    ) -> None:
         self._engine = open_engine("litert", content, isolation="none")
         self.description = self._engine.description
         self.contract = contract
-        self.inputs, self.outputs = self._engine.inputs, self._engine.outputs
+        self.inputs, self.stored = self._engine.inputs, self._engine.outputs
+        self._assembler = Assembler(heads, self.stored)
+        self.outputs = self._assembler.outputs
         self._encoder = Encoder(contract, self.inputs[0])
         self._task = make_task(task, input_=self.inputs[0], outputs=self.outputs, labels=labels)
         self.input_now = self._engine.input_arrays[0]
         self.outputs_now: tuple[Array, ...] = ()
+        self.placement_now: Placement | None = None
 
     def run(self, sample: RawSample) -> Any:
         """Encode, run and decode one sample; returns the task's value.
@@ -48,15 +64,16 @@ class Side:
             DataError: if the sample does not fit the contract; the message names it.
         """
         try:
-            placement = self._encoder.encode(sample.data, self.input_now, colour=sample.colour)
+            self.placement_now = self._encoder.encode(sample.data, self.input_now, colour=sample.colour)
         except ContractError as exc:
             raise DataError(f"{sample.name}: {exc}") from exc
         self.outputs_now = self._engine.run()
-        return self._task.decode(self.outputs_now, placement)
+        return self._task.decode(self._assembler.assemble(self.outputs_now), self.placement_now)
 
     def real_outputs(self) -> list[Array]:
-        """The output tensors of the last run as real numbers, float32."""
-        return [spec.dequantize(stored) for spec, stored in zip(self.outputs, self.outputs_now, strict=True)]
+        """The outputs of the last run as real numbers, float32, heads put together; the next run may overwrite them."""
+        outputs = self._assembler.assemble(self.outputs_now)
+        return [spec.dequantize(output) for spec, output in zip(self.outputs, outputs, strict=True)]
 
     def run_engine(self) -> None:
         """Run the model once more on the input it has, for timing."""

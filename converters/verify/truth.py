@@ -1,112 +1,189 @@
-"""Ground truth: images with the right answers, read from a folder of classes, a CSV file, or COCO-style JSON."""
+"""Ground truth: samples with the right answers, from a folder of classes, a CSV file, or arrays. COCO files have a reader of their own.
+
+photos/CLASS/...                 class folders of images; folders named 0, 1, ... are indices where the model has no labels
+truth.csv                        file,label (paths relative to it)
+truth.npz, truth.npz?colour=rgb  two arrays of one length: ``inputs``, and ``truth`` with the right numbers
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
+from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, Field, ValidationError
+import numpy as np
 
-from converters.calibrate.samples import image_files
-from converters.verify.overlap import Box
-from edge_sdk.contract import describe_validation
-from edge_sdk.errors import DataError
+from converters.calibrate.samples import RawSample, image_files, read_image
+from edge_sdk.contract import Contract
+from edge_sdk.errors import ConfigError, DataError
+from edge_sdk.tensors import Array
 
-
-@dataclass(frozen=True)
-class LabelledImage:
-    """One image and the index of its class."""
-
-    file: Path
-    index: int
+Right = TypeVar("Right")
+Read = Callable[[], RawSample]
 
 
 @dataclass(frozen=True)
-class AnnotatedImage:
-    """One image and its objects: index of the class, and box (xmin, ymin, xmax, ymax) in pixels."""
+class Answer(Generic[Right]):
+    """One sample, read when it is needed, and what is right for it."""
 
-    file: Path
-    objects: tuple[tuple[int, Box], ...]
-
-
-class _CocoImage(BaseModel):
-    id: int
-    file_name: str
+    read: Read
+    right: Right
 
 
-class _CocoAnnotation(BaseModel):
-    image_id: int
-    category_id: int
-    bbox: tuple[float, float, float, float]  # x, y, width, height
-    iscrowd: int = 0
-
-
-class _CocoCategory(BaseModel):
-    id: int
-    name: str
-
-
-class _Coco(BaseModel):
-    """What is read of a COCO file (cocodataset.org/#format-data); the rest is passed over."""
-
-    images: list[_CocoImage] = Field(min_length=1)
-    annotations: list[_CocoAnnotation]
-    categories: list[_CocoCategory] = Field(min_length=1)
-
-
-def read_classes(path: Path, labels: tuple[str, ...]) -> list[LabelledImage]:
-    """Images with their class: a folder that has one folder a class, or a CSV file of file,label (paths relative to it).
+def locate(where: str) -> tuple[Path, dict[str, str]]:
+    """The path of ground truth, and the options behind it.
 
     Raises:
-        DataError: if it cannot be read, is empty, or has classes that the model's labels do not name.
+        DataError: if there is nothing, or an option that ground truth does not have.
+    """
+    path, options = Path(where), {}
+    if not path.exists():  # a name may itself hold a question mark
+        before, _, query = where.partition("?")
+        path, options = Path(before), dict(parse_qsl(query, keep_blank_values=True))
+    if not path.exists():
+        forms = "a folder of class folders, a .csv of file,label, a COCO .json, images/ with masks/, or .npz"
+        raise DataError(f"{path} does not exist; ground truth is {forms}")
+    if odd := sorted(set(options) - ({"colour"} if path.suffix.lower() == ".npz" else set())):
+        raise DataError(f"{path} has no option {', '.join(odd)}; colour=rgb or colour=bgr goes with .npz, nothing else")
+    return path, options
+
+
+def image_answers(path: Path, contract: Contract, named: Iterable[tuple[Path, Right]]) -> list[Answer[Right]]:
+    """Answers on image files, which must be what the model takes.
+
+    Raises:
+        ConfigError: if it takes numbers.
+        DataError: if there is none.
+    """
+    if contract.input != "image":
+        raise ConfigError(
+            f"{path} holds images, and the model takes numbers (input = tensor); ground truth for it is .npz with inputs and truth"
+        )
+    answers = [Answer(partial(_read_file, file), right) for file, right in named]
+    if not answers:
+        raise DataError(f"{path} holds no image with a right answer")
+    return answers
+
+
+def read_classes(path: Path, contract: Contract, labels: tuple[str, ...]) -> list[Answer[int]]:
+    """Images with the index of their class: a folder that has one folder a class, or a CSV file of file,label.
+
+    Raises:
+        ConfigError, DataError: if it cannot be read, is empty, or has classes that the model's labels do not name.
+    """
+    named = named_images(path)
+    index = class_indices(path, (label for _, label in named), labels)
+    return image_answers(path, contract, [(file, index[label]) for file, label in named])
+
+
+def named_images(path: Path) -> list[tuple[Path, str]]:
+    """Images with the name of their class, of class folders or a CSV file.
+
+    Raises:
+        DataError: if there is none, or it cannot be read.
     """
     named = _from_folder(path) if path.is_dir() else _from_csv(path)
     if not named:
         raise DataError(f"{path} holds no image with a class")
-    index = _indices(path, (label for _, label in named), labels)
-    return [LabelledImage(file, index[label]) for file, label in named]
+    return named
 
 
-def read_boxes(path: Path, labels: tuple[str, ...]) -> list[AnnotatedImage]:
-    """Images with their boxes, of a COCO-style JSON file beside the images (or one folder ``images`` beside it). Crowds are left out.
+def class_indices(path: Path, found: Iterable[str], labels: tuple[str, ...]) -> dict[str, int]:
+    """The index of each class that was found. Without labels, names that are numbers are indices.
 
     Raises:
-        DataError: if it cannot be read, an image is missing, or it has categories that the model's labels do not name.
+        DataError: if the labels do not name one.
     """
-    try:
-        coco = _Coco.model_validate_json(path.read_bytes())
-    except OSError as exc:
-        raise DataError(
-            f"{path} cannot be read: {exc.strerror}; ground truth for a detector is a COCO-style .json file"
-        ) from exc
-    except ValidationError as exc:
-        raise DataError(
-            f"{describe_validation(exc, str(path))}\nground truth for a detector is a COCO-style .json file"
-        ) from exc
-    names = {category.id: category.name for category in coco.categories}
-    files = {image.id: _image(path, image.file_name) for image in coco.images}
-    for annotation in coco.annotations:
-        if annotation.category_id not in names or annotation.image_id not in files:
+    names = sorted(set(found))
+    if not labels:
+        if not all(name.isascii() and name.isdecimal() for name in names):
+            shown = ", ".join(names[:10])
             raise DataError(
-                f"{path}: an annotation names category {annotation.category_id} and image {annotation.image_id}; one is not listed"
+                f"{path} names classes ({shown}), and the model has no labels to compare them with; give --labels FILE, "
+                "or name the classes by their indices: 0, 1, ..."
             )
-    used = [a for a in coco.annotations if not a.iscrowd]
-    index = _indices(path, (names[a.category_id] for a in used), labels)
-    objects: dict[int, list[tuple[int, Box]]] = {key: [] for key in files}
-    for a in used:
-        x, y, width, height = a.bbox
-        objects[a.image_id].append((index[names[a.category_id]], (x, y, x + width, y + height)))
-    return [AnnotatedImage(files[key], tuple(found)) for key, found in objects.items()]
+        return {name: int(name) for name in names}
+    index = {label: number for number, label in reversed(list(enumerate(labels)))}
+    if odd := [name for name in names if name not in index]:
+        known = ", ".join(labels[:10]) + (", ..." if len(labels) > 10 else "")
+        raise DataError(
+            f"{path} has classes that the model's labels do not name: {', '.join(odd[:10])}. The labels are {known}"
+        )
+    return index
+
+
+def read_arrays(path: Path, options: dict[str, str], contract: Contract) -> tuple[list[Read], Array]:
+    """Samples and right answers of an .npz file: ``inputs`` and ``truth``, the first axis of both counts the samples.
+
+    Raises:
+        DataError: if they are not there, not numbers, or not of one length.
+    """
+    if path.suffix.lower() != ".npz":
+        raise DataError(
+            f"{path} is not ground truth that this metric can read; numbers are in .npz, as inputs and truth"
+        )
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            names = sorted(stored.files)
+            if names != ["inputs", "truth"]:
+                raise DataError(f"{path} holds the arrays {', '.join(names) or 'none'}; inputs and truth are needed")
+            inputs, truth = stored["inputs"], stored["truth"]
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as exc:
+        raise DataError(f"{path} cannot be read as arrays of numbers: {exc}") from exc
+    for name, array in (("inputs", inputs), ("truth", truth)):
+        if array.dtype.kind not in "fiub" or array.ndim == 0 or not np.isfinite(array).all():
+            raise DataError(f"{path}: {name} is {array.dtype} of shape {array.shape}; finite numbers are needed")
+    if len(inputs) != len(truth) or len(inputs) == 0:
+        raise DataError(f"{path} has {len(inputs)} inputs and {len(truth)} right answers; one each is needed")
+    colour = options.get("colour")
+    if contract.input == "image" and inputs.shape[-1] == 3 and colour not in ("rgb", "bgr"):
+        raise DataError(
+            f"{path} holds images and does not say their channel order: give {path}?colour=rgb or {path}?colour=bgr"
+        )
+    return [partial(_read_row, inputs, row, colour == "rgb", path.name) for row in range(len(inputs))], truth
+
+
+def whole_numbers(path: Path, truth: Array, count: int) -> list[int]:
+    """One whole number a sample, such as the index of a class.
+
+    Raises:
+        DataError: if ``truth`` is something else.
+    """
+    if truth.size != count or not np.array_equal(truth, np.trunc(truth)):
+        raise DataError(f"{path}: truth has shape {truth.shape}; one whole number for each of {count} inputs is needed")
+    return [int(number) for number in truth.reshape(-1)]
+
+
+def beside(path: Path, name: str) -> Path:
+    """The image of this name beside ``path``, or in ``images`` beside it.
+
+    Raises:
+        DataError: if there is none.
+    """
+    for file in (path.parent / name, path.parent / "images" / name):
+        if file.is_file():
+            return file
+    raise DataError(f"{path} names the image {name}, which is not beside it (nor in images/ beside it)")
+
+
+def _read_file(file: Path) -> RawSample:
+    return RawSample(read_image(file), "bgr", str(file))
+
+
+def _read_row(inputs: Array, row: int, rgb: bool, name: str) -> RawSample:
+    return RawSample(np.ascontiguousarray(inputs[row]), "rgb" if rgb else "bgr", f"{name}[{row}]")
 
 
 def _from_folder(folder: Path) -> list[tuple[Path, str]]:
-    return [
-        (file, file.relative_to(folder).parts[0])
-        for file in image_files(folder)
-        if len(file.relative_to(folder).parts) > 1
+    parts: Sequence[tuple[Path, tuple[str, ...]]] = [
+        (file, file.relative_to(folder).parts) for file in image_files(folder)
     ]
+    return [(file, names[0]) for file, names in parts if len(names) > 1]
 
 
 def _from_csv(path: Path) -> list[tuple[Path, str]]:
@@ -123,24 +200,5 @@ def _from_csv(path: Path) -> list[tuple[Path, str]]:
     for number, row in enumerate(rows, start=1):
         if len(row) != 2:
             raise DataError(f"{path} row {number} has {len(row)} cells; a row is file,label")
-        named.append((_image(path, row[0].strip()), row[1].strip()))
+        named.append((beside(path, row[0].strip()), row[1].strip()))
     return named
-
-
-def _image(path: Path, name: str) -> Path:
-    for file in (path.parent / name, path.parent / "images" / name):
-        if file.is_file():
-            return file
-    raise DataError(f"{path} names the image {name}, which is not beside it (nor in images/ beside it)")
-
-
-def _indices(path: Path, found: Iterable[str], labels: tuple[str, ...]) -> dict[str, int]:
-    if not labels:
-        raise DataError(f"{path} names classes, and the model has no labels to compare them with; give --labels FILE")
-    index = {label: number for number, label in reversed(list(enumerate(labels)))}
-    if odd := sorted(set(found) - set(index)):
-        known = ", ".join(labels[:10]) + (", ..." if len(labels) > 10 else "")
-        raise DataError(
-            f"{path} has classes that the model's labels do not name: {', '.join(odd[:10])}. The labels are {known}"
-        )
-    return index

@@ -1,17 +1,31 @@
-"""The bundle's manifest: what ``manifest.json`` holds. A change that old readers cannot read raises SCHEMA_VERSION."""
+"""The bundle's manifest: what ``manifest.json`` holds. A change that old readers cannot read raises SCHEMA_VERSION.
+
+Version 2 has heads; a bundle without any is written as version 1, which every reader takes.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from edge_sdk.contract import Contract
 from edge_sdk.printable import no_control_characters
 from edge_sdk.tasks.settings import TaskSettings
 from edge_sdk.tensors import TensorSpec
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 MANIFEST = "manifest.json"
 Name = Annotated[str, Field(max_length=500), AfterValidator(no_control_characters)]
 
@@ -27,6 +41,73 @@ class StoredFile(_Strict):
     size_bytes: int = Field(ge=0)
 
 
+class Part(_Strict):
+    """One stored output, and its place in a head: factor * activation(dequantized) + offset.
+
+    Attributes:
+        output: name of the stored output.
+        runs: (start, stop) along the head's axis, which the part's entries fill in their order.
+        activation: softmax is over the part's last axis.
+        factor, offset: one number, or one for each of the part's entries along the head's axis.
+    """
+
+    output: Name
+    runs: tuple[tuple[int, int], ...] = Field(min_length=1, max_length=10_000)
+    activation: Literal["none", "sigmoid", "softmax"] = "none"
+    factor: tuple[float, ...] = (1.0,)
+    offset: tuple[float, ...] = (0.0,)
+
+    @property
+    def entries(self) -> int:
+        """How many it has along the head's axis."""
+        return sum(stop - start for start, stop in self.runs)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Part:
+        if any(not 0 <= start < stop for start, stop in self.runs):
+            raise ValueError(f"part {self.output!r} has runs {self.runs[:8]}; each is (start, stop), 0 <= start < stop")
+        for name, numbers in (("factor", self.factor), ("offset", self.offset)):
+            if len(numbers) not in (1, self.entries):
+                raise ValueError(
+                    f"part {self.output!r} has {len(numbers)} numbers in {name}; 1 or {self.entries} are needed"
+                )
+        return self
+
+
+class Head(_Strict):
+    """An output of the model that the variant stores in parts, or before its last operators; the device puts it together.
+
+    Attributes:
+        name: of the model's output, which the task knows it by.
+        shape: of that output, outermost axis first.
+        axis: that the parts lie along.
+        parts: each entry of the axis is in one of them.
+    """
+
+    name: Name
+    shape: tuple[int, ...]
+    axis: int = Field(ge=0)
+    parts: tuple[Part, ...] = Field(min_length=1, max_length=1_000)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Head:
+        TensorSpec(self.name, self.shape, "float32").check()
+        if self.axis >= len(self.shape):
+            raise ValueError(f"head {self.name!r} has axis {self.axis} of {len(self.shape)}, counted from 0")
+        end = 0
+        for start, stop in sorted(run for part in self.parts for run in part.runs):
+            if start != end:
+                raise ValueError(
+                    f"head {self.name!r}: entry {min(start, end)} of axis {self.axis} stands in no or two parts"
+                )
+            end = stop
+        if end != self.shape[self.axis]:
+            raise ValueError(
+                f"head {self.name!r}: its parts have {end} entries, axis {self.axis} has {self.shape[self.axis]}"
+            )
+        return self
+
+
 class Variant(_Strict):
     """One executable form of the model.
 
@@ -38,6 +119,7 @@ class Variant(_Strict):
         golden: the entry (.npz) with its outputs for the golden inputs, or None.
         golden_tolerance: the largest difference from those outputs that is still right, in steps of a quantized output
             and relative to the largest output of a float one.
+        heads: the model's outputs that are put together from stored ones; ``outputs`` and golden vectors are as stored.
     """
 
     id: Name
@@ -48,6 +130,7 @@ class Variant(_Strict):
     operators: dict[str, int] = {}
     golden: str | None = None
     golden_tolerance: float = Field(default=1.0, ge=0)
+    heads: tuple[Head, ...] = ()
 
     @field_validator("inputs", "outputs")
     @classmethod
@@ -56,11 +139,39 @@ class Variant(_Strict):
             spec.check()
         return specs
 
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Variant:
+        stored = {spec.name: spec for spec in self.outputs}
+        taken: set[str] = set()
+        for head in self.heads:
+            for part in head.parts:
+                spec = stored.get(part.output)
+                if spec is None or part.output in taken:
+                    raise ValueError(f"head {head.name!r} takes {part.output!r}, which is no output, or taken twice")
+                taken.add(part.output)
+                wanted = (*head.shape[: head.axis], part.entries, *head.shape[head.axis + 1 :])
+                if spec.shape != wanted:
+                    raise ValueError(f"head {head.name!r} takes {part.output!r} of shape {wanted}; it has {spec.shape}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_empty_heads(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Readers of version 1 know no heads, and take no key that they do not know."""
+        content: dict[str, Any] = handler(self)
+        if not self.heads:
+            content.pop("heads", None)
+        return content
+
+
+def schema_version_for(variants: Iterable[Variant]) -> Literal[1, 2]:
+    """The lowest version that says what these variants need."""
+    return 2 if any(variant.heads for variant in variants) else 1
+
 
 class Manifest(_Strict):
     """Everything in a bundle, by name and hash."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = 1
     name: Name
     created_by: Name
     contract: Contract
@@ -72,3 +183,9 @@ class Manifest(_Strict):
     report: str | None = None
     measured: dict[str, JsonValue] = {}
     files: dict[str, StoredFile]
+
+    @model_validator(mode="after")
+    def _version_tells(self) -> Manifest:
+        if self.schema_version < schema_version_for(self.variants):
+            raise ValueError("schema_version 1 has no heads; a bundle with heads is of version 2")
+        return self

@@ -152,7 +152,9 @@ def _whole_way(bundle: Bundle, variant: Variant, engine: Engine) -> tuple[Step, 
     """One sample from raw input to value: a golden input if there is one, else noise of the tensor's own size."""
     contract, spec = bundle.manifest.contract, variant.inputs[0]
     encoder = Encoder(contract, spec)
-    task = make_task(bundle.manifest.task, input_=spec, outputs=variant.outputs, labels=bundle.labels())
+    task = make_task(
+        bundle.manifest.task, input_=spec, outputs=variant.outputs, labels=bundle.labels(), heads=variant.heads
+    )
     sample = first_golden_input(bundle)
     if sample is None:
         sample = _noise(spec.shape[1:], "uint8" if contract.input == "image" else "float32")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edge_sdk.bundle import Bundle, Variant
+from edge_sdk.bundle.manifest import Part
 from edge_sdk.cli.inspect_model import verdict
 from edge_sdk.cli.table import facts, heading, paragraph, size, table
 from edge_sdk.contract import Contract
@@ -36,6 +37,9 @@ def bundle_lines(bundle: Bundle) -> Iterator[str]:
     yield from facts(_facts(bundle))
     yield from heading("Variants")
     yield from _variant_lines(bundle)
+    if any(variant.heads for variant in manifest.variants):
+        yield from heading("Heads")
+        yield from _head_lines(bundle)
     if manifest.measured:
         yield from heading("Measured")
         measured = list(_flat("", manifest.measured))
@@ -111,6 +115,22 @@ def _variant_lines(bundle: Bundle) -> Iterator[str]:
         for v in bundle.manifest.variants
     ]
     yield from table(("id", "size", "input", "output", "operators", "golden"), rows, right=("size", "operators"))
+
+
+def _head_lines(bundle: Bundle) -> Iterator[str]:
+    """The outputs that the device puts together from stored ones."""
+    rows = [
+        (v.id, head.name, "x".join(map(str, head.shape)), " | ".join(map(_part_text, head.parts)))
+        for v in bundle.manifest.variants
+        for head in v.heads
+    ]
+    yield from table(("variant", "output", "shape", "made on the device of"), rows)
+
+
+def _part_text(part: Part) -> str:
+    text = part.output if part.activation == "none" else f"{part.activation}({part.output})"
+    scaled = set(part.factor) != {1.0} or set(part.offset) != {0.0}
+    return f"{text}, scaled" if scaled else text
 
 
 def _specs_text(specs: tuple[TensorSpec, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Sinks take results elsewhere: the console, JSON lines, annotated pictures or video.
+"""Sinks take results elsewhere: the console, JSON lines, annotated pictures or video, raw samples to calibrate on.
 
 ``sink_from("jsonl:results.jsonl")`` makes one from text. A sink of your own is a subclass of ``Sink``. To be found by text as well,
 it takes its settings as ``edge_sdk.kinds.Configured`` says, and joins by an entry point of the group ``edge_sdk.sinks``.
@@ -24,8 +24,15 @@ KINDS = Kinds(
         "jsonl": "edge_sdk.sinks.jsonl:JsonlSink",
         "pictures": "edge_sdk.sinks.pictures:PicturesSink",
         "video": "edge_sdk.sinks.video:VideoSink",
+        "capture": "edge_sdk.sinks.capture:CaptureSink",
     },
-    examples=("console", "jsonl:results.jsonl", "pictures:folder?every=30", "video:annotated.mp4"),
+    examples=(
+        "console",
+        "jsonl:results.jsonl",
+        "pictures:folder?every=30",
+        "video:annotated.mp4",
+        "capture:folder?every=30",
+    ),
     group="edge_sdk.sinks",
 )
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_sdk.contract import Placement
 from edge_sdk.errors import ConfigError
 from edge_sdk.tasks.settings import ClassifySettings, DetectSettings, RawSettings, TaskSettings
 from edge_sdk.tensors import Array, TensorSpec
+
+if TYPE_CHECKING:
+    from edge_sdk.bundle.manifest import Head
 
 __all__ = ["ClassifySettings", "DetectSettings", "RawSettings", "Task", "TaskSettings", "make_task"]
 
@@ -28,15 +31,25 @@ class Task(ABC):
 
 
 def make_task(
-    settings: TaskSettings, *, input_: TensorSpec, outputs: tuple[TensorSpec, ...], labels: tuple[str, ...]
+    settings: TaskSettings,
+    *,
+    input_: TensorSpec,
+    outputs: tuple[TensorSpec, ...],
+    labels: tuple[str, ...],
+    heads: tuple[Head, ...] = (),
 ) -> Task:
-    """The task of these settings for a variant's tensors.
+    """The task of these settings for a variant's tensors; with heads, it takes the outputs as stored and puts them together first.
 
     Raises:
         ConfigError: if the settings do not fit the tensors; the message names the tensors there are.
     """
     from edge_sdk.tasks import classify, detect, raw
 
+    if heads:
+        from edge_sdk.heads import Assembler, OnHeads
+
+        assembler = Assembler(heads, outputs)
+        return OnHeads(make_task(settings, input_=input_, outputs=assembler.outputs, labels=labels), assembler)
     if isinstance(settings, ClassifySettings):
         return classify.Classify(settings, outputs, labels)
     if isinstance(settings, DetectSettings):

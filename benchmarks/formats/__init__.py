@@ -1,0 +1,1 @@
+"""Real models of every format through the converter, with TFLiteConverter's own quantization beside it."""

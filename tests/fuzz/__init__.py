@@ -1,0 +1,1 @@
+"""Fuzz targets: hostile files against the readers. Not collected by pytest; see CONTRIBUTING."""
