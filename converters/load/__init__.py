@@ -48,7 +48,8 @@ def load(path: str | Path, options: LoadOptions | None = None) -> FloatModel:
     file = _file(path)
     reader: Reader = import_module(f"converters.load.{_reader(file)}")
     loaded = reader.read(path, options)
-    normal = normalise(loaded.content, str(path), signature=options.signature)
+    translated = loaded.reference is not None  # from the signature that was asked for: the .tflite has no other
+    normal = normalise(loaded.content, str(path), signature=None if translated else options.signature)
     return FloatModel(
         name=file.stem,
         content=normal.content,
