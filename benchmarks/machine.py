@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.environments import mediapipe_python
 
-_PACKAGES = ("edge-device-sdk", "ai-edge-litert", "numpy", "opencv-python-headless", "litert-quantizer")
+_PACKAGES = ("edge-device-sdk", "ai-edge-litert", "numpy", "opencv-python-headless")
 
 
 def describe() -> dict[str, str]:

@@ -156,6 +156,18 @@ def set_constant(model: Any, tensor: Any, values: Array) -> None:
     tensor.shape = np.array(values.shape, np.int32)
 
 
+def drop_unread(model: Any) -> None:
+    """Drop operators whose results nobody reads, in place: the interpreter gives their tensors no memory."""
+    graph = main_graph(model)
+    read = {int(i) for i in graph.outputs}
+    kept = []
+    for operator in reversed(graph.operators):
+        if any(int(i) in read for i in operator.outputs):
+            kept.append(operator)
+            read.update(int(i) for i in operator.inputs)
+    graph.operators = kept[::-1]
+
+
 def compact(model: Any) -> None:
     """Drop tensors, buffers and operator codes that nothing refers to, and renumber what is left, in the order it stands."""
     graph = main_graph(model)

@@ -276,6 +276,7 @@ def test_the_face_detector_and_its_contract_agree(face_model: Path, carphone: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the exporter warns of itself
 @pytest.mark.parametrize(
     ("name", "right"),
     [
@@ -286,7 +287,7 @@ def test_the_face_detector_and_its_contract_agree(face_model: Path, carphone: Pa
 def test_real_classifiers_are_silent_on_their_contract_and_name_it_for_others(name: str, right: dict) -> None:  # type: ignore[type-arg]
     torch = pytest.importorskip("torch", reason="the models are PyTorch's")
     litert_torch = pytest.importorskip("litert_torch", reason="the models are PyTorch's")
-    from examples.assets import imagenet_images
+    from examples.assets.data import imagenet_images
     from examples.train import imagenet
 
     net = litert_torch.to_channel_last_io(getattr(imagenet, name)(), args=[0])

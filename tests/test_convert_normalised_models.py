@@ -131,3 +131,13 @@ def outputs_of(content: bytes) -> list[Array]:
     )
     run.invoke()
     return [run.get_tensor(details["index"]) for details in run.get_output_details()]
+
+
+def test_an_operator_that_nobody_reads_falls_away(tmp_path: Path) -> None:
+    net = TinyModel()
+    entry, last, unread = (net.tensor(name, (1, 4)) for name in ("input", "last", "unread"))
+    net.operator("RELU", [entry], [last])
+    net.operator("TANH", [entry], [unread])
+    path = tmp_path / "net.tflite"
+    path.write_bytes(net.build([entry], [last]))
+    assert [operator.name for operator in describe(load(path).content).operators] == ["RELU"]

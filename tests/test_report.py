@@ -58,7 +58,7 @@ def detector() -> dict[str, Any]:
     return {
         "name": "blazeface",
         "source": {"name": "face.tflite", "format": "float16 .tflite", "sha256": "0a" * 32, "size_bytes": 229746},
-        "versions": {"edge-sdk": "0.1.0", "litert-quantizer": "0.11.0"},
+        "versions": {"edge-sdk": "0.1.0", "numpy": "2.4.6"},
         "machine": "x86_64, 2 processors",
         "float_bytes": 411220,
         "int8_bytes": 183456,

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,13 @@ from converters.calibrate.samples import RawSample, Samples
 from converters.interpreter import open_interpreter
 from edge_sdk.contract import Contract, Encoder
 from edge_sdk.tasks import ClassifySettings, DetectSettings, TaskSettings
-from edge_sdk.tensors import TensorSpec
+from edge_sdk.tensors import Array, TensorSpec
 from edge_sdk.tflite import describe
 
 SAMPLES = 24
 _FEWEST = 8  # different samples, to compare at all
 _CLASSES = 10  # of fewer, the best one's distance from the others says little
+_ANSWERED = 100  # samples with right answers, at most
 _BUDGET_S = 10.0  # for all runs, if the fewest samples take no longer
 _ONE_CLASS = 20  # samples of which all have the same best class
 
@@ -51,7 +53,7 @@ def check_contract(
         content: the float model, with one input.
         contract: what is said of its input.
         task: what its outputs mean. Only ``classify`` and ``detect`` are judged.
-        samples: of these at most 24 different ones are used; with ``classes``, at most 100.
+        samples: of these at most 24 are used, and none that is nearly another; with ``classes``, the first 100.
         classes: the right class of every sample, if they are known.
 
     Returns:
@@ -63,28 +65,24 @@ def check_contract(
     model = _Responder.of(content, task)
     if model is None:
         return ()
-    answers = None if classes is None else np.array(classes)
-    chosen = _different(samples) if answers is None else list(_first(samples, 100))
-    if len(chosen) < _FEWEST:
+    chosen: Iterable[RawSample] = _different(samples) if classes is None else islice(samples, _ANSWERED)
+    if contract.input == "tensor":
+        chosen = list(chosen)  # small, and their range decides what is compared
+    many = classes is not None or isinstance(task, DetectSettings) or model.row >= _CLASSES
+    alternatives = _alternatives(contract, chosen, many)
+    told, *others = model.scores((contract, *alternatives), chosen)
+    if len(told) < _FEWEST:
         return ()
-    started = time.perf_counter()
-    model.scores(contract, chosen[:1])
-    alternatives = _alternatives(contract, task, model, chosen, answers is not None)
-    spent = (time.perf_counter() - started) * (1 + len(alternatives))
-    if answers is None:
-        chosen = chosen[: max(_FEWEST, int(_BUDGET_S / spent))]
-    else:
-        answers = answers[: len(chosen)]
-    told = model.scores(contract, chosen)
-    verdicts = [_compare(told, model.scores(other, chosen), task, answers) for other in alternatives]
+    answers = None if classes is None else np.array(classes[: len(told)])
+    verdicts = [_compare(told, scores, task, answers) for scores in others]
     found = [(verdict, other) for verdict, other in zip(verdicts, alternatives, strict=True) if verdict is not None]
     if found:
         verdict, other = max(found, key=lambda pair: pair[0].value)
         said = f"With {differences(contract, other)} the float model is {verdict.said}: was it trained so?"
         return (f"{said} The contract says {differences(other, contract)}.",)
-    if isinstance(task, ClassifySettings) and len(chosen) >= _ONE_CLASS and len(set(told.argmax(axis=1))) == 1:
+    if isinstance(task, ClassifySettings) and len(told) >= _ONE_CLASS and len(set(told.argmax(axis=1))) == 1:
         return (
-            f"The float model says class {told[0].argmax()} of all {len(chosen)} samples that were looked at: they are of one class only, "
+            f"The float model says class {told[0].argmax()} of all {len(told)} samples that were looked at: they are of one class only, "
             "or the contract is wrong. Give samples of every class.",
         )
     return ()
@@ -127,26 +125,38 @@ class _Responder:
         inner = before_squashing(model, output)
         return cls(open_interpreter(content), spec, inner, columns, tensors[output].shape[-1])
 
-    def scores(self, contract: Contract, samples: Sequence[RawSample]) -> Floats:
-        """Logits of every sample, (samples, classes); of a detector (samples, anchors), each anchor's best class."""
-        rows = []
-        for _, array in encoded(samples, Encoder(contract, self.entry)):
-            self.interpreter.set_tensor(self.interpreter.get_input_details()[0]["index"], array)
-            self.interpreter.invoke()
-            found = self.interpreter.get_tensor(self.output).reshape(-1, self.row)[:, self.columns]
-            rows.append(found[0] if len(found) == 1 else found.max(axis=1))
-        return np.nan_to_num(np.array(rows, np.float64))
+    def scores(self, contracts: Sequence[Contract], samples: Iterable[RawSample]) -> list[Floats]:
+        """For every contract the logits of every sample, (samples, classes); of a detector (samples, anchors), each anchor's best class.
+
+        Ends early when the time is up.
+        """
+        encoders = [Encoder(contract, self.entry) for contract in contracts]
+        rows: list[list[npt.NDArray[np.float32]]] = [[] for _ in contracts]
+        until = time.perf_counter() + _BUDGET_S
+        for sample in samples:
+            for encoder, row in zip(encoders, rows, strict=True):
+                ((_, array),) = encoded([sample], encoder)
+                row.append(self._run(array))
+            if len(rows[0]) >= _FEWEST and time.perf_counter() > until:
+                break
+        return [np.nan_to_num(np.array(row, np.float64)) for row in rows]
+
+    def _run(self, array: Array) -> npt.NDArray[np.float32]:
+        self.interpreter.set_tensor(self.interpreter.get_input_details()[0]["index"], array)
+        self.interpreter.invoke()
+        found = self.interpreter.get_tensor(self.output).reshape(-1, self.row)[:, self.columns]
+        best: npt.NDArray[np.float32] = found[0] if len(found) == 1 else found.max(axis=1)
+        return best
 
 
-def _alternatives(
-    contract: Contract, task: TaskSettings, model: _Responder, samples: list[RawSample], answered: bool
-) -> tuple[Contract, ...]:
-    many = answered or isinstance(task, DetectSettings) or model.row >= _CLASSES
+def _alternatives(contract: Contract, samples: Iterable[RawSample], many: bool) -> tuple[Contract, ...]:
+    """What the contract is compared with; other ranges only where their effect can be judged."""
     if contract.input == "image":
         return image_alternatives(contract, rescaled=many)
-    low = min(float(sample.data.min()) for sample in samples)
-    high = max(float(sample.data.max()) for sample in samples)
-    return tensor_alternatives(contract, low, high) if many else ()
+    extremes = [(float(sample.data.min()), float(sample.data.max())) for sample in samples if sample.data.size]
+    if not many or not extremes:
+        return ()
+    return tensor_alternatives(contract, min(low for low, _ in extremes), max(high for _, high in extremes))
 
 
 def _compare(told: Floats, other: Floats, task: TaskSettings, answers: npt.NDArray[np.int64] | None) -> _Verdict | None:
@@ -223,18 +233,11 @@ def _sigmoid(values: Floats) -> Floats:
     return 1 / (1 + np.exp(-np.clip(values, -50, 50)))
 
 
-def _different(samples: Iterable[RawSample]) -> list[RawSample]:
+def _different(samples: Iterable[RawSample]) -> Iterator[RawSample]:
     """Samples of which none is nearly another: frames of one scene would count as many votes of the same voter."""
-    spread = samples.spread(2 * SAMPLES) if isinstance(samples, Samples) else _first(samples, 2 * SAMPLES)
-    likeness, found = Likeness(), []
-    for sample in spread:
+    likeness = Likeness()
+    for sample in samples.spread(SAMPLES) if isinstance(samples, Samples) else islice(samples, SAMPLES):
         near = likeness.near
         likeness.see(sample.data, sample.name)
         if likeness.near == near:
-            found.append(sample)
-    step = max(1, len(found) // SAMPLES)
-    return found[::step][:SAMPLES]
-
-
-def _first(samples: Iterable[RawSample], count: int) -> Iterable[RawSample]:
-    return (sample for sample, _ in zip(samples, range(count), strict=False))
+            yield sample

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converters.graph import builtin_code, compact, main_graph, read_graph, schema, text, write_graph
+from converters.graph import builtin_code, compact, drop_unread, main_graph, read_graph, schema, text, write_graph
 from converters.load.fold import fold
 from converters.load.fuse import fuse_activations
 from converters.load.loaded import Loaded, LoadOptions
@@ -88,6 +88,7 @@ def _normalise(content: bytes, signature: str | None) -> Normalised:
     notes += rewrite_operators(model)
     if fused := fuse_activations(model):
         notes.append(f"Activations fused into the operator before them: {fused}.")
+    drop_unread(model)
     compact(model)
     normalised = write_graph(model)
     refuse_computed_shapes(describe(normalised))

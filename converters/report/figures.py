@@ -240,6 +240,7 @@ class Metric(_Strict):
             to float's value of one where lower is better. Below 0 int8 is better. None where there is no number.
         drop_interval: of the drop, from the same samples on both sides; None where there are too few.
         samples: how many both were measured on.
+        differing: on how many of them one is right and the other wrong, where each is a hit or a miss; 0 also where nothing differed.
         explanation: one sentence.
     """
 
@@ -253,6 +254,7 @@ class Metric(_Strict):
     drop: float | None = None
     drop_interval: Interval | None = None
     samples: int | None = Field(default=None, ge=1)
+    differing: int | None = Field(default=None, ge=0)
     explanation: str = ""
 
 
@@ -421,7 +423,7 @@ class Figures(_Strict):
         name: of the model, as in the bundle.
         kind, recipe: of the first variant, which all figures but ``variants`` are of.
         variants: the others.
-        versions: of the tools that took part, such as ``{"edge-sdk": "0.1.0", "litert-quantizer": "0.11.0"}``.
+        versions: of the tools that took part, such as ``{"edge-sdk": "0.1.0", "ai-edge-litert": "2.3.0"}``.
         machine: what it ran on, such as ``"x86_64, 2 processors, Python 3.11.2"``.
         float_bytes, int8_bytes: size of the float .tflite and of the int8 variant.
         labels: names of the classes.

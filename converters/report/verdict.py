@@ -102,9 +102,9 @@ def gate_sentence(gate: Gate) -> str:
     elif gate.verdict == "open":
         said += f" These samples do not decide; about {gate.samples_needed:,} would, if it stays as measured."
     if gate.basis == "agreement":
+        bound = "; accuracy can drop at most by as much" if gate.metric.startswith("top-1") else ""
         said += (
-            " This is disagreement with the float model: accuracy can drop at most by as much, and may not drop at all; "
-            "give --evaluate DATA with the right answers to know."
+            f" That is disagreement with the float model, not accuracy{bound}. Give --evaluate DATA to measure that."
         )
     return said
 

@@ -7,7 +7,10 @@ time, was at once more, one alone at a time.
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
+import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -19,6 +22,7 @@ from converters.sweep.point import Job, measure
 from edge_sdk.errors import EdgeSdkError, needs
 from edge_sdk.tensors import Array
 
+_LOOK_S = 1.0
 Backend = Literal["loky", "threading", "dask"]
 Work = Mapping[str, tuple[Array, Job]]
 """Float model (uint8) and job, by the point's key."""
@@ -127,12 +131,8 @@ class LocalPool:
         left = set(work)
         with tempfile.TemporaryDirectory(prefix="edge-sdk-sweep-") as marks:
             calls = ((key, content, job, marks) for key, (content, job) in work.items())
-            # with one job joblib works in this process, which a model must not be able to kill: two are asked for, and one is used
-            options = (
-                {"n_jobs": max(2, jobs), "inner_max_num_threads": 1} if self._backend == "loky" else {"n_jobs": jobs}
-            )
             try:
-                for key, outcome in run(calls, in_flight=jobs, backend=self._backend, **options):
+                for key, outcome in run(calls, in_flight=jobs, **self._config(jobs)):
                     left.discard(key)
                     yield key, outcome
             except BrokenProcessPool as exc:
@@ -141,6 +141,24 @@ class LocalPool:
                     yield key, Died(_first_sentence(exc))
                 if not begun:
                     raise
+
+    def _config(self, jobs: int) -> dict[str, object]:
+        if self._backend == "threading":
+            return {"backend": "threading", "n_jobs": jobs}
+        # with one job joblib works in this process, which a model must not be able to kill: two are asked for, and one is used
+        shared = {"inner_max_num_threads": 1, "initializer": _end_with, "initargs": (os.getpid(),)}
+        return {"backend": "loky", "n_jobs": max(2, jobs), **shared}
+
+
+def _end_with(parent: int) -> None:
+    """In a worker: end when the sweep has ended. One that was killed can tell its workers nothing, and loky's wait for minutes."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="edge-sdk-parent", daemon=True).start()
 
 
 def run(calls: Iterable[tuple[Any, ...]], *, in_flight: int | str, **config: Any) -> Iterator[tuple[str, Any]]:

@@ -37,12 +37,16 @@ def class_agreement(same: int, of: int) -> Metric:
         drop=(of - same) / of,
         drop_interval=Interval(low=low, high=high),
         samples=of,
+        differing=of - same,
         explanation="Share of samples with the same best class; accuracy can drop at most by what is missing to 100 %.",
     )
 
 
 def box_agreement(images: Sequence[Pair]) -> Metric:
-    """Mean average precision of int8's detections, with float's taken for the objects, over images (float's, int8's).
+    """AP50 of int8's detections, with float's taken for the objects, over images (float's, int8's).
+
+    At IoU 0.50: the mean up to 0.95 asks how well boxes lie on each other to the pixel, and not whether something was missed. Of a face
+    detector that is as good as float on labels it misses 9 points.
 
     Raises:
         DataError: if float finds nothing in any of them.
@@ -55,9 +59,9 @@ def box_agreement(images: Sequence[Pair]) -> Metric:
     objects = [[TrueObject(thing.label, thing.box) for thing in found] for found, _ in images]
     measure = AveragePrecision(EvaluateSettings())
     before, after = (
-        PerSample(measure.gather([(image[side], true) for image, true in zip(images, objects, strict=True)])[:1])
+        PerSample(measure.gather([(image[side], true) for image, true in zip(images, objects, strict=True)])[1:])
         for side in (0, 1)
     )
     (metric,) = compare(before, after)
-    said = "Average precision of int8's detections (COCO's mAP) with float's taken for the objects."
-    return metric.model_copy(update={"name": "mAP agreement", "explanation": said})
+    said = "Average precision at IoU 0.50 of int8's detections with float's taken for the objects."
+    return metric.model_copy(update={"name": "AP50 agreement", "explanation": said})

@@ -45,7 +45,8 @@ def reference(source: bytes | Path, inputs: Array, imported: Imported) -> tuple[
         turned = _to_source(inputs, imported.nhwc_input).astype(_DTYPES[entry.type])
         made = [session.run(None, {entry.name: sample}) for sample in turned]
     except Exception as exc:
-        raise ModelError(f"ONNX Runtime does not run the model: {type(exc).__name__}: {exc}") from exc
+        way = "If its opset is too new, export it with an older one or install a newer onnxruntime"
+        raise ModelError(f"ONNX Runtime does not run the model: {type(exc).__name__}: {exc}. {way}") from exc
     columns = zip(*made, strict=True)
     return tuple(_to_ours(np.stack(column), nhwc) for column, nhwc in zip(columns, imported.nhwc_outputs, strict=True))
 
