@@ -8,7 +8,7 @@ from converters.calibrate.ranges import Statistics, encoded, measure
 from converters.calibrate.samples import Samples
 from converters.repair.candidate import Candidate, Judge, Quantized, Score, quantize_by
 from converters.repair.judge import sqnr_judge
-from converters.repair.ranges import outliers
+from converters.repair.ranges import LOW_DB, outliers
 from converters.repair.repair import Repaired, repair
 from converters.repair.split_head import mixed_outputs
 from converters.report.figures import Layer, Metric, RepairStep
@@ -29,8 +29,12 @@ def wanted(assessed: Assessed, bench: Bench) -> str | None:
         return "the gate failed"
     if low := outliers(assessed.layers):
         return f"layer {low[0].tensor!r} is an outlier"
-    if mixed := mixed_outputs(bench.float_content, _tensors(bench, SAMPLES)):
-        return f"output {mixed[0].output!r} holds quantities of very different size"
+    made = assessed.made
+    found = sqnr_judge(bench.float_content, _tensors(bench, SAMPLES))(
+        Quantized(made.model, made.float_content, made.heads)
+    )
+    if found.sqnr_db < LOW_DB and (mixed := mixed_outputs(bench.float_content, _tensors(bench, SAMPLES))):
+        return f"output {mixed[0].output!r} holds quantities of very different size, and the small ones are lost"
     return None
 
 
