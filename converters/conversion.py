@@ -210,7 +210,9 @@ class _Work:
                 )
         of_this_run = {"steps": tuple(self._steps), "peak_memory_mb": peak_memory_mb(), "warnings": with_speed(figures)}
         figures = figures.model_copy(update=of_this_run)
-        write_report(figures, paths[1], paths[2], overwrite=overwrite)
+        with self._step("report"):
+            write_report(figures, paths[1], paths[2], overwrite=overwrite)
+        figures = figures.model_copy(update={"steps": tuple(self._steps)})
         if figures.gate is not None:
             require(figures.gate)
         return ConvertResult(*paths, figures)

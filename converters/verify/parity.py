@@ -212,9 +212,12 @@ def compare_outputs(
         _Classify() if isinstance(task, ClassifySettings) else _Detect() if isinstance(task, DetectSettings) else _Raw()
     )
     with ThreadPoolExecutor(1) as pool:
-        for sample in samples:
+        coming = iter(samples)
+        sample = next(coming, None)
+        while sample is not None:
             running = pool.submit(before.run, sample)
             value = after.run(sample)
+            sample = next(coming, None)  # read while float still runs
             judge.see(running.result(), value)
             _see(before, after, outputs)
             progress()
