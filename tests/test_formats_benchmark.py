@@ -63,8 +63,14 @@ def test_every_row_is_named_once_and_its_contract_holds():
 
 
 def test_the_page_says_what_is_worse_and_what_failed():
-    seen = Quantized(seconds=1, metric=Figure(0.5, 0.4, 0.6), agreement=Figure(0.9, 0.8, 0.95), sqnr_db=20)
-    left = Quantized("2 float operators left: EXP", 9, Figure(0.9, 0.8, 1), Figure(1, 0.9, 1), 25)
+    seen = Quantized(
+        seconds=1,
+        repair=("equalise weights",),
+        metric=Figure(0.5, 0.4, 0.6),
+        agreement=Figure(0.9, 0.8, 0.95),
+        sqnr_db=20,
+    )
+    left = Quantized("2 float operators left: EXP", 9, (), Figure(0.9, 0.8, 1), Figure(1, 0.9, 1), 25)
     worse = Row(
         ROWS[0].key,
         "torch",
@@ -85,3 +91,4 @@ def test_the_page_says_what_is_worse_and_what_failed():
     assert f"worse beyond the interval in 1: {ROWS[0].key}; better by SQNR in 0 of 1" in text
     assert "not loaded: model.onnx: no such operator" in text
     assert "2 float operators left: EXP" in text
+    assert "| yes, equalise weights |" in text

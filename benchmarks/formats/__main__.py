@@ -17,7 +17,7 @@ from benchmarks.formats.row import Row, read_row
 from benchmarks.formats.table import page
 from converters.gather import this_machine, tool_versions
 
-_LIMIT_S = 1200
+_LIMIT_S = 1800
 
 
 def main() -> None:

@@ -78,15 +78,14 @@ class Boxes(Judge):
 
 @dataclass(frozen=True)
 class Mask(Judge):
-    """Segmentation: intersection over union of what lies above ``threshold`` in one output."""
+    """Segmentation: intersection over union of what lies above ``threshold`` in the only output."""
 
-    output: str
     threshold: float
     agreement = "IoU of masks"
 
     def agree(self, before: Seen, after: Seen) -> float:
         """IoU of the masks."""
-        return _iou(before.outputs[self.output] > self.threshold, after.outputs[self.output] > self.threshold)
+        return _iou(_only(before) > self.threshold, _only(after) > self.threshold)
 
 
 @dataclass(frozen=True)
@@ -151,14 +150,17 @@ class Anomalies(Judge):
         return float((ranks[odd].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def _best(seen: Seen) -> int:
+def _only(seen: Seen) -> Array:
     (output,) = seen.outputs.values()
-    return int(output.argmax())
+    return output
+
+
+def _best(seen: Seen) -> int:
+    return int(_only(seen).argmax())
 
 
 def _rebuilding_error(seen: Seen) -> float:
-    (output,) = seen.outputs.values()
-    return float(np.square(output - seen.given).mean())
+    return float(np.square(_only(seen) - seen.given).mean())
 
 
 def _iou(first: Array, second: Array) -> float:

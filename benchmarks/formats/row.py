@@ -26,12 +26,15 @@ from converters.calibrate.samples import RawSample
 from converters.load import FloatModel, LoadOptions, load
 from converters.verify.layers import sqnr_db
 from converters.verify.sides import Side
+from edge_sdk.bundle.manifest import Head
 from edge_sdk.bundle.read import Bundle
 from edge_sdk.contract import Contract, Encoder
 from edge_sdk.errors import EdgeSdkError, NotIntegerError
 from edge_sdk.tasks.settings import RawSettings, TaskSettings
 from edge_sdk.tensors import Array
 from edge_sdk.tflite import describe
+
+_STEPS = ("calibrate", "check", "quantize", "repair")
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class Quantized:
 
     Attributes:
         reason: why there is no full-integer model, or "".
-        seconds: calibration and quantization; of TFLiteConverter, its start included.
+        seconds: calibration, quantization and repair; of TFLiteConverter, its start included.
+        repair: the steps of repair that were kept, and heads that the device computes.
         metric: against the truth, or None without one.
         agreement: with float.
         sqnr_db: of the outputs, the mean of their decibels; None where an output is the same or always zero.
@@ -57,6 +61,7 @@ class Quantized:
 
     reason: str = ""
     seconds: float | None = None
+    repair: tuple[str, ...] = ()
     metric: Figure | None = None
     agreement: Figure | None = None
     sqnr_db: float | None = None
@@ -105,16 +110,13 @@ def measure(model: Model) -> Row:
         started = perf_counter()
         source = load(model.file(), LoadOptions.model_validate(model.loading))
         load_s = perf_counter() - started
-        ours, our_reason, our_s = _ours(model, data, folder)
-        theirs, their_reason, their_s = _theirs(source, contract, data, folder)
-    before = _see(source.content, model, contract, data)
-    seen = {
-        side: _see(content, model, contract, data) if content is not None else None
-        for side, content in (("ours", ours), ("theirs", theirs))
+        int8 = {"ours": _ours(model, data, folder), "theirs": _theirs(source, contract, data, folder)}
+    before = _see(source.content, (), model, contract, data)
+    after = {
+        side: None if made.content is None else _see(made.content, made.heads, model, contract, data)
+        for side, made in int8.items()
     }
-    difference = None
-    if seen["ours"] is not None and seen["theirs"] is not None:
-        difference = _difference(model.judge, before, seen["ours"], seen["theirs"], data)
+    ours, theirs = after["ours"], after["theirs"]
     return Row(
         model.key,
         source.route,
@@ -125,9 +127,9 @@ def measure(model: Model) -> Row:
         len(data.evaluate),
         len(data.truth),
         _metric(model.judge, before, data),
-        _quantized(model.judge, before, seen["ours"], data, our_reason, our_s),
-        _quantized(model.judge, before, seen["theirs"], data, their_reason, their_s),
-        difference,
+        _quantized(model.judge, before, ours, data, int8["ours"]),
+        _quantized(model.judge, before, theirs, data, int8["theirs"]),
+        None if ours is None or theirs is None else _difference(model.judge, before, ours, theirs, data),
         (data.calibrate_from, data.evaluate_from),
     )
 
@@ -137,28 +139,40 @@ def read_row(text: str) -> Row:
     return TypeAdapter(Row).validate_json(text)
 
 
-def _ours(model: Model, data: Data, folder: Path) -> tuple[bytes | None, str, float | None]:
-    """The int8 model, or why there is none, and the seconds of calibration and quantization."""
-    calibrate, holdout = _write(data.calibrate, folder / "calibrate"), _write(data.evaluate, folder / "holdout")
+@dataclass(frozen=True)
+class _Int8:
+    """An int8 model, or why there is none or it is not full-integer."""
+
+    content: bytes | None = None
+    heads: tuple[Head, ...] = ()
+    reason: str = ""
+    seconds: float | None = None
+    repair: tuple[str, ...] = ()
+
+
+def _ours(model: Model, data: Data, folder: Path) -> _Int8:
+    """Repair sees what was calibrated on, and nothing of what is measured on."""
     try:
         result: ConvertResult = convert(
             model.file(),
             output=folder / "ours.edge",
-            calibrate=calibrate,
-            holdout=holdout,
+            calibrate=_write(data.calibrate, folder / "calibrate"),
             contract=model.contract,
             task=model.edge_task,
             loading=model.loading,
         )
     except NotIntegerError as exc:
-        return None, str(exc), None
+        return _Int8(reason=str(exc))
     with Bundle(result.bundle) as bundle:
-        content = bundle.read(bundle.manifest.variants[0].file)
-    seconds = sum(step.seconds for step in result.figures.steps if step.name in ("calibrate", "quantize"))
-    return content, "", seconds
+        variant = bundle.manifest.variants[0]
+        content = bundle.read(variant.file)
+    seconds = sum(step.seconds for step in result.figures.steps if step.name.split()[0] in _STEPS)
+    repair = result.figures.repair
+    kept = [step.action for step in repair.steps if step.kept] if repair is not None else []
+    return _Int8(content, variant.heads, "", seconds, tuple(dict.fromkeys(kept)))
 
 
-def _theirs(source: FloatModel, contract: Contract, data: Data, folder: Path) -> tuple[bytes | None, str, float | None]:
+def _theirs(source: FloatModel, contract: Contract, data: Data, folder: Path) -> _Int8:
     """TFLiteConverter's int8 model of the same float model and samples; and what of it is float."""
     float_file, samples, int8_file = (folder / name for name in ("float.tflite", "samples.npy", "theirs.tflite"))
     float_file.write_bytes(source.content)
@@ -171,11 +185,11 @@ def _theirs(source: FloatModel, contract: Contract, data: Data, folder: Path) ->
     try:
         run_quietly([python, str(script), str(float_file), str(samples), str(int8_file)])
     except SystemExit as exc:
-        return None, str(exc).strip().splitlines()[-1], None
+        return _Int8(reason=str(exc).strip().splitlines()[-1])
     seconds, content = perf_counter() - started, int8_file.read_bytes()
     left = describe(content).float_operators()
     names = ", ".join(sorted({operator.name for operator in left}))
-    return content, f"{len(left)} float operators left: {names}" if left else "", seconds
+    return _Int8(content, (), f"{len(left)} float operators left: {names}" if left else "", seconds)
 
 
 def _write(samples: Sequence[Array], target: Path) -> Path:
@@ -193,9 +207,9 @@ def _samples(samples: Sequence[Array]) -> list[RawSample]:
     return [RawSample(sample, "bgr", f"sample {number}") for number, sample in enumerate(samples)]
 
 
-def _see(content: bytes, model: Model, contract: Contract, data: Data) -> list[Seen]:
+def _see(content: bytes, heads: tuple[Head, ...], model: Model, contract: Contract, data: Data) -> list[Seen]:
     task = TypeAdapter[TaskSettings](TaskSettings).validate_python(model.edge_task)
-    side = Side(content, contract, task, ())
+    side = Side(content, contract, task, (), heads)
     entry, seen = side.inputs[0], []
     for sample in _samples(data.evaluate):
         value = side.run(sample)
@@ -213,13 +227,13 @@ def _metric(judge: Judge, seen: Sequence[Seen], data: Data) -> Figure | None:
 
 
 def _quantized(
-    judge: Judge, before: Sequence[Seen], after: Sequence[Seen] | None, data: Data, reason: str, seconds: float | None
+    judge: Judge, before: Sequence[Seen], after: Sequence[Seen] | None, data: Data, made: _Int8
 ) -> Quantized:
     if after is None:
-        return Quantized(reason)
+        return Quantized(made.reason)
     agreement = _agreement(judge, before, after)
     figure = Figure(float(agreement.mean()), *interval(agreement, _mean))
-    return Quantized(reason, seconds, _metric(judge, after, data), figure, _sqnr(before, after))
+    return Quantized(made.reason, made.seconds, made.repair, _metric(judge, after, data), figure, _sqnr(before, after))
 
 
 def _agreement(judge: Judge, before: Sequence[Seen], after: Sequence[Seen]) -> Array:

@@ -18,6 +18,7 @@ none of a format or task, small ones that `examples/train` trains on real data, 
 - **load**: what translated the model to a float .tflite, and the seconds that took, starting the framework included.
 - **check**: the float .tflite against the source framework on the same inputs; the largest difference as a share of the output's
   largest magnitude.
+- **full-integer**: whether ours is, and the steps of repair that were kept; repair saw the calibration samples only.
 - **metric, agreement**: with 95 % intervals (Wilson's for shares, else the bootstrap's), on samples that were not calibrated on. Frames
   of one video resemble each other: their intervals are narrower than the truth.
 - **TFLiteConverter**: TensorFlow's own post-training quantization (its calibrator and its MLIR quantizer with default settings) of the
@@ -49,7 +50,7 @@ def _cells(model: Model, row: Row) -> Iterator[str]:
         return
     yield f"{'as it is' if row.route == 'none' else row.route}, {row.load_s:.1f} s"
     yield f"{row.check:.0e}" if row.check else "the same"
-    yield "yes" if row.ours.agreement else f"no: {row.ours.reason.partition('. ')[0]}"
+    yield ", ".join(["yes", *row.ours.repair]) if row.ours.agreement else f"no: {row.ours.reason.partition('. ')[0]}"
     yield f"{row.metric}, n = {row.labelled}" if row.metric else ""
     yield from (_figure(row.before), _figure(row.ours.metric), _theirs(row.theirs, row.theirs.metric))
     yield f"{row.agreement}, n = {row.samples}"
