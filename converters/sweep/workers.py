@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol
 
 from converters.sweep.figures import PointFigures
 from converters.sweep.point import Job, measure
-from edge_sdk.errors import EdgeSdkError, needs
+from edge_sdk.errors import EdgeSdkError, ModelError, needs
 from edge_sdk.tensors import Array
 
 _LOOK_S = 1.0
@@ -66,8 +66,10 @@ def attempt(key: str, content: Array | bytes, job: Job, marks: str | None) -> tu
         Path(marks, key).touch()
     try:
         return key, Done(*measure(content, job))
-    except EdgeSdkError as exc:
+    except ModelError as exc:
         return key, Failed(str(exc), settled=True)
+    except EdgeSdkError as exc:  # of this worker or the data: another time it may be otherwise
+        return key, Failed(str(exc), settled=False)
     except MemoryError:
         return key, Failed("there is not enough memory for it beside the others; give fewer --jobs", settled=False)
     except Exception as exc:  # noqa: BLE001 - a library may raise anything, and hours of other points must not go with it
