@@ -19,6 +19,7 @@ SECTIONS = {
     "memory": "benchmarks.memory",
     "calibrate": "benchmarks.calibration",
     "convert": "benchmarks.conversion",
+    "sweep": "benchmarks.sweep",
 }
 SOAK = {"age": "benchmarks.age_soak", "memory": "benchmarks.memory_soak"}
 

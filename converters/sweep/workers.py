@@ -148,18 +148,24 @@ class LocalPool:
         if self._backend == "threading":
             return {"backend": "threading", "n_jobs": jobs}
         # with one job joblib works in this process, which a model must not be able to kill: two are asked for, and one is used
-        shared = {"inner_max_num_threads": 1, "initializer": _end_with, "initargs": (os.getpid(),)}
+        shared = {"inner_max_num_threads": 1, "initializer": _begin, "initargs": (os.getpid(),)}
         return {"backend": "loky", "n_jobs": max(2, jobs), **shared}
 
 
-def _end_with(parent: int) -> None:
-    """In a worker: end when the sweep has ended. One that was killed can tell its workers nothing, and loky's wait for minutes."""
+def _begin(parent: int) -> None:
+    """In a new worker: one thread for pictures too, and end when the sweep has ended.
+
+    A sweep that was killed can tell its workers nothing, and loky's wait for minutes.
+    """
+    with needs("cv2", for_="a sweep", extra="convert"):
+        import cv2
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(_LOOK_S)
         os._exit(1)
 
+    cv2.setNumThreads(1)
     threading.Thread(target=watch, name="edge-sdk-parent", daemon=True).start()
 
 
