@@ -29,10 +29,12 @@ kind = "classify"
 
 
 def run(quick: bool) -> list[Row]:
-    """MobileNetV2-224, recipes x range methods on two files of it, each point compared with float on 100 images."""
+    """MobileNetV2-224, recipes x range methods on two files of it, each point compared with float on 100 images; the best of two."""
     with tempfile.TemporaryDirectory() as folder:
         told = _told(Path(folder), samples=10 if quick else 100)
-        one, two = (_seconds(told, Path(folder) / f"sweep{jobs}", jobs) for jobs in (1, 2))
+        turns = (1, 2) if quick else (1, 2, 2, 1)
+        taken = [_seconds(told, Path(folder) / f"sweep{turn}", jobs) for turn, jobs in enumerate(turns)]
+    one, two = (min(took for took, jobs in zip(taken, turns, strict=True) if jobs == each) for each in (1, 2))
     whole, points = one[0] / two[0], one[1] / two[1]
     return [
         Row(
