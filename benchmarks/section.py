@@ -18,6 +18,7 @@ SECTIONS = {
     "import": "benchmarks.imports",
     "memory": "benchmarks.memory",
     "calibrate": "benchmarks.calibration",
+    "quantize": "benchmarks.quantization",
     "convert": "benchmarks.conversion",
     "sweep": "benchmarks.sweep",
 }

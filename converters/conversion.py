@@ -253,7 +253,7 @@ class _Work:
     ) -> tuple[Assessed, Repair | None]:
         """The first recipe's variant, repaired where it must be."""
         assessed = self._assess(bench, self._make(bench, statistics, self._told.recipes[0]), model)
-        why = wanted(assessed) if self._told.repair else None
+        why = wanted(assessed, bench) if self._told.repair else None
         if why is None:
             return assessed, None
         with self._step("repair"):

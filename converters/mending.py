@@ -8,8 +8,9 @@ from converters.calibrate.ranges import Statistics, encoded, measure
 from converters.calibrate.samples import Samples
 from converters.repair.candidate import Candidate, Judge, Quantized, Score, quantize_by
 from converters.repair.judge import sqnr_judge
-from converters.repair.ranges import outliers
+from converters.repair.ranges import LOW_DB, outliers
 from converters.repair.repair import Repaired, repair
+from converters.repair.split_head import mixed_outputs
 from converters.report.figures import Layer, Metric, RepairStep
 from converters.variant import Assessed, Bench, Made
 from converters.verify.layers import SAMPLES, compare_layers
@@ -20,7 +21,7 @@ INT16 = "tflite-int16x8"
 _JUDGED = 32  # samples, where outputs are judged by SQNR
 
 
-def wanted(assessed: Assessed) -> str | None:
+def wanted(assessed: Assessed, bench: Bench) -> str | None:
     """Why a variant should be repaired, or None."""
     if not assessed.made.recipe.integer:
         return None
@@ -28,6 +29,12 @@ def wanted(assessed: Assessed) -> str | None:
         return "the gate failed"
     if low := outliers(assessed.layers):
         return f"layer {low[0].tensor!r} is an outlier"
+    made = assessed.made
+    found = sqnr_judge(bench.float_content, _tensors(bench, SAMPLES))(
+        Quantized(made.model, made.float_content, made.heads)
+    )
+    if found.sqnr_db < LOW_DB and (mixed := mixed_outputs(bench.float_content, _tensors(bench, SAMPLES))):
+        return f"output {mixed[0].output!r} holds quantities of very different size, and the small ones are lost"
     return None
 
 
@@ -45,23 +52,24 @@ class Mending:
         self._bench, self._samples, self._boards_take = bench, samples, boards_take
         self._seen = {bench.float_content: statistics}
         self._encoder = Encoder(bench.told.contract, bench.before.inputs[0])
+        self._by_sqnr: Judge = sqnr_judge(bench.float_content, _tensors(bench, _JUDGED))
 
     def run(self, assessed: Assessed, progress: Callable[[RepairStep], None]) -> tuple[Made, Repaired]:
         """The best that was found, the start itself if nothing helped, and the way there."""
         made, method = assessed.made, assessed.made.recipe.ranges
-        judge, value, goal = self._judge(assessed)
+        metric = self._metric(assessed)
         thorough = assessed.gate is not None
         done = repair(
             Candidate(made.float_content, self._measure(made.float_content).ranges(method)),
             quantize=quantize_by(made.recipe),
-            judge=judge,
+            judge=self._by_sqnr if metric is None else self._by_metric,
             layers=self._layers,
             inputs=self._inputs,
             measure=self._measure,
             base=lambda statistics: statistics.ranges(method),
-            value=value,
-            goal=goal,
-            noise=self._noise(value),
+            value="SQNR of the outputs, dB" if metric is None else f"{metric.name}, {metric.unit}".rstrip(", "),
+            goal=None if metric is None else self._goal(metric),
+            noise=0.0 if metric is None else _noise(metric),
             budget_s=self._bench.told.budget_s,
             allow_int16=thorough and INT16 in self._boards_take,
             rounds=3 if thorough else 1,
@@ -74,28 +82,17 @@ class Mending:
         side = self._bench.side(best.content, best.heads)
         return Made(made.recipe, best.made, best.float_content, side, best.heads), done
 
-    def _noise(self, value: str) -> float:
-        """Half a sample of a metric in percent."""
-        count = len(self._bench.truth or self._bench.compared)
-        return 50 / count if value.endswith("%") else 0.0
-
     def _measure(self, content: bytes) -> Statistics:
         """Of a float model; a rewritten one is run over the samples once."""
         if content not in self._seen:
             self._seen[content] = measure(content, self._samples, self._encoder)
         return self._seen[content]
 
-    def _judge(self, assessed: Assessed) -> tuple[Judge, str, float | None]:
-        """The judge, what its value is, and the value that is good enough."""
-        bench = self._bench
-        if bench.truth is not None:
-            metric = _first(assessed)
-            return self._by_metric, f"{metric.name}, {metric.unit}".rstrip(", "), self._goal(metric)
-        agreement = assessed.outputs.as_metric()
-        if agreement is None:
-            tensors = (array for _, array in encoded(bench.compared.spread(_JUDGED), self._encoder))
-            return sqnr_judge(bench.float_content, tensors), "SQNR of the outputs, dB", None
-        return self._by_agreement, f"{agreement.name}, {agreement.unit}".rstrip(", "), self._goal(agreement)
+    def _metric(self, assessed: Assessed) -> Metric | None:
+        """What repair goes by: the metric that counts; or, for a gate without labels, agreement. None: the SQNR of the outputs."""
+        if assessed.evaluation is not None:
+            return assessed.evaluation.metrics[0]
+        return assessed.outputs.as_metric() if assessed.gate is not None else None
 
     def _goal(self, metric: Metric) -> float | None:
         """Half of what may be lost; without a limit there is no goal, and repair goes on while it helps."""
@@ -108,22 +105,13 @@ class Mending:
 
     def _by_metric(self, quantized: Quantized) -> Score:
         evaluation = self._bench.evaluate(quantized.content, quantized.heads)
-        assert evaluation is not None  # noqa: S101 - there is ground truth
-        metric = evaluation.metrics[0]
+        if evaluation is not None:
+            metric: Metric | None = evaluation.metrics[0]
+        else:
+            metric = self._bench.outputs(self._bench.side(quantized.content, quantized.heads)).as_metric()
+        assert metric is not None  # noqa: S101 - the variant as first quantized had one
         value = metric.int8_value if metric.higher_is_better else -metric.int8_value
-        return Score(value, self._sqnr_db(quantized))
-
-    def _by_agreement(self, quantized: Quantized) -> Score:
-        outputs = self._bench.outputs(self._bench.side(quantized.content, quantized.heads))
-        agreement = outputs.as_metric()
-        assert agreement is not None  # noqa: S101 - asked before
-        return Score(
-            agreement.int8_value, min((o.sqnr_db for o in outputs.outputs if o.sqnr_db is not None), default=0.0)
-        )
-
-    def _sqnr_db(self, quantized: Quantized) -> float:
-        outputs = self._bench.outputs(self._bench.side(quantized.content, quantized.heads))
-        return min((o.sqnr_db for o in outputs.outputs if o.sqnr_db is not None), default=0.0)
+        return Score(value, self._by_sqnr(quantized).sqnr_db)
 
     def _layers(self, quantized: Quantized) -> tuple[Layer, ...]:
         bench = self._bench
@@ -139,6 +127,14 @@ class Mending:
         return each()
 
 
-def _first(assessed: Assessed) -> Metric:
-    assert assessed.evaluation is not None  # noqa: S101 - there is ground truth
-    return assessed.evaluation.metrics[0]
+def _noise(metric: Metric) -> float:
+    """Half a sample of a metric that is a share."""
+    if not metric.higher_is_better or metric.samples is None:
+        return 0.0
+    return (50 if metric.unit == "%" else 0.5) / metric.samples
+
+
+def _tensors(bench: Bench, most: int) -> Iterator[Array]:
+    """Input tensors of the float model, of samples that nothing is calibrated on if there are any."""
+    encoder = Encoder(bench.told.contract, bench.before.inputs[0])
+    return (array for _, array in encoded(bench.compared.spread(most), encoder))

@@ -15,6 +15,7 @@ from converters.verify.gate import decide, decide_without_labels
 from converters.verify.layers import SAMPLES, compare_layers
 from converters.verify.parity import OutputFigures, compare_outputs, task_for_comparison
 from converters.verify.prove import examine, prove
+from converters.verify.remembering import Remembering
 from converters.verify.sides import Side
 from edge_sdk.bundle.manifest import Head
 
@@ -79,6 +80,9 @@ class Bench:
     truth: Truth | None
     _float_scores: PerSample | None = field(default=None, init=False)
 
+    def __post_init__(self) -> None:
+        self._reference = Remembering(self.before)
+
     def side(self, content: bytes, heads: tuple[Head, ...] = ()) -> Side:
         """A model with the task as outputs are compared by."""
         told = self.told
@@ -86,7 +90,7 @@ class Bench:
 
     def outputs(self, after: Side, progress: Callable[[], None] = lambda: None) -> OutputFigures:
         """Parity of the outputs of ``after``."""
-        return compare_outputs(self.before, after, self.told.task, self.compared, progress)
+        return compare_outputs(self._reference, after, self.told.task, self.compared, progress)
 
     def evaluate(
         self,

@@ -30,8 +30,11 @@ def keras_3(folder: Path) -> None:
     entry = keras.Input((8,), name="entry")
     keras.Model(entry, keras.ops.erfinv(entry / 10)).save(folder / "unknown_operator.keras")
     first = {"data_format": "channels_first"}
-    convolutions = (layers.Conv2D(4, 3, **first), layers.MaxPooling2D(**first), layers.BatchNormalization(axis=1))
-    _save("channels_first", folder, (3, 16, 16), *convolutions, layers.Flatten())
+    entry = keras.Input((3, 16, 16), name="entry")
+    x = layers.MaxPooling2D(**first)(layers.Conv2D(4, 3, **first)(entry))
+    x = layers.BatchNormalization(axis=1)(x)
+    ends = [layers.Conv2D(2, 1, **first, name="mask")(x), layers.Dense(3, name="scores")(layers.Flatten()(x))]
+    keras.Model(entry, ends).save(folder / "channels_first.keras")
     keras.mixed_precision.set_global_policy("mixed_float16")
     _save("mixed", folder, (16, 16, 3), layers.Conv2D(4, 3), layers.Flatten())
     keras.mixed_precision.set_global_policy("float32")

@@ -103,6 +103,18 @@ def test_drop_that_is_neither_stays_open_says_so_and_does_not_fail() -> None:
     require(found)
 
 
+def test_interval_that_ends_at_the_limit_passes_and_one_that_begins_there_is_open() -> None:
+    def verdict(low: float, high: float) -> str:
+        bounds = Interval(low=low, high=high)
+        metric = Metric(name="auc", float_value=1, int8_value=1, drop=low, drop_interval=bounds, samples=50)
+        return decide(MaxDrop(0.01), metric).verdict
+
+    assert verdict(0.0, 0.01) == "passed"
+    assert verdict(0.0, np.nextafter(0.01, 1)) == "open"
+    assert verdict(0.01, 0.02) == "open"
+    assert verdict(np.nextafter(0.01, 1), 0.02) == "failed"
+
+
 def test_drop_at_the_limit_is_decided_by_no_number() -> None:
     found = gate("1%", top_1(180, 4, 2, 14))
     assert (found.verdict, found.drop, found.samples_needed) == ("open", pytest.approx(0.01), None)
@@ -183,6 +195,16 @@ def test_number_of_samples_that_is_named_would_decide(lost: float, won: float, l
     assert quarter.count("open") / 200 > 0.4  # it is no wild overestimate
 
 
+@pytest.mark.parametrize(("right", "wrong"), [(60, 0), (54, 6), (0, 60)])
+def test_where_nothing_differed_a_few_hundred_samples_rule_a_point_out(right: int, wrong: int) -> None:
+    found = gate("1%", top_1(right, 0, 0, wrong))
+    assert found.samples_needed is not None
+    assert 150 <= found.samples_needed <= 450
+    share = found.samples_needed / 60
+    assert gate("1%", top_1(round(right * share), 0, 0, round(wrong * share))).verdict == "passed"
+    assert gate("1%", top_1(round(right * share / 2), 0, 0, round(wrong * share / 2))).verdict == "open"
+
+
 def test_without_labels_the_drop_is_at_most_the_disagreement() -> None:
     found = decide_without_labels(MaxDrop.parse("1%"), class_agreement(1_000, 1_000))
     assert (found.verdict, found.basis, found.metric) == ("passed", "agreement", "top-1 agreement")
@@ -190,7 +212,7 @@ def test_without_labels_the_drop_is_at_most_the_disagreement() -> None:
     assert (
         decide_without_labels(MaxDrop.parse("1%"), class_agreement(100, 100)).verdict == "open"
     )  # Wilson: up to 3.7 %
-    with pytest.raises(GateError, match=r"disagreement with the float model.*give --evaluate DATA"):
+    with pytest.raises(GateError, match=r"disagreement with the float model.*Give --evaluate DATA"):
         require(decide_without_labels(MaxDrop.parse("1%"), class_agreement(80, 100)))
 
 
@@ -202,7 +224,9 @@ def test_without_labels_a_detector_is_judged_by_floats_boxes() -> None:
     same = box_agreement([([thing()], [thing()])] * 100)
     assert (same.int8_value, same.drop) == (pytest.approx(1), pytest.approx(0))
     assert same.drop_interval is not None
-    assert same.drop_interval.high == pytest.approx(0.03)
+    assert (same.name, same.drop_interval.high) == ("AP50 agreement", pytest.approx(0.03))
+    assert same.int8_interval == Interval(low=0.97, high=1)
+    assert "at most" not in gate_sentence(decide_without_labels(MaxDrop(0.1), same))  # of boxes it is no bound
     half_lost = box_agreement([([thing()], [thing()]), ([thing()], [])] * 50)
     assert half_lost.drop == pytest.approx(0.5, abs=0.01)
     assert decide_without_labels(MaxDrop(0.1), half_lost).verdict == "failed"

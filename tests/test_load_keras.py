@@ -273,7 +273,7 @@ def test_a_long_loop_is_refused_by_its_layer(saved: Path) -> None:
 @pytest.mark.slow
 def test_channels_first_becomes_nhwc(saved: Path) -> None:
     found = load(saved / "channels_first.keras")
-    assert ends(found) == {"entry": (1, 16, 16, 3), "scores": (1, 3)}
+    assert ends(found) == {"entry": (1, 16, 16, 3), "mask": (1, 7, 7, 2), "scores": (1, 3)}
     assert right(found)
 
 

@@ -91,6 +91,11 @@ FUSED = {
         {},
         {"RELU": 1, "PAD": 1, "MAX_POOL_2D": 1},
     ),
+    "a written-out group normalisation": (
+        [("Reshape", ["a"], {}), ("InstanceNormalization", ["s", "t"], {}), ("Reshape", ["b"], {}), ("Mul", ["m"], {})],
+        {"a": i64(0, 2, -1), "s": f32(2), "t": f32(2), "b": i64(1, 4, 6, 6), "m": f32(4, 1, 1)},
+        {"RESHAPE": 2, "MEAN": 2, "SUB": 1, "MUL": 4, "ADD": 2, "RSQRT": 1},
+    ),
     "squeeze and excitation": (
         [("GlobalAveragePool", [], {}), ("Conv", ["k"], {}), ("HardSigmoid", [], {"alpha": 1 / 6})],
         {"k": f32(8, 4, 1, 1)},

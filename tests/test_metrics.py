@@ -156,6 +156,15 @@ def test_average_precision_is_that_of_pycocotools(seed: int) -> None:
     assert average_precision(images) == pytest.approx(by_pycocotools(images), abs=1e-12)
 
 
+@pytest.mark.parametrize(("hits", "objects"), [(3, 7), (7, 25), (35, 50), (41, 50), (57, 100), (95, 100)])
+def test_average_precision_is_that_of_pycocotools_where_recalls_meet_its_hundredths(hits: int, objects: int) -> None:
+    """35 of 50 is a recall of 0.7, and pycocotools' 0.7 is a bit more: which of the 101 are reached is a matter of rounding."""
+    places = [(20.0 * i, 0.0, 20.0 * i + 10, 10.0) for i in range(objects)]
+    seen = [found(place, 0.9 - i / 1000) for i, place in enumerate(places[:hits])]
+    images = [(seen, [TrueObject("cat", place) for place in places])]
+    assert average_precision(images) == pytest.approx(by_pycocotools(images), abs=1e-12)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_draw_of_images_is_scored_as_pycocotools_scores_copies_of_them(seed: int) -> None:
     images = random_images(seed)

@@ -113,7 +113,7 @@ def test_what_cannot_be_repaired_ends_and_says_so() -> None:
     repaired = mend(content, inputs[:16], sqnr_judge(content, inputs[16:]), goal=25.0)
     assert not repaired.figures.reached and repaired.score.value < 25
     assert repaired.figures.ended == "Nothing is left to try, and the goal is not met."
-    assert {"equalise activations", "correct biases", "ranges by mse"} <= {
+    assert {"equalise activations", "correct biases, linear", "ranges by mse"} <= {
         step.action for step in repaired.figures.steps
     }
     assert all(step.note for step in repaired.figures.steps if step.after is None)
@@ -248,4 +248,4 @@ def test_a_collapsed_part_shows_in_the_judge_s_sqnr() -> None:
 
 def test_candidates_are_values() -> None:
     start, _ = start_of(SWISH, IMAGES)
-    assert replace(start, corrected=True) != start and start == Candidate(start.content, start.ranges)
+    assert replace(start, corrected="linear") != start and start == Candidate(start.content, start.ranges)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -49,12 +52,32 @@ def no_module() -> str:
     return "a text"
 
 
+class Touches:
+    """A pickle that leaves a mark where it is read."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[Path]]:
+        return Path.touch, (self.mark,)
+
+
+def with_pickled_example(program: Path, path: Path, mark: Path) -> None:
+    """The program with another example input: a file of torch.save, which torch.export.load reads with plain pickle if it must."""
+    example = io.BytesIO()
+    torch.save({"x": Touches(mark)}, example)
+    with zipfile.ZipFile(program) as source, zipfile.ZipFile(path, "w") as made:
+        for name in source.namelist():
+            made.writestr(name, example.getvalue() if "sample_inputs" in name else source.read(name))
+
+
 def main(folder: Path) -> None:
     """Write them all."""
     net, example = digits()
     torch.export.save(torch.export.export(net, (example,)), folder / "training.pt2")
     net.eval()
     torch.export.save(torch.export.export(net, (example,)), folder / "digits.pt2")
+    with_pickled_example(folder / "digits.pt2", folder / "evil.pt2", folder / "mark")
     free = torch.export.export(
         model().eval(), (torch.zeros(2, 3, 16, 16),), dynamic_shapes=({0: torch.export.Dim("b")},)
     )

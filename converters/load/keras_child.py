@@ -106,10 +106,11 @@ def _source(model: Any, asked: list[int] | None, notes: list[str]) -> Source:
     loops = _unroll(model, notes)
     turned = first and len(own) == 4
     if turned:
-        notes.append("The model is channels-first; its input is converted to NHWC, its outputs are left as they are.")
+        notes.append("The model is channels-first; its input and its outputs of four axes became NHWC.")
 
     def run(x: Any) -> list[Any]:
-        return list(tf.nest.flatten(model(tf.transpose(x, (0, 3, 1, 2)) if turned else x, training=False)))
+        found = tf.nest.flatten(model(tf.transpose(x, (0, 3, 1, 2)) if turned else x, training=False))
+        return [tf.transpose(value, (0, 2, 3, 1)) if turned and len(value.shape) == 4 else value for value in found]
 
     shape = (own[0], own[2], own[3], own[1]) if turned else own
     return Source(run, shape, entry, _output_names(model), loops)

@@ -15,46 +15,32 @@ _MAX_GRAPH_BYTES = 2 << 30  # a protocol buffer is not larger
 _DEFAULT = ("serving_default", "serve")  # TensorFlow's name; what Keras 3 calls its export
 _NOT_FOR_CALLS = ("__saved_model_init_op", "__saved_model_train_op")
 
-_PYTHON = "runs Python code"
-_READS = "reads files"
 _WRITES = "writes files"
-_TALKS = "opens a connection"
-_REACHES_OUT = {
-    **dict.fromkeys(("PyFunc", "PyFuncStateless", "EagerPyFunc"), _PYTHON),
-    **dict.fromkeys(("ReadFile", "MatchingFiles", "ImmutableConst", "FileSystemSetConfiguration"), _READS),
-    **dict.fromkeys(
-        ("WholeFileReader", "WholeFileReaderV2", "TextLineReader", "TextLineReaderV2", "LMDBReader"), _READS
-    ),
-    **dict.fromkeys(
-        ("FixedLengthRecordReader", "FixedLengthRecordReaderV2", "TFRecordReader", "TFRecordReaderV2"), _READS
-    ),
-    **dict.fromkeys(("TextLineDataset", "TFRecordDataset", "TFRecordDatasetV2", "FixedLengthRecordDataset"), _READS),
-    **dict.fromkeys(("FixedLengthRecordDatasetV2", "LMDBDataset", "RecordInput", "LoadDataset", "SqlDataset"), _READS),
-    **dict.fromkeys(
-        ("InitializeTableFromTextFile", "InitializeTableFromTextFileV2", "DecodeProtoV2", "EncodeProto"), _READS
-    ),
-    **dict.fromkeys(("CSVDataset", "CSVDatasetV2", "DatasetFromGraph", "SnapshotDataset", "SnapshotDatasetV2"), _READS),
-    **dict.fromkeys(
-        ("WriteFile", "Print", "PrintV2", "SaveDataset", "SaveDatasetV2", "CacheDataset", "CacheDatasetV2"), _WRITES
-    ),
-    **dict.fromkeys(("WriteSummary", "WriteScalarSummary", "WriteHistogramSummary", "WriteImageSummary"), _WRITES),
-    **dict.fromkeys(("WriteAudioSummary", "WriteGraphSummary", "WriteRawProtoSummary", "ImportEvent"), _WRITES),
-    **dict.fromkeys(("CreateSummaryFileWriter", "CreateSummaryDbWriter", "DebugIdentity", "DebugIdentityV2"), _WRITES),
-    **dict.fromkeys(("DebugIdentityV3", "DebugNanCount", "DebugNumericSummary", "DebugNumericSummaryV2"), _WRITES),
-    **dict.fromkeys(
-        ("DataServiceDataset", "DataServiceDatasetV2", "DataServiceDatasetV3", "DataServiceDatasetV4"), _TALKS
-    ),
-    **dict.fromkeys(
-        ("RegisterDataset", "RegisterDatasetV2", "RpcCall", "RpcClient", "RpcServer", "RemoteCall"), _TALKS
-    ),
-    **dict.fromkeys(("BigQueryReader", "GenerateBigQueryReaderPartitions"), _TALKS),
-}  # fmt: skip - operator: why it is not run without trust
-_SAVES = (
-    "Save",
-    "SaveV2",
-    "SaveSlices",
-    "MergeV2Checkpoints",
-)  # every file has them for its own saving, which is not run
+_REASONS = {
+    "runs Python code": "PyFunc PyFuncStateless EagerPyFunc",
+    "calls code outside of TensorFlow": "XlaCustomCall XlaCustomCallV2",
+    "reads files": """
+        ReadFile MatchingFiles MatchingFilesDataset ExperimentalMatchingFilesDataset ImmutableConst FileSystemSetConfiguration
+        WholeFileReader WholeFileReaderV2 TextLineReader TextLineReaderV2 LMDBReader TFRecordReader TFRecordReaderV2
+        FixedLengthRecordReader FixedLengthRecordReaderV2 FixedLengthRecordDataset FixedLengthRecordDatasetV2 TextLineDataset
+        TFRecordDataset TFRecordDatasetV2 LMDBDataset ExperimentalLMDBDataset CSVDataset CSVDatasetV2 ExperimentalCSVDataset
+        SqlDataset ExperimentalSqlDataset RecordInput LoadDataset SnapshotChunkDataset ListSnapshotChunksDataset
+        SnapshotDatasetReader SnapshotNestedDatasetReader InitializeTableFromTextFile InitializeTableFromTextFileV2
+        DecodeProtoV2 EncodeProto GenerateVocabRemapping FixedUnigramCandidateSampler Skipgram LoadAndRemapMatrix""",
+    _WRITES: """
+        WriteFile Print PrintV2 SaveDataset SaveDatasetV2 CacheDataset CacheDatasetV2 SnapshotDataset SnapshotDatasetV2
+        DatasetToTFRecord ExperimentalDatasetToTFRecord DistributedSave DumpTensor CalibrationStatisticsSaver WriteSummary
+        WriteScalarSummary WriteHistogramSummary WriteImageSummary WriteAudioSummary WriteGraphSummary WriteRawProtoSummary
+        ImportEvent CreateSummaryFileWriter CreateSummaryDbWriter DebugIdentity DebugIdentityV2 DebugIdentityV3 DebugNanCount
+        DebugNumericSummary DebugNumericSummaryV2""",
+    "opens a connection": """
+        DataServiceDataset DataServiceDatasetV2 DataServiceDatasetV3 DataServiceDatasetV4 RegisterDataset RegisterDatasetV2
+        RpcCall RpcClient RpcServer RpcServerRegister RpcServerStart RemoteCall BigQueryReader
+        GenerateBigQueryReaderPartitions""",
+}
+_REACHES_OUT = {operator: why for why, operators in _REASONS.items() for operator in operators.split()}
+# Every file has these for its own saving, which is not run.
+_SAVES = ("Save", "SaveV2", "SaveSlices", "MergeV2Checkpoints")
 
 
 def read(path: Path, options: LoadOptions) -> Loaded:

@@ -1,17 +1,20 @@
 """Bias correction: the mean error of each output channel, found on samples, goes into the integer biases.
 
-Rounding weights, and clipping what comes before, moves the mean of a layer's output (Nagel et al., arXiv:1906.04721, section 4.2). That
-mean is taken before the activation function, which would hide it. A layer is linear in its input there, so its mean output is the
-weights applied to the mean patch of the input: no layer is run again, and what the activation does is of no concern. Layers are corrected
-in the order of execution, each on what the corrected layers before it give.
+Rounding weights, and clipping what comes before, moves the mean of a layer's output (Nagel et al., arXiv:1906.04721, section 4.2). Layers
+are corrected in the order of execution, each on what the corrected layers before it give. The mean can be taken in two ways:
+
+- ``linear``: before the activation function, which would hide it. A layer is linear in its input there, so its mean output is the weights
+  applied to the mean patch of the input: no layer is run again, and what the activation does is of no concern.
+- ``clipped``: behind it, within the range of the int8 output, divided by the share of values that are not clipped, as they alone move with
+  the bias. That is right where most of a channel lies far in a flat part, such as below a swish: errors there must not count.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,14 +26,12 @@ from converters.graph import (
     read_graph,
     schema,
     set_constant,
-    shape_of,
     text,
+    type_name,
     write_graph,
 )
-from converters.interpreter import open_interpreter
-from converters.repair.candidate import Check
-from converters.repair.rewiring import CannotRepairError
-from edge_sdk.tensors import Array, TensorSpec
+from converters.repair.mean_output import Places, Run, has_bias, mean_output, mean_patches
+from edge_sdk.tensors import Array
 
 _PLACES = {  # operator: where its input, weights and bias stand
     "CONV_2D": (0, 1, 2),
@@ -38,8 +39,12 @@ _PLACES = {  # operator: where its input, weights and bias stand
     "FULLY_CONNECTED": (0, 1, 2),
     "TRANSPOSE_CONV": (2, 1, 3),
 }
+_Pair = tuple[Any, Any, Places]  # float operator, its quantized twin, places of input, weights and bias
+_LEAST_FREE = 0.1  # a channel of which less moves with the bias is left alone
 _LEAST_STEPS = 1.0  # of a bias; below it nothing changes
-_INTEGERS = ("INT8", "UINT8", "INT16")
+
+
+Way = Literal["linear", "clipped"]
 
 
 @dataclass(frozen=True)
@@ -52,15 +57,21 @@ class Corrected:
 
 
 def correct_biases(
-    float_content: bytes, int8_content: bytes, inputs: Iterable[Array], check: Check = lambda: None
+    float_content: bytes,
+    int8_content: bytes,
+    inputs: Iterable[Array],
+    check: Callable[[], None] = lambda: None,
+    *,
+    way: Way = "linear",
 ) -> Corrected:
     """Correct the biases of every convolution and fully connected layer that both models have.
 
     Args:
         float_content: the float model.
         int8_content: the same quantized; activations of the same meaning have the same name.
-        inputs: float input tensors of a few samples (16 do); they are held in memory.
+        inputs: float input tensors of a few samples (8 do); they are held in memory.
         check: called between layers.
+        way: where the mean is taken.
 
     Returns:
         The corrected model; the same as given if no bias is off by as much as one of its steps.
@@ -68,21 +79,73 @@ def correct_biases(
     kept = [tensor.copy() for tensor in inputs]
     before, after = read_graph(float_content), read_graph(int8_content)
     pairs = _pairs(before, after)
-    real = _mean_patches(float_content, [(operator, before, operator.inputs[p[0]]) for operator, _, p in pairs], kept)
+    gaps: _Linear | _Clipped = (_Linear if way == "linear" else _Clipped)(before, after, pairs, kept, float_content)
     corrected, largest, content = 0, 0.0, int8_content
-    for (operator, twin, places), mean in zip(pairs, real, strict=True):
+    for number, (_, twin, places) in enumerate(pairs):
         check()
-        entry = int(twin.inputs[places[0]])
-        seen = next(_mean_patches(content, [(twin, after, entry)], kept))
-        wanted = _mean_output(before, operator, places, mean)
-        gap = wanted - _mean_output(after, twin, places, seen)
-        steps = _add_to_bias(after, twin, places, gap)
+        steps = _add_to_bias(after, twin, places, gaps.gap(number, content))
         if steps:
             corrected, largest, content = corrected + 1, max(largest, steps), write_graph(after)
     return Corrected(content, corrected, largest)
 
 
-def _pairs(before: Any, after: Any) -> list[tuple[Any, Any, tuple[int, int, int]]]:
+class _Linear:
+    """Gaps of the mean before the activation."""
+
+    def __init__(self, before: Any, after: Any, pairs: list[_Pair], inputs: list[Array], content: bytes) -> None:
+        self._before, self._after, self._pairs, self._inputs = before, after, pairs, inputs
+        entries = [(operator, before, operator.inputs[places[0]]) for operator, _, places in pairs]
+        self._real = list(mean_patches(content, entries, inputs)) if pairs else []
+
+    def gap(self, number: int, content: bytes) -> Array:
+        """What the channels of one layer lack: float64, (channels,)."""
+        operator, twin, places = self._pairs[number]
+        seen = next(mean_patches(content, [(twin, self._after, twin.inputs[places[0]])], self._inputs))
+        wanted = mean_output(self._before, operator, places, self._real[number])
+        return wanted - mean_output(self._after, twin, places, seen)
+
+
+class _Clipped:
+    """Gaps of the mean behind activation and clipping, by the share of values that are not clipped."""
+
+    def __init__(self, before: Any, after: Any, pairs: list[_Pair], inputs: list[Array], content: bytes) -> None:
+        self._pairs, self._inputs = pairs, inputs
+        tensors = main_graph(after).tensors
+        self._limits = [_limits(tensors[twin.outputs[0]]) for _, twin, _ in pairs]
+        self._real = [np.zeros(())] * len(pairs)
+        run = Run(content)
+        for tensor in inputs:
+            run.on(tensor)
+            for number, ((operator, _, _), (low, high)) in enumerate(zip(pairs, self._limits, strict=True)):
+                clipped = np.clip(run.real(int(operator.outputs[0])), low, high)
+                self._real[number] = self._real[number] + _channel_mean(clipped) / len(inputs)
+
+    def gap(self, number: int, content: bytes) -> Array:
+        """What the channels of one layer lack: float64, (channels,)."""
+        index, (low, high) = int(self._pairs[number][1].outputs[0]), self._limits[number]
+        run, made, free = Run(content), np.zeros(()), np.zeros(())
+        for tensor in self._inputs:
+            run.on(tensor)
+            real = run.real(index)
+            step = (high - low) / 1e6
+            made = made + _channel_mean(real) / len(self._inputs)
+            free = free + _channel_mean((real > low + step) & (real < high - step)) / len(self._inputs)
+        share = np.maximum(free, _LEAST_FREE)
+        return np.asarray(np.where(free < _LEAST_FREE, 0.0, (self._real[number] - made) / share))
+
+
+def _channel_mean(values: Array) -> Array:
+    return np.asarray(values.reshape(-1, values.shape[-1]).mean(axis=0))
+
+
+def _limits(tensor: Any) -> tuple[float, float]:
+    """The smallest and largest real number that a quantized tensor can hold."""
+    scale, zero = float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0])
+    bits = np.iinfo(type_name(tensor).lower())
+    return scale * (int(bits.min) - zero), scale * (int(bits.max) - zero)
+
+
+def _pairs(before: Any, after: Any) -> list[_Pair]:
     """Operators with weights that both models have: float, quantized, places of their tensors, in the quantized model's order."""
     names = main_graph(before).tensors
     known = {
@@ -102,110 +165,7 @@ def _pairs(before: Any, after: Any) -> list[tuple[Any, Any, tuple[int, int, int]
     return found
 
 
-def _mean_patches(content: bytes, wanted: list[tuple[Any, Any, int]], inputs: list[Array]) -> Iterator[Array]:
-    """The mean patch that each operator sees of its input, over samples and output positions: float64, (taps, channels).
-
-    Args:
-        content: the model.
-        wanted: operator, its graph, index of its input tensor.
-        inputs: float input tensors.
-    """
-    interpreter = open_interpreter(content)
-    entry = interpreter.get_input_details()[0]
-    spec, sums = _spec(entry), [np.zeros(())] * len(wanted)
-    specs = {d["index"]: _spec(d) for d in interpreter.get_tensor_details()}
-    for tensor in inputs:
-        interpreter.set_tensor(entry["index"], spec.quantize(tensor))
-        interpreter.invoke()
-        for place, (operator, graph, index) in enumerate(wanted):
-            real = specs[int(index)].dequantize(interpreter.get_tensor(int(index)))
-            sums[place] = sums[place] + _patch(graph, operator, real.astype(np.float64))
-    return iter([total / len(inputs) for total in sums])
-
-
-def _spec(details: Any) -> TensorSpec:
-    scale, zero_point = details["quantization"]
-    return TensorSpec(
-        details["name"], tuple(details["shape"]), np.dtype(details["dtype"]).name, float(scale), int(zero_point)
-    )
-
-
-def _patch(model: Any, operator: Any, values: Array) -> Array:
-    """The mean patch of one input: what each tap of the kernel meets, averaged over the output positions."""
-    name = operator_name(model, operator)
-    tensors = main_graph(model).tensors
-    if name == "FULLY_CONNECTED":
-        width = shape_of(tensors[operator.inputs[1]])[1]
-        return np.asarray(values.reshape(-1, width).mean(axis=0, keepdims=True))
-    weights = shape_of(tensors[operator.inputs[1]])
-    out = shape_of(tensors[operator.outputs[0]])[1:3]
-    taps_y, taps_x = (
-        _axis(operator, name, axis, weights[axis + 1], values.shape[axis + 1], out[axis]) for axis in (0, 1)
-    )
-    patch = np.empty((len(taps_y), len(taps_x), values.shape[3]))
-    for y, rows in enumerate(taps_y):
-        line = values[:, rows].sum(axis=(0, 1))
-        for x, columns in enumerate(taps_x):
-            patch[y, x] = line[columns].sum(axis=0)
-    return np.asarray(patch.reshape(-1, values.shape[3]) / (values.shape[0] * out[0] * out[1]))
-
-
-def _axis(operator: Any, name: str, axis: int, kernel: int, size: int, out: int) -> list[Array]:
-    """For each tap along an axis, the input positions that it meets within the input."""
-    options = operator.builtinOptions
-    stride = int(options.strideH if axis == 0 else options.strideW)
-    dilation = 1 if name == "TRANSPOSE_CONV" else int((options.dilationHFactor, options.dilationWFactor)[axis]) or 1
-    same = options.padding == schema().Padding.SAME
-    if name == "TRANSPOSE_CONV":  # input position i reaches output position i * stride + tap - padding
-        padding = max((size - 1) * stride + kernel - out, 0) // 2 if same else 0
-        places = np.arange(size)
-        reached = [places * stride + tap - padding for tap in range(kernel)]
-        return [places[(r >= 0) & (r < out)] for r in reached]
-    padding = max((out - 1) * stride + (kernel - 1) * dilation + 1 - size, 0) // 2 if same else 0
-    met = [np.arange(out) * stride + tap * dilation - padding for tap in range(kernel)]
-    return [m[(m >= 0) & (m < size)] for m in met]
-
-
-def _mean_output(model: Any, operator: Any, places: tuple[int, int, int], patch: Array) -> Array:
-    """The mean of each output channel before the activation, in real numbers."""
-    tensors = main_graph(model).tensors
-    weights = _real(model, tensors[operator.inputs[places[1]]])
-    name = operator_name(model, operator)
-    if name == "DEPTHWISE_CONV_2D":
-        several = weights.shape[3] // patch.shape[1]
-        mean = (weights.reshape(-1, weights.shape[3]) * np.repeat(patch, several, axis=1)).sum(axis=0)
-    elif patch.shape[1] != weights.shape[-1]:  # grouped: each group of outputs sees its share of the channels
-        groups = patch.shape[1] // weights.shape[-1]
-        shares = patch.reshape(-1, groups, weights.shape[-1])
-        by_group = weights.reshape(groups, weights.shape[0] // groups, -1, weights.shape[-1])
-        mean = np.einsum("gotc,tgc->go", by_group, shares).reshape(-1)
-    else:
-        mean = weights.reshape(weights.shape[0], -1) @ patch.reshape(-1)
-    if _has_bias(operator, places):
-        mean = mean + _real(model, tensors[operator.inputs[places[2]]])
-    return np.asarray(mean)
-
-
-def _has_bias(operator: Any, places: tuple[int, int, int]) -> bool:
-    return places[2] < len(operator.inputs) and operator.inputs[places[2]] >= 0
-
-
-def _real(model: Any, tensor: Any) -> Array:
-    """A constant in real numbers, float64."""
-    values = constant_of(model, tensor)
-    if values is None:
-        raise CannotRepairError(f"{text(tensor.name)!r} is not constant")
-    if values.dtype.kind == "f" or tensor.quantization is None or tensor.quantization.scale is None:
-        return values.astype(np.float64)
-    scale = np.asarray(tensor.quantization.scale, np.float64)
-    shape = np.ones(values.ndim, int)
-    if scale.size > 1:
-        shape[tensor.quantization.quantizedDimension] = scale.size
-    zero = np.asarray(tensor.quantization.zeroPoint if tensor.quantization.zeroPoint is not None else 0, np.float64)
-    return np.asarray((values - zero.reshape(shape if zero.size > 1 else -1)) * scale.reshape(shape))
-
-
-def _add_to_bias(model: Any, operator: Any, places: tuple[int, int, int], gap: Array) -> float:
+def _add_to_bias(model: Any, operator: Any, places: Places, gap: Array) -> float:
     """Add real numbers to the biases, in place. Returns the largest in steps of the output; 0 if nothing changed."""
     tensors = main_graph(model).tensors
     entry, weights = (tensors[operator.inputs[place]] for place in places[:2])
@@ -215,7 +175,7 @@ def _add_to_bias(model: Any, operator: Any, places: tuple[int, int, int], gap: A
         return 0.0
     wide = "INT64" if entry.type == schema().TensorType.INT16 else "INT32"
     dtype = np.int64 if wide == "INT64" else np.int32
-    if _has_bias(operator, places):
+    if has_bias(operator, places):
         tensor = copy.copy(tensors[operator.inputs[places[2]]])
         old = constant_of(model, tensors[operator.inputs[places[2]]])
         if old is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from converters.calibrate.statistics import Ranges, Statistics
 from converters.quantize.quantize import QuantizedModel, quantize
@@ -12,9 +13,6 @@ from converters.repair.int16 import with_int16
 from converters.report.figures import Layer
 from edge_sdk.bundle.manifest import Head
 from edge_sdk.tensors import Array
-
-Check = Callable[[], None]
-"""Called often by whatever takes long; raises when the time is over."""
 
 Inputs = Callable[[], Iterable[Array]]
 """Gives the float input tensor of one calibration sample after another, as often as called; each may be overwritten by the next."""
@@ -32,14 +30,14 @@ class Candidate:
         ranges: of its activations.
         heads: the model's outputs that the device puts together.
         int16: names of the tensors whose operators get activations of 16 bits.
-        corrected: whether biases are corrected after quantization.
+        corrected: how biases are corrected after quantization, or None.
     """
 
     content: bytes
     ranges: Ranges
     heads: tuple[Head, ...] = ()
     int16: tuple[str, ...] = ()
-    corrected: bool = False
+    corrected: Literal["linear", "clipped"] | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from functools import partial
 from itertools import islice
 
 from converters.graph import main_graph, read_graph, text
+from converters.repair.bias_correction import Way
 from converters.repair.candidate import Candidate, Inputs, Judge, Layers, Measure, Quantize, Quantized, Score
 from converters.repair.equalize import By, equalize
 from converters.repair.int16 import int16_tensors
@@ -198,8 +199,13 @@ class _Actions:
         return replace(candidate, ranges=ranges), f"{changed} ranges differ"
 
     def _correct_biases(self) -> None:
-        if not self._search.best.candidate.corrected:
-            self._search.attempt("correct biases", "", lambda candidate: (replace(candidate, corrected=True), ""))
+        ways: tuple[Way, ...] = ("linear", "clipped")
+        for way in ways:
+            if self._search.best.candidate.corrected != way:
+                self._search.attempt(f"correct biases, {way}", "", partial(self._corrected, way))
+
+    def _corrected(self, way: Way, candidate: Candidate) -> Changed:
+        return replace(candidate, corrected=way), ""
 
     def _ranges_of_some(self) -> None:
         for layer in self._search.worst(self._most):

@@ -187,9 +187,9 @@ class Search:
 
     def _build(self, candidate: Candidate) -> Quantized:
         made = self._tools.quantize(candidate)
-        if candidate.corrected:
+        if candidate.corrected is not None:
             few = (tensor for tensor, _ in zip(self.inputs(), range(CORRECTION_SAMPLES), strict=False))
-            corrected = correct_biases(candidate.content, made.content, few, self._check)
+            corrected = correct_biases(candidate.content, made.content, few, self._check, way=candidate.corrected)
             made = replace(made, content=corrected.content)
         return Quantized(made, candidate.content, candidate.heads)
 

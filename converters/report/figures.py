@@ -240,6 +240,7 @@ class Metric(_Strict):
             to float's value of one where lower is better. Below 0 int8 is better. None where there is no number.
         drop_interval: of the drop, from the same samples on both sides; None where there are too few.
         samples: how many both were measured on.
+        differing: on how many of them one is right and the other wrong, where each is a hit or a miss; 0 also where nothing differed.
         explanation: one sentence.
     """
 
@@ -253,6 +254,7 @@ class Metric(_Strict):
     drop: float | None = None
     drop_interval: Interval | None = None
     samples: int | None = Field(default=None, ge=1)
+    differing: int | None = Field(default=None, ge=0)
     explanation: str = ""
 
 

@@ -102,9 +102,10 @@ def gate_sentence(gate: Gate) -> str:
     elif gate.verdict == "open":
         said += f" These samples do not decide; about {gate.samples_needed:,} would, if it stays as measured."
     if gate.basis == "agreement":
-        most = "accuracy can drop at most by as much, and" if gate.metric.startswith("top-1") else "accuracy"
-        said += f" This is disagreement with the float model: {most} may not drop at all; "
-        said += "give --evaluate DATA with the right answers to know."
+        bound = "; accuracy can drop at most by as much" if gate.metric.startswith("top-1") else ""
+        said += (
+            f" That is disagreement with the float model, not accuracy{bound}. Give --evaluate DATA to measure that."
+        )
     return said
 
 

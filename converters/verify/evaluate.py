@@ -153,7 +153,7 @@ def _metric(before: Scores, after: Scores) -> Metric:
     kind, samples = before.kind, before.samples
     shown = 100 if kind.unit == "%" else 1
     values = before.over_all(), after.over_all()
-    each, drop = _shares(before, after) if _hits(before) and _hits(after) else _resampled(before, after)
+    each, drop, differing = _shares(before, after) if _hits(before) and _hits(after) else _resampled(before, after)
     of_float, of_int8 = (None if pair is None else _interval(pair[0] * shown, pair[1] * shown) for pair in each)
     return Metric(
         name=kind.name,
@@ -166,11 +166,12 @@ def _metric(before: Scores, after: Scores) -> Metric:
         drop=float(_drop(before, np.array(values[0]), np.array(values[1]))),
         drop_interval=None if drop is None else _interval(*drop),
         samples=samples,
+        differing=differing,
         explanation=kind.explanation,
     )
 
 
-_Intervals = tuple[tuple[intervals.Pair | None, intervals.Pair | None], intervals.Pair | None]
+_Intervals = tuple[tuple[intervals.Pair | None, intervals.Pair | None], intervals.Pair | None, int | None]
 
 
 def _hits(scores: Scores) -> bool:
@@ -181,7 +182,7 @@ def _shares(before: Scores, after: Scores) -> _Intervals:
     """Intervals where each sample is a hit or a miss."""
     hits = [scores.numbers for scores in (before, after) if isinstance(scores, Mean)]
     one, other = (intervals.wilson(int(numbers.sum()), len(numbers)) for numbers in hits)
-    return (one, other), intervals.paired_shares(*hits)
+    return (one, other), intervals.paired_shares(*hits), int(np.count_nonzero(hits[0] != hits[1]))
 
 
 def _resampled(before: Scores, after: Scores) -> _Intervals:
@@ -189,7 +190,7 @@ def _resampled(before: Scores, after: Scores) -> _Intervals:
     strata = before.strata
     fewest = before.samples if strata is None else int(np.bincount(strata).min())
     if fewest < intervals.FEWEST:
-        return (None, None), None
+        return (None, None), None, None
     drawn = _values(before, after, intervals.draws(before.samples, strata))
     without = _values(before, after, [intervals.left_out(before.samples)])
     measured = _values(before, after, [np.ones((1, before.samples))])
@@ -197,10 +198,15 @@ def _resampled(before: Scores, after: Scores) -> _Intervals:
         intervals.span(seen, jackknife, float(value[0]), fewest)
         for seen, jackknife, value in zip(drawn, without, measured, strict=True)
     )
-    if not drawn[2].any():  # nothing differed: that does not prove that nothing will
-        seen = intervals.rule_of_three(fewest)
-        drop = (-seen, seen)
-    return (one, other), drop
+    rest = intervals.rule_of_three(fewest)  # what never differed here may differ elsewhere
+    differs = bool(drawn[2].any())
+    if not differs:
+        drop = (-rest, rest)
+    if before.kind.higher_is_better:
+        one, other = (
+            pair if pair[0] < pair[1] else (max(0, pair[0] - rest), min(1, pair[1] + rest)) for pair in (one, other)
+        )
+    return (one, other), drop, None if differs else 0
 
 
 def _values(before: Scores, after: Scores, draws: Iterable[intervals.Floats]) -> tuple[intervals.Floats, ...]:

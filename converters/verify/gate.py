@@ -84,9 +84,7 @@ def decide(limit: MaxDrop, metric: Metric, *, agreement: bool = False) -> Gate:
         relative=not metric.higher_is_better,
         verdict=verdict,
         samples=metric.samples,
-        samples_needed=samples_needed(metric.samples, limit.share, metric.drop, low, high)
-        if verdict == "open"
-        else None,
+        samples_needed=samples_needed(metric, limit.share) if verdict == "open" else None,
         basis="agreement" if agreement else "labels",
     )
 
@@ -115,23 +113,26 @@ def _verdict(limit: float, low: float | None, high: float | None) -> Literal["pa
     return "passed" if high <= limit else "failed" if low > limit else "open"
 
 
-def samples_needed(samples: int, limit: float, drop: float, low: float | None, high: float | None) -> int | None:
+def samples_needed(metric: Metric, limit: float) -> int | None:
     """How many samples would decide, 8 times in 10, if the drop stays as measured; rounded up to two digits.
 
     The interval's half-width on the limit's side gives the standard error, which falls with the root of the number of samples; the
     gap to the limit must be 1.96 standard errors for the interval, and 0.84 more so that chance seldom undoes it (the usual
-    formula for the size of a study: Fleiss, Statistical Methods for Rates and Proportions, chapter 4).
+    formula for the size of a study: Fleiss, Statistical Methods for Rates and Proportions, chapter 4). Where no sample differed, the
+    interval is what few might have done (of Wilson, Z^2 / (n + Z^2)), and falls with the number itself.
 
     Returns:
         None where the drop is so near the limit that no sensible number decides.
     """
-    if low is None or high is None:
+    samples, drop, bounds = metric.samples or 1, metric.drop or 0.0, metric.drop_interval
+    if bounds is None:
         return max(2 * samples, 2 * FEWEST)
     gap = abs(limit - drop)
-    half = high - drop if drop <= limit else drop - low
+    half = bounds.high - drop if drop <= limit else drop - bounds.low
     if half <= 0 or half > gap * _MOST_SAMPLES:
         return None
-    exact = samples * ((Z + _POWER) / Z * half / gap) ** 2
+    ratio = half / gap
+    exact = (samples + Z**2) * ratio if metric.differing == 0 else samples * ((Z + _POWER) / Z * ratio) ** 2
     if exact > _MOST_SAMPLES:
         return None
     wanted = max(exact, samples + 1)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 
-from converters.calibrate.samples import RawSample, Samples
+from converters.calibrate.samples import Samples
 from converters.report.figures import Agreement, DetectParity, Metric, OutputParity
 from converters.verify.agreement import box_agreement, class_agreement, share_interval
 from converters.verify.layers import sqnr_db
 from converters.verify.overlap import match_boxes
+from converters.verify.remembering import Remembering
 from converters.verify.sides import Side
 from edge_sdk.tasks import ClassifySettings, DetectSettings, TaskSettings
 from edge_sdk.tasks.classify import ClassScore
@@ -194,9 +196,13 @@ def task_for_comparison(task: TaskSettings) -> TaskSettings:
 
 
 def compare_outputs(
-    before: Side, after: Side, task: TaskSettings, samples: Samples, progress: Callable[[], None] = lambda: None
+    before: Side | Remembering,
+    after: Side,
+    task: TaskSettings,
+    samples: Samples,
+    progress: Callable[[], None] = lambda: None,
 ) -> OutputFigures:
-    """Run both sides over the samples.
+    """Run both sides over the samples, each on a thread of its own.
 
     Raises:
         DataError: if a sample does not fit the contract.
@@ -205,13 +211,16 @@ def compare_outputs(
     judge: _Judge = (
         _Classify() if isinstance(task, ClassifySettings) else _Detect() if isinstance(task, DetectSettings) else _Raw()
     )
-    for sample in samples:
-        _see(before, after, sample, outputs, judge)
-        progress()
+    with ThreadPoolExecutor(1) as pool:
+        for sample in samples:
+            running = pool.submit(before.run, sample)
+            value = after.run(sample)
+            judge.see(running.result(), value)
+            _see(before, after, outputs)
+            progress()
     return OutputFigures(outputs, judge)
 
 
-def _see(before: Side, after: Side, sample: RawSample, outputs: list[_Output], judge: _Judge) -> None:
-    judge.see(before.run(sample), after.run(sample))
+def _see(before: Side | Remembering, after: Side, outputs: list[_Output]) -> None:
     for output, real, dequantized in zip(outputs, before.real_outputs(), after.real_outputs(), strict=True):
         output.see(real, dequantized)

@@ -52,6 +52,7 @@ _OPTIONS = {
     "MUL": "Mul",
     "DIV": "Div",
     "CUMSUM": "Cumsum",
+    "UNPACK": "Unpack",
     "ABS": "Abs",
     "NEG": "Neg",
     "EXP": "Exp",

@@ -63,16 +63,37 @@ def _instance_norm(call: Call) -> Value:
 
 def _group_norm(call: Call) -> Value:
     value, groups = call.value(0), call.node.integer("num_groups", 1)
-    batch, channels, *sizes = value.shape
-    if groups < 1 or channels % groups:
-        raise ModelError(f"{channels} channels do not fall into {groups} groups; export the model again")
-    split = call.layout.reshaped(value, (batch, groups, channels // groups, *sizes))
-    made = normalised(call, split, tuple(range(2, len(split.shape))), call.node.number("epsilon", 1e-5))
+    if groups < 1 or value.shape[1] % groups:
+        raise ModelError(f"{value.shape[1]} channels do not fall into {groups} groups; export the model again")
+    made = _by_groups(call, value, groups, call.node.number("epsilon", 1e-5))
     if call.node.version < 21:  # one scale and bias for each group
-        wide = (-1, *[1] * (len(sizes) + 1))
+        wide = (-1, *[1] * (len(value.shape) - 1))
         scale, bias = (_numbers(call, place).reshape(wide) for place in (1, 2))
         return call.layout.reshaped(_scaled(call, made, scale, bias), value.shape)
     return _per_channel(call, call.layout.reshaped(made, value.shape), value.shape)
+
+
+def _by_groups(call: Call, value: Value, groups: int, epsilon: float) -> Value:
+    """(batch, groups, channels of a group, ...), each group normalised."""
+    batch, channels, *sizes = value.shape
+    split = call.layout.reshaped(value, (batch, groups, channels // groups, *sizes))
+    return normalised(call, split, tuple(range(2, len(split.shape))), epsilon)
+
+
+def written_out_group_norm(call: Call) -> Value | None:
+    """A group normalisation that ends in this Reshape, as exporters write it: reshaped, InstanceNormalization, reshaped back."""
+    norm = call.source(0)
+    before = norm.source(0) if norm and norm.node.operator == "InstanceNormalization" and call.alone(0) else None
+    if norm is None or before is None or before.node.operator != "Reshape" or not norm.alone(0):
+        return None
+    value, shape = before.value(0), before.shape
+    if value.shape != call.shape or len(shape) != 3 or shape[0] != value.shape[0] or value.shape[1] % shape[1]:
+        return None
+    made = _by_groups(call, value, shape[1], norm.node.number("epsilon", 1e-5))
+    wide = (-1, *[1] * (len(value.shape) - 1))
+    return call.layout.reshaped(
+        _scaled(call, made, *(_numbers(norm, place).reshape(wide) for place in (1, 2))), value.shape
+    )
 
 
 def _per_channel(call: Call, value: Value, shape: tuple[int, ...]) -> Value:

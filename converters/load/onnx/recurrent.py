@@ -11,7 +11,7 @@ import numpy as np
 from converters.load.onnx.broadcast import Term, add, multiply, subtract, unary
 from converters.load.onnx.call import Call, Translator
 from converters.load.onnx.dense import weighted
-from converters.load.onnx.selecting import cut
+from converters.load.onnx.selecting import cut, split, unpacked
 from converters.load.onnx.values import Constant, Operand, Value, plain
 from edge_sdk.errors import ModelError
 from edge_sdk.tensors import Array
@@ -74,12 +74,8 @@ def _run(
 ) -> tuple[list[Value], State]:
     bias = cell.biases[0] + (cell.biases[1] if call.node.operator != "GRU" else _outer_bias(call, cell))
     gates = weighted(call, value, cell.inputs, bias)  # of all steps at once
-    steps, batch, width = gates.shape
     outputs: list[Value] = []
-    for place in range(steps)[:: -1 if backwards else 1]:
-        now = call.layout.reshaped(
-            cut(call, gates, [range(place, place + 1), range(batch), range(width)]), (batch, width)
-        )
+    for now in unpacked(call, gates, 0)[:: -1 if backwards else 1]:
         state = step(call, cell, now, state)
         if state[0] is not None:
             outputs.append(state[0])
@@ -99,17 +95,19 @@ def _lstm(call: Call, cell: _Cell, gates: Value, state: State) -> State:
     graph, (gate, inner, outer) = call.graph, cell.activations
     if state[0] is not None:
         gates = add(graph, gates, weighted(call, state[0], cell.recurrent))
-    i, o, f, c = _pieces(call, gates, 4)
-    fresh = multiply(graph, unary(graph, gate, i), unary(graph, inner, c))
-    kept = None if state[1] is None else multiply(graph, unary(graph, gate, f), state[1])
+    size = cell.hidden
+    three, c = split(call, gates, 1, (3 * size, size))
+    i, o, f = split(call, unary(graph, gate, three), 1, (size,) * 3)
+    fresh = multiply(graph, i, unary(graph, inner, c))
+    kept = None if state[1] is None else multiply(graph, f, state[1])
     now = fresh if kept is None else add(graph, kept, fresh)
-    return multiply(graph, unary(graph, gate, o), unary(graph, outer, now)), now
+    return multiply(graph, o, unary(graph, outer, now)), now
 
 
 def _gru(call: Call, cell: _Cell, gates: Value, state: State) -> State:
     """ONNX's order of gates: update, reset, hidden."""
     graph, size, (gate, inner), before = call.graph, cell.hidden, cell.activations, state[0]
-    z, r, h = _pieces(call, gates, 3)
+    z, r, h = split(call, gates, 1, (size,) * 3)
     late = bool(call.node.integer("linear_before_reset"))
     candidate: Term | None = cell.biases[1][2 * size :] if late else None
     if before is not None:
@@ -186,12 +184,6 @@ def _initial(call: Call, place: int) -> list[Value | None] | None:
     directions, batch, hidden = value.shape
     ranges = [[range(d, d + 1), range(batch), range(hidden)] for d in range(directions)]
     return [call.layout.reshaped(cut(call, value, one), (batch, hidden)) for one in ranges]
-
-
-def _pieces(call: Call, gates: Value, count: int) -> list[Value]:
-    batch, width = gates.shape
-    each = width // count
-    return [cut(call, gates, [range(batch), range(k * each, (k + 1) * each)]) for k in range(count)]
 
 
 def _with_axes(call: Call, value: Value, count: int) -> Value:

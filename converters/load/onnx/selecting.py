@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from converters.load.onnx.broadcast import in_order
@@ -35,29 +37,43 @@ def _concat(call: Call) -> Value:
 
 
 def _split(call: Call) -> list[Operand | None]:
-    """Pieces along an axis; sizes that all are the same need no list of them."""
     value, axis = call.value(0), call.axis()
-    sizes, place = [shape[axis] for shape in call.shapes], value.place(axis)
+    sizes = [shape[axis] for shape in call.shapes]
     if sum(sizes) != value.shape[axis]:
         raise ModelError(f"its pieces {sizes} do not add up to {value.shape[axis]}; export the model again")
+    return list(split(call, value, axis, sizes))
+
+
+def split(call: Call, value: Value, axis: int, sizes: Sequence[int]) -> list[Value]:
+    """Pieces along ONNX's ``axis``; sizes that all are the same need no list of them."""
+    build, place = call.build, value.place(axis)
     if len(sizes) == 1:
         return [value]
-    made = [
-        Value(
-            call.build.tensor(f"{call.build.scope}/piece_{i}", tuple(shape[a] for a in value.axes), value.dtype),
-            shape,
-            value.axes,
-            value.dtype,
-        )
-        for i, shape in enumerate(call.shapes)
-    ]
-    outputs = [piece.tensor for piece in made]
+    shapes = [(*value.shape[:axis], size, *value.shape[axis + 1 :]) for size in sizes]
+    pieces = [pending(call, f"piece_{i}", shape, value.axes, value.dtype) for i, shape in enumerate(shapes)]
+    outputs = [piece.tensor for piece in pieces]
     if len(set(sizes)) == 1:
-        call.build.operator("SPLIT", [call.build.integers(place), value], outputs, numSplits=len(sizes))
+        build.operator("SPLIT", [build.integers(place), value], outputs, numSplits=len(sizes))
     else:
-        inputs: list[Value | int] = [value, call.build.integers(sizes), call.build.integers(place)]
-        call.build.operator("SPLIT_V", inputs, outputs, numSplits=len(sizes))
-    return list(made)
+        inputs: Inputs = [value, build.integers(sizes), build.integers(place)]
+        build.operator("SPLIT_V", inputs, outputs, numSplits=len(sizes))
+    return pieces
+
+
+def unpacked(call: Call, value: Value, axis: int) -> list[Value]:
+    """The value cut along ONNX's ``axis`` into pieces without it."""
+    shape = tuple(n for other, n in enumerate(value.shape) if other != axis)
+    axes = tuple(other - (other > axis) for other in value.axes if other != axis)
+    pieces = [pending(call, f"step_{i}", shape, axes, value.dtype) for i in range(value.shape[axis])]
+    outputs = [piece.tensor for piece in pieces]
+    call.build.operator("UNPACK", [value], outputs, num=len(pieces), axis=value.place(axis))
+    return pieces
+
+
+def pending(call: Call, what: str, shape: tuple[int, ...], axes: tuple[int, ...], dtype: str) -> Value:
+    """A new tensor, for an operator of several outputs."""
+    stored = tuple(shape[axis] for axis in axes)
+    return Value(call.build.tensor(f"{call.build.scope}/{what}_{call.build.count}", stored, dtype), shape, axes, dtype)
 
 
 def _slice(call: Call) -> Value:

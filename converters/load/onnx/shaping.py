@@ -10,6 +10,7 @@ from converters.load.onnx.call import Call, Translator
 from converters.load.onnx.demand import wanted_axes
 from converters.load.onnx.layout import matching_blocks, needs_transpose, together
 from converters.load.onnx.node import Node
+from converters.load.onnx.normalisation import written_out_group_norm
 from converters.load.onnx.values import Operand, Value
 from edge_sdk.errors import ModelError
 
@@ -18,6 +19,8 @@ _PASSED = ("Identity", "Dropout")  # between a flattening and the weights that t
 
 def _reshape(call: Call) -> list[Operand | None]:
     """Reshape, Flatten, Squeeze, Unsqueeze: the shape is known by now."""
+    if (grouped := written_out_group_norm(call)) is not None:
+        return [grouped]
     value = call.value(0)
     if len(call.shape) == 2 and _would_transpose(value, call.shape) and _weights_follow(call):
         flat = call.layout.flattened_as_it_lies(value, (call.shape[0], call.shape[1]))
