@@ -20,6 +20,7 @@ SECTIONS = {
     "calibrate": "benchmarks.calibration",
     "quantize": "benchmarks.quantization",
     "convert": "benchmarks.conversion",
+    "sweep": "benchmarks.sweep",
 }
 SOAK = {"age": "benchmarks.age_soak", "memory": "benchmarks.memory_soak"}
 

@@ -131,6 +131,47 @@ def test_a_size_for_a_model_of_fixed_shape_is_said(small: Small) -> None:
     assert "fixed input shape (1, 16, 16, 3), and (1, 20, 20, 3) was asked for" in str(figures.rows[1].failure)
 
 
+def test_with_right_answers_accuracy_is_the_tasks_own_metric_with_its_interval(small: Small) -> None:
+    truth = small.folder / "truth"
+    for number, picture in enumerate(sorted((small.folder / "more").glob("*.png"))):
+        folder = truth / f"class{number % 4}"
+        folder.mkdir(parents=True, exist_ok=True)
+        picture.rename(folder / picture.name)
+    (small.folder / "labels.txt").write_text("class0\nclass1\nclass2\nclass3\n")
+    config = (small.folder / "model.toml").read_text()
+    (small.folder / "model.toml").write_text(f'labels = "labels.txt"\n{config}')
+    figures = in_threads(small, holdout=None, evaluate=str(truth)).figures
+    assert figures.labelled
+    for row in figures.rows:
+        assert row.figures is not None
+        found = row.figures.accuracy
+        assert (found.name, found.unit) == ("top-1", "%")
+        assert found.float_value is not None
+        assert found.interval is not None
+        assert found.interval[0] <= found.value <= found.interval[1]
+        assert f"--evaluate {truth}" in row.command
+    assert "95 % interval" in render_html(figures)
+
+
+def test_recipes_are_named_ones_and_files_of_ones_own(small: Small) -> None:
+    mixed = small.folder / "mixed.toml"
+    mixed.write_text('scheme = "int8"\nallow_float = true\n[[override]]\noperator = "SOFTMAX"\nscheme = "float"\n')
+    one = replace(small, nets=small.nets[:1])
+    figures = in_threads(one, recipes=("int8", "float16", str(mixed)), ranges=("minmax", "mse")).figures
+    made = {(Path(row.setting.recipe).stem, row.setting.ranges): row.figures for row in figures.rows}
+    kinds = {key: None if found is None else (found.kind, found.full_integer) for key, found in made.items()}
+    assert kinds == {
+        ("int8", "minmax"): ("tflite-int8", True),
+        ("int8", "mse"): ("tflite-int8", True),
+        ("float16", "none"): ("tflite-float16", False),  # needs no ranges: one point
+        ("mixed", "minmax"): ("tflite-mixed", False),
+        ("mixed", "mse"): ("tflite-mixed", False),
+    }
+    mixed.write_text(mixed.read_text().replace("SOFTMAX", "MEAN"))
+    again = in_threads(one, recipes=("int8", "float16", str(mixed)), ranges=("minmax", "mse")).figures
+    assert (again.done, again.kept) == (2, 3)
+
+
 def test_the_same_model_twice_is_one(small: Small) -> None:
     small.nets[1].write_bytes(small.nets[0].read_bytes())
     figures = in_threads(small).figures

@@ -47,13 +47,13 @@ Exit codes: 0 done, 1 error or no point could be made, 2 something is missing or
     "recipes",
     multiple=True,
     metavar="NAME",
-    help="How to quantize; may be repeated; all is every named one. Default: int8.",
+    help="How to quantize, by name or a .toml as in convert; may be repeated; all is every named one. Default: int8.",
 )
 @click.option(
     "--ranges",
     multiple=True,
     metavar="METHOD",
-    help="How ranges are chosen; may be repeated; all is every method. Default: minmax.",
+    help="How ranges are chosen: minmax, percentile, mse or auto; may be repeated; all is every one. Default: minmax.",
 )
 @click.option(
     "--size",
@@ -84,6 +84,7 @@ Exit codes: 0 done, 1 error or no point could be made, 2 something is missing or
 )
 @click.option("--calibrate", metavar="DATA", help="Samples as the model will meet them; as in convert.")
 @click.option("--evaluate", metavar="DATA", help="Data with the right answers: accuracy is the task's own metric.")
+@click.option("--metric", help="What counts on --evaluate, as in convert. Default: the task's own.")
 @click.option(
     "--holdout", metavar="DATA", help="Without right answers: accuracy is likeness to float on these samples."
 )
@@ -114,6 +115,7 @@ def sweep(
     config: Path | None,
     calibrate: str | None,
     evaluate: str | None,
+    metric: str | None,
     holdout: str | None,
     max_samples: int | None,
     trust: bool,
@@ -144,6 +146,7 @@ def sweep(
         calibrate=calibrate,
         holdout=holdout,
         evaluate=evaluate,
+        metric=metric,
         max_samples=max_samples,
         trust=trust,
     )

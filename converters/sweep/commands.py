@@ -9,8 +9,6 @@ from pathlib import Path
 from converters.sweep.figures import Setting
 from converters.sweep.point import NO_RANGES
 
-_DEFAULTS = {"--recipe": "int8", "--ranges": "minmax"}
-
 
 @dataclass(frozen=True)
 class Told:
@@ -23,7 +21,8 @@ class Told:
         input_shapes: the same for other inputs, in the source's own axis order.
         config: a model.toml for all of them; without it each has its own beside it.
         boards: names of boards; points that none of them runs are left out.
-        calibrate, holdout, evaluate, max_samples: override the keys of ``[calibration]``.
+        calibrate, holdout, max_samples: override the keys of ``[calibration]``.
+        evaluate, metric: override those of ``[evaluate]``.
         trust: run code that comes with a model.
     """
 
@@ -37,6 +36,7 @@ class Told:
     calibrate: str | None = None
     holdout: str | None = None
     evaluate: str | None = None
+    metric: str | None = None
     max_samples: int | None = None
     trust: bool = False
 
@@ -49,6 +49,7 @@ def convert_command(told: Told, setting: Setting, boards: tuple[str, ...]) -> st
         ("--calibrate", told.calibrate),
         ("--holdout", told.holdout),
         ("--evaluate", told.evaluate),
+        ("--metric", told.metric),
         ("--max-samples", told.max_samples),
         ("--input-shape", None if setting.input_shape is None else ",".join(map(str, setting.input_shape))),
         ("--recipe", setting.recipe),
@@ -57,7 +58,7 @@ def convert_command(told: Told, setting: Setting, boards: tuple[str, ...]) -> st
     ]
     words = ["edge-sdk", "convert", setting.model]
     for flag, value in given:
-        if value is not None and _DEFAULTS.get(flag) != value:
+        if value is not None:
             words += [flag, str(value)]
     if told.trust:
         words.append("--trust")

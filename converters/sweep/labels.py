@@ -22,6 +22,11 @@ def model_name(setting: Setting) -> str:
     return Path(setting.model).stem
 
 
+def recipe_name(setting: Setting) -> str:
+    """Of a named recipe, or of a .toml."""
+    return Path(setting.recipe).stem
+
+
 def shape_name(row: Row) -> str:
     """The input's shape without its batch, such as ``"96x96x3"``; that of the source where it was asked for."""
     lengths = row.setting.input_shape or (row.figures.shape if row.figures is not None else ())
@@ -32,7 +37,7 @@ def point_name(figures: SweepFigures, row: Row) -> str:
     """All that tells a point from the others, such as ``"net, 96x96x3, int8, mse"``; the model only if there are several."""
     setting = row.setting
     model = [model_name(setting)] if figures.several_models else []
-    parts = [*model, shape_name(row), setting.recipe, setting.ranges]
+    parts = [*model, shape_name(row), recipe_name(setting), setting.ranges]
     return ", ".join(part for part in parts if part not in ("-", NO_RANGES))
 
 

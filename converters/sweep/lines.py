@@ -6,7 +6,16 @@ from collections.abc import Iterator
 
 from converters.report.numbers import count, size
 from converters.sweep.figures import Row, SweepFigures
-from converters.sweep.labels import accuracy_text, measured_on, milliseconds, model_name, point_name, shape_name, titles
+from converters.sweep.labels import (
+    accuracy_text,
+    measured_on,
+    milliseconds,
+    model_name,
+    point_name,
+    recipe_name,
+    shape_name,
+    titles,
+)
 from edge_sdk.cli.table import heading, paragraph, table
 from edge_sdk.printable import printable
 
@@ -59,7 +68,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         str(row.number),
         name,
         shape_name(row),
-        setting.recipe,
+        recipe_name(setting),
         setting.ranges,
         accuracy,
         milliseconds(row.latency_ms),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,8 +70,9 @@ def _plots(figures: SweepFigures, good: list[Row]) -> dict[str, Markup]:
         latency.append(Dot(row.latency_ms, found.accuracy.value, **marks))  # type: ignore[arg-type]
         sizes.append(Dot(found.size_bytes / unit, found.accuracy.value, **marks))  # type: ignore[arg-type]
     title = f"{accuracy.name}, {accuracy.unit}" if accuracy.unit else accuracy.name
-    up = accuracy.higher_is_better
+    most = 100.0 if accuracy.unit == "%" else math.inf
+    draw = partial(scatter, y_title=title, higher_is_better=accuracy.higher_is_better, most=most)
     return {
-        "latency": scatter(latency, "latency on this machine, ms", title, higher_is_better=up),
-        "size": scatter(sizes, f"size, {name}", title, higher_is_better=up),
+        "latency": draw(latency, "latency on this machine, ms"),
+        "size": draw(sizes, f"size, {name}"),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,13 +67,13 @@ def make_plan(told: Told, versions: dict[str, str]) -> Plan:
         BoardError: if a board is unknown, or none of them runs what the recipes make.
     """
     boards = _boards(told.boards)
-    recipes = [adapter.read_recipe(name) for name in dict.fromkeys(told.recipes)]
+    recipes = {given: adapter.read_recipe(given) for given in told.recipes}
     kept = _that_run(recipes, boards)
     if odd := [name for name in told.ranges if name not in adapter.RANGE_METHODS]:
         raise ConfigError(f"no range method {odd[0]!r}. There are {', '.join(adapter.RANGE_METHODS)}")
     models, notes = _models(told, versions)
     points = tuple(point for model in models for point in _points(model, kept, told.ranges))
-    left_out = tuple(recipe.name for recipe in recipes if recipe not in kept)
+    left_out = tuple(given for given in recipes if given not in kept)
     return Plan(models, points, boards, left_out, notes)
 
 
@@ -83,11 +83,13 @@ def _boards(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(map(str, boards.load(name).variants)) for name in dict.fromkeys(names)}
 
 
-def _that_run(recipes: Sequence[Recipe], boards: dict[str, tuple[str, ...]]) -> list[Recipe]:
-    kept = [recipe for recipe in recipes if not boards or any(recipe.kind in kinds for kinds in boards.values())]
+def _that_run(recipes: Mapping[str, Recipe], boards: Mapping[str, tuple[str, ...]]) -> dict[str, Recipe]:
+    kinds = {given: adapter.kind_of(recipe) for given, recipe in recipes.items()}
+    run = {kind for of_board in boards.values() for kind in of_board}
+    kept = {given: recipe for given, recipe in recipes.items() if not boards or kinds[given] in run}
     if not kept:
-        makes = ", ".join(f"{recipe.name} makes {recipe.kind}" for recipe in recipes)
-        runs = "; ".join(f"{name} runs {', '.join(kinds)}" for name, kinds in boards.items())
+        makes = ", ".join(f"{given} makes {kind}" for given, kind in kinds.items())
+        runs = "; ".join(f"{name} runs {', '.join(of_board)}" for name, of_board in boards.items())
         raise BoardError(f"no named board runs what the recipes make: {makes}; {runs}")
     return kept
 
@@ -120,7 +122,8 @@ def _models(told: Told, versions: dict[str, str]) -> tuple[tuple[Model, ...], tu
 
 
 def _config(path: Path, told: Told) -> Config:
-    data = {"data": told.calibrate, "holdout": told.holdout, "evaluate": told.evaluate, "max_samples": told.max_samples}
+    data = {"data": told.calibrate, "holdout": told.holdout, "max_samples": told.max_samples}
+    evaluate = {"data": told.evaluate, "metric": told.metric}
     return read_config(
         path,
         told.config,
@@ -129,20 +132,30 @@ def _config(path: Path, told: Told) -> Config:
         labels=None,
         data={key: value for key, value in data.items() if value is not None},
         loading={"trust": True} if told.trust else {},
+        quantize={},
+        evaluate={key: value for key, value in evaluate.items() if value is not None},
+        gate={},
     )
 
 
-def _points(model: Model, recipes: Sequence[Recipe], methods: Sequence[str]) -> Iterator[Point]:
+def _points(model: Model, recipes: Mapping[str, Recipe], methods: Sequence[str]) -> Iterator[Point]:
     told = model.told
     facts: dict[str, object] = {
         "model": model.key,
         "task": told.task.model_dump(mode="json"),
         "labels": told.labels,
-        "data": [hash_of_data(where) for where in (told.data.data, told.data.holdout, told.data.evaluate)],
+        "data": [hash_of_data(where) for where in (told.data.data, told.data.holdout, told.evaluate.data)],
+        "evaluate": told.evaluate.model_dump(mode="json", exclude={"data"}),
         "max_samples": told.data.max_samples,
     }
-    for recipe in recipes:
+    for given, recipe in recipes.items():
         for method in dict.fromkeys(methods) if recipe.integer else [NO_RANGES]:
-            setting = Setting(model=str(model.path), input_shape=model.shape, recipe=recipe.name, ranges=method)
-            key = key_of({**facts, "recipe": adapter.recipe_content(recipe), "ranges": method})
+            setting = Setting(model=str(model.path), input_shape=model.shape, recipe=given, ranges=method)
+            key = key_of(
+                {
+                    **facts,
+                    "recipe": recipe.model_dump(mode="json", exclude={"name", "about", "ranges"}),
+                    "ranges": method,
+                }
+            )
             yield Point(setting, model, recipe, key)

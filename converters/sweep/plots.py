@@ -51,16 +51,19 @@ class _Axis:
         return [m * 10.0**p for p in powers for m in (1, 2, 5) if self.low <= m * 10.0**p <= self.high]
 
 
-def scatter(dots: Sequence[Dot], x_title: str, y_title: str, *, higher_is_better: bool = True) -> Markup:
+def scatter(
+    dots: Sequence[Dot], x_title: str, y_title: str, *, higher_is_better: bool = True, most: float = math.inf
+) -> Markup:
     """Every point; those on the front are filled, numbered and joined by their own front in these two respects.
 
     Args:
         dots: the points, x above 0.
         x_title, y_title: with units.
         higher_is_better: of y; of x less is.
+        most: the largest y that there can be.
     """
     xs, ys = _x_axis([dot.x for dot in dots]), _y_axis([dot.y for dot in dots])
-    parts = _grid(xs, ys)
+    parts = _grid(xs, ys, most)
     parts.append(text((_LEFT + _RIGHT) / 2, _HEIGHT - 6, x_title, "tick middle"))
     parts.append(text(0, 10, f"{y_title} {'↑' if higher_is_better else '↓'}", "tick"))
     parts.append(_staircase(dots, xs, ys, higher_is_better))
@@ -95,9 +98,9 @@ def _step(about: float) -> float:
     return next(m * power for m in (1, 2, 5, 10) if m * power >= about * (1 - 1e-9))
 
 
-def _grid(xs: _Axis, ys: _Axis) -> list[Markup]:
+def _grid(xs: _Axis, ys: _Axis, most: float) -> list[Markup]:
     parts = []
-    for value in ys.ticks():
+    for value in (tick for tick in ys.ticks() if tick <= most):
         parts.append(line((_LEFT, ys.at(value)), (_RIGHT, ys.at(value)), "grid"))
         parts.append(text(_LEFT - 8, ys.at(value) + 4, _tick(value), "tick end"))
     for value in xs.ticks():

@@ -4,69 +4,46 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import get_args
 
 from converters.calibrate.checks import Watch
-from converters.calibrate.ranges import Ranges, measure_ranges
+from converters.calibrate.ranges import RangeMethod, Ranges, Statistics
+from converters.calibrate.ranges import measure as measure_tensors
 from converters.calibrate.samples import open_samples
 from converters.config import Config
 from converters.gather import tool_versions
 from converters.load import FloatModel, load
-from converters.progress import quiet
-from converters.quantize.int8 import quantize_int8
+from converters.quantize.quantize import quantize
+from converters.quantize.recipe import Recipe, read_recipe, recipe_names
+from converters.report.figures import Interval, Metric
 from converters.sweep.figures import Accuracy, PointFigures
-from converters.verify.evaluate import evaluate, read_truth
+from converters.verify.evaluate import compare, read_truth
+from converters.verify.evaluate import measure as measure_truth
 from converters.verify.parity import OutputFigures, compare_outputs, task_for_comparison
 from converters.verify.prove import prove
+from converters.verify.settings import EvaluateSettings
 from converters.verify.sides import Side
 from edge_sdk.contract import Contract, Encoder
-from edge_sdk.engines.litert import quiet_native_stderr
 from edge_sdk.errors import ConfigError, ModelError
-from edge_sdk.tasks import ClassifySettings, DetectSettings, TaskSettings
+from edge_sdk.tasks import TaskSettings
 from edge_sdk.tensors import Array
+from edge_sdk.tflite import describe
 
-RANGE_METHODS = ("minmax",)
+__all__ = ["NO_RANGES", "RANGE_METHODS", "Recipe", "read_recipe", "recipe_names"]
+
+RANGE_METHODS: tuple[RangeMethod, ...] = get_args(RangeMethod)
 NO_RANGES = "none"
 _CHANNELS_FIRST = (".onnx", ".pt", ".pth", ".pt2", ".py")
 _MOST_DB = 140.0  # 24 bits: what float32 itself resolves
-_ONE_AT_A_TIME = threading.Lock()  # making models redirects stderr, which threads share
+_ONE_AT_A_TIME = threading.Lock()  # opening a model redirects stderr, which threads share
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a model is quantized: its name, the kind of variant it makes, and whether it needs ranges."""
-
-    name: str
-    kind: str = "tflite-int8"
-    integer: bool = True
-
-
-_RECIPES = {"int8": Recipe("int8")}
-
-
-def recipe_names() -> tuple[str, ...]:
-    """Every named recipe."""
-    return tuple(sorted(_RECIPES))
-
-
-def read_recipe(name: str) -> Recipe:
-    """A recipe by its name.
-
-    Raises:
-        ConfigError: if there is none.
-    """
-    if name not in _RECIPES:
-        raise ConfigError(f"no recipe {name!r}. There are {', '.join(recipe_names())}")
-    return _RECIPES[name]
-
-
-def recipe_content(recipe: Recipe) -> str:
-    """All that a recipe says, as one text."""
-    return repr(recipe)
+def kind_of(recipe: Recipe) -> str:
+    """The kind of variant that a recipe makes; one whose overrides leave operators float makes ``tflite-mixed`` instead."""
+    return f"tflite-{recipe.scheme}"
 
 
 def square(path: Path, size: int, contract: Contract) -> tuple[int, ...]:
@@ -82,30 +59,31 @@ class Prepared:
 
     Attributes:
         model: as ``load`` gave it.
-        ranges: by range method.
-        calibration: what they were taken from.
+        statistics: of its tensors, or None where no recipe needs ranges.
         warnings: what calibration noticed, one sentence each.
     """
 
     model: FloatModel
-    ranges: dict[str, Ranges]
-    calibration: str
+    statistics: Statistics | None
     warnings: tuple[str, ...]
+
+    def ranges(self, recipe: Recipe, method: str) -> Ranges | None:
+        """Of its activations, by a method of ``RANGE_METHODS``; None where the recipe needs none."""
+        if not recipe.integer or self.statistics is None:
+            return None
+        known = next(each for each in RANGE_METHODS if each == method)
+        return self.statistics.ranges(known, bits=16 if recipe.scheme == "int16x8" else 8)
 
 
 def prepare(
-    path: Path,
-    shape: tuple[int, ...] | None,
-    told: Config,
-    methods: Sequence[str],
-    progress: Callable[[int, int], None],
+    path: Path, shape: tuple[int, ...] | None, told: Config, calibrate: bool, progress: Callable[[int, int], None]
 ) -> Prepared:
-    """Load a model in one shape, and take the ranges of its tensors, in one pass for all methods.
+    """Load a model in one shape, and look at its tensors in one pass over the samples, for all range methods.
 
     Args:
         path, shape: the model and the input's shape that is asked for, None for its own.
         told: everything else.
-        methods: range methods; none where no recipe needs ranges.
+        calibrate: whether any recipe needs ranges.
         progress: called with the samples done, and of how many.
 
     Raises:
@@ -121,18 +99,23 @@ def prepare(
             f"{path} has the fixed input shape {found}, and {shape} was asked for; sizes are for models whose shape is free. "
             "Export one model a size and give them all"
         )
+    evaluate = told.evaluate
+    if evaluate.data is not None:  # said now, and not by every worker
+        ends = {"inputs": side.inputs, "outputs": side.outputs}
+        read_truth(evaluate.data, told.contract, told.task, told.labels, evaluate, **ends)
+    if not calibrate:
+        return Prepared(model, None, ())
     samples = open_samples(str(told.data.data), shape=found, max_samples=told.data.max_samples)
-    if not methods:
-        return Prepared(model, {}, samples.description, ())
-    watch, done = Watch(), 0
+    watch, done = Watch(told.contract), 0
 
     def one_more() -> None:
         nonlocal done
         done += 1
         progress(done, len(samples))
 
-    ranges = measure_ranges(model.content, watch.over(samples), Encoder(told.contract, side.inputs[0]), one_more)
-    return Prepared(model, dict.fromkeys(methods, ranges), samples.description, (*watch.notes, *ranges.warnings))
+    encoder = Encoder(told.contract, side.inputs[0])
+    statistics = measure_tensors(model.content, watch.over(samples), encoder, one_more)
+    return Prepared(model, statistics, (*watch.notes, *statistics.warnings))
 
 
 @dataclass(frozen=True)
@@ -144,7 +127,7 @@ class Job:
         ranges: of the activations, or None where the recipe needs none.
         contract, task, labels: what the model means.
         compare: samples that float and quantized model are compared on.
-        evaluate: data with the right answers, or None.
+        evaluate: data with the right answers, if any, and the metric.
         max_samples: of ``compare``, at most so many.
         versions: of the tools that the sweep was begun with.
     """
@@ -155,7 +138,7 @@ class Job:
     task: TaskSettings
     labels: tuple[str, ...]
     compare: str
-    evaluate: str | None
+    evaluate: EvaluateSettings
     max_samples: int
     versions: dict[str, str]
 
@@ -181,54 +164,64 @@ def measure(content: Array | bytes, job: Job) -> tuple[PointFigures, bytes]:
         )
     started = time.perf_counter()
     before = bytes(content)
-    with _ONE_AT_A_TIME:
-        after = _quantize(before, job)
-        if job.recipe.integer:
-            prove(after)
-        sides = [Side(each, job.contract, task_for_comparison(job.task), job.labels) for each in (before, after)]
-    accuracy, warnings = _accuracy((before, after), (sides[0], sides[1]), job)
+    model = describe(before)
+    shape = model.tensors[model.inputs[0]].shape
+    made = quantize(before, job.ranges, job.recipe)
+    if full_integer := job.recipe.integer and made.kind != "tflite-mixed":
+        prove(made.content)
+    accuracy, warnings = (
+        _evaluated(before, made.content, job) if job.evaluate.data else _compared(before, made.content, job)
+    )
     figures = PointFigures(
-        kind=job.recipe.kind,
-        full_integer=job.recipe.integer,
+        kind=made.kind,
+        full_integer=full_integer,
         accuracy=accuracy,
-        size_bytes=len(after),
+        size_bytes=len(made.content),
         float_bytes=len(before),
-        shape=sides[0].inputs[0].shape,
+        shape=shape,
         seconds=time.perf_counter() - started,
-        warnings=warnings,
+        warnings=(*made.notes, *warnings),
     )
-    return figures, after
+    return figures, made.content
 
 
-def _quantize(content: bytes, job: Job) -> bytes:
-    if job.ranges is None:
-        raise ConfigError(f"recipe {job.recipe.name!r} needs calibration data")
-    with quiet_native_stderr():
-        return quantize_int8(content, job.ranges).content
+def _evaluated(before: bytes, after: bytes, job: Job) -> tuple[Accuracy, tuple[str, ...]]:
+    """By the metric that counts."""
+    truth = read_truth(str(job.evaluate.data), job.contract, job.task, job.labels, job.evaluate)
+    with _ONE_AT_A_TIME:
+        sides = [truth.side(content, job.contract, job.task, job.labels) for content in (before, after)]
+    metric = compare(*measure_truth(truth, sides))[0]
+    return _accuracy(metric, metric.float_value), ()
 
 
-def _accuracy(models: tuple[bytes, bytes], sides: tuple[Side, Side], job: Job) -> tuple[Accuracy, tuple[str, ...]]:
-    if job.evaluate is not None:
-        truth = read_truth(job.evaluate, job.contract, job.task, job.labels)
-        metric = evaluate(truth, models, job.contract, job.task, job.labels, quiet).metrics[0]
-        return Accuracy(name=metric.name, unit=metric.unit, value=metric.int8_value, float_value=metric.float_value), ()
+def _compared(before: bytes, after: bytes, job: Job) -> tuple[Accuracy, tuple[str, ...]]:
+    """By its likeness to float: in the task's own terms, or the weakest output's SQNR."""
+    with _ONE_AT_A_TIME:
+        sides = [Side(each, job.contract, task_for_comparison(job.task), job.labels) for each in (before, after)]
     samples = open_samples(job.compare, shape=sides[0].inputs[0].shape, max_samples=job.max_samples)
-    found = compare_outputs(*sides, job.task, samples)
-    return _agreement(found, job.task), found.warnings
+    found = compare_outputs(sides[0], sides[1], job.task, samples)
+    metric = found.as_metric()
+    return (_sqnr(found) if metric is None else _accuracy(metric, None)), found.warnings
 
 
-def _agreement(found: OutputFigures, task: TaskSettings) -> Accuracy:
-    """Like float: the best class, the boxes, or the weakest output's SQNR."""
-    if isinstance(task, ClassifySettings):
-        return Accuracy(name="top-1 agreement", unit="%", value=found.agreement[0].value)
-    if isinstance(task, DetectSettings):
-        boxes = next(figure.value for figure in found.agreement if figure.name == "boxes float")
-        if found.detect is None or not boxes:
-            raise ModelError("the float model finds no object in the samples: there is nothing to compare. Give others")
-        return Accuracy(name="box agreement", unit="%", value=100 * float(np.sum(found.detect.ious)) / boxes)
+def _accuracy(metric: Metric, float_value: float | None) -> Accuracy:
     return Accuracy(
-        name="SQNR", unit="dB", value=min(_decibels(o.sqnr_db, o.max_abs_difference, o.name) for o in found.outputs)
+        name=metric.name,
+        unit=metric.unit,
+        value=metric.int8_value,
+        float_value=float_value,
+        interval=_ends(metric.int8_interval),
+        higher_is_better=metric.higher_is_better,
     )
+
+
+def _ends(interval: Interval | None) -> tuple[float, float] | None:
+    return None if interval is None else (interval.low, interval.high)
+
+
+def _sqnr(found: OutputFigures) -> Accuracy:
+    values = [_decibels(output.sqnr_db, output.max_abs_difference, output.name) for output in found.outputs]
+    return Accuracy(name="SQNR", unit="dB", value=min(values))
 
 
 def _decibels(sqnr_db: float | None, gap: float, name: str) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from converters.calibrate.ranges import Ranges
 from converters.gather import this_machine, tool_versions
 from converters.progress import Progress, quiet
 from converters.sweep.commands import Told
@@ -136,29 +137,33 @@ class _Sweep:
             content = np.frombuffer(
                 prepared.model.content, np.uint8
             )  # the same object for all points: joblib keeps it once
+            ranges: dict[tuple[str, str], Ranges | None] = {}
             for point in todo:
-                yield point.key, (content, self._job(point, prepared))
+                which = point.recipe.scheme, point.setting.ranges
+                if which not in ranges:
+                    ranges[which] = prepared.ranges(point.recipe, point.setting.ranges)
+                yield point.key, (content, self._job(point, ranges[which]))
 
     def _prepare(self, model: Model, todo: Sequence[Point], step: str) -> Prepared:
         self._progress(step, 0, 1)
-        methods = list(dict.fromkeys(point.setting.ranges for point in todo if point.recipe.integer))
+        calibrate = any(point.recipe.integer for point in todo)
         prepared = prepare(
-            model.path, model.shape, model.told, methods, lambda done, of: self._progress(step, done, of)
+            model.path, model.shape, model.told, calibrate, lambda done, of: self._progress(step, done, of)
         )
         self._store.put_model(model.key, prepared.model.content)
         self._warnings += [warning for warning in prepared.warnings if warning not in self._warnings]
         return prepared
 
-    def _job(self, point: Point, prepared: Prepared) -> Job:
+    def _job(self, point: Point, ranges: Ranges | None) -> Job:
         told = point.model.told
         return Job(
             recipe=point.recipe,
-            ranges=prepared.ranges.get(point.setting.ranges),
+            ranges=ranges,
             contract=told.contract,
             task=told.task,
             labels=told.labels,
             compare=_absolute(told.data.holdout or str(told.data.data)),
-            evaluate=None if told.data.evaluate is None else _absolute(told.data.evaluate),
+            evaluate=told.evaluate.model_copy(update={"data": told.evaluate.data and _absolute(told.evaluate.data)}),
             max_samples=told.data.max_samples,
             versions=self._versions,
         )
@@ -169,14 +174,14 @@ class _Sweep:
         ranking = ranked(
             [self._measured(point, latency) for point in plan.points], self._floats(latency), plan.boards, self._told
         )
-        data = plan.models[0].told.data
+        told = plan.models[0].told
         figures = SweepFigures(
             rows=ranking.rows,
             references=ranking.references,
             best=ranking.best,
-            data=data.evaluate or data.holdout or str(data.data),
-            labelled=data.evaluate is not None,
-            calibration=str(data.data),
+            data=told.evaluate.data or told.data.holdout or str(told.data.data),
+            labelled=told.evaluate.data is not None,
+            calibration=str(told.data.data),
             runs=ROUNDS * RUNS,
             done=len(plan.points) - self._kept,
             kept=self._kept,
@@ -208,10 +213,10 @@ class _Sweep:
         ]
 
     def _cautions(self) -> Iterator[str]:
-        data = self._plan.models[0].told.data
-        if data.evaluate is None and len(self._plan.models) > 1:
+        told = self._plan.models[0].told
+        if told.evaluate.data is None and len(self._plan.models) > 1:
             yield _OWN_FLOAT
-        if data.evaluate is None and data.holdout is None:
+        if told.evaluate.data is None and told.data.holdout is None:
             yield _FLATTERS
         if self._plan.left_out:
             yield f"No named board runs what these recipes make, so they were left out: {', '.join(self._plan.left_out)}."

@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol
 
 from converters.sweep.figures import PointFigures
 from converters.sweep.point import Job, measure
-from edge_sdk.errors import EdgeSdkError, needs
+from edge_sdk.errors import EdgeSdkError, ModelError, needs
 from edge_sdk.tensors import Array
 
 _LOOK_S = 1.0
@@ -66,8 +66,10 @@ def attempt(key: str, content: Array | bytes, job: Job, marks: str | None) -> tu
         Path(marks, key).touch()
     try:
         return key, Done(*measure(content, job))
-    except EdgeSdkError as exc:
+    except ModelError as exc:
         return key, Failed(str(exc), settled=True)
+    except EdgeSdkError as exc:  # of this worker or the data: another time it may be otherwise
+        return key, Failed(str(exc), settled=False)
     except MemoryError:
         return key, Failed("there is not enough memory for it beside the others; give fewer --jobs", settled=False)
     except Exception as exc:  # noqa: BLE001 - a library may raise anything, and hours of other points must not go with it
@@ -146,18 +148,24 @@ class LocalPool:
         if self._backend == "threading":
             return {"backend": "threading", "n_jobs": jobs}
         # with one job joblib works in this process, which a model must not be able to kill: two are asked for, and one is used
-        shared = {"inner_max_num_threads": 1, "initializer": _end_with, "initargs": (os.getpid(),)}
+        shared = {"inner_max_num_threads": 1, "initializer": _begin, "initargs": (os.getpid(),)}
         return {"backend": "loky", "n_jobs": max(2, jobs), **shared}
 
 
-def _end_with(parent: int) -> None:
-    """In a worker: end when the sweep has ended. One that was killed can tell its workers nothing, and loky's wait for minutes."""
+def _begin(parent: int) -> None:
+    """In a new worker: one thread for pictures too, and end when the sweep has ended.
+
+    A sweep that was killed can tell its workers nothing, and loky's wait for minutes.
+    """
+    with needs("cv2", for_="a sweep", extra="convert"):
+        import cv2
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(_LOOK_S)
         os._exit(1)
 
+    cv2.setNumThreads(1)
     threading.Thread(target=watch, name="edge-sdk-parent", daemon=True).start()
 
 
