@@ -295,6 +295,7 @@ def test_every_recipe_makes_a_variant_that_the_device_runs(net: Path, photos: Pa
 
 def test_a_gate_that_has_nothing_to_go_by_is_refused_before_the_work(net: Path, photos: Path, tmp_path: Path) -> None:
     steps: list[str] = []
-    with pytest.raises(ConfigError, match="--max-drop needs right answers for task raw.*--evaluate"):
-        small(net, photos, tmp_path / "net.edge", max_drop="1%", progress=lambda step, done, total: steps.append(step))
+    told = {"calibrate": photos, "contract": CONTRACT, "max_drop": "1%"}
+    with pytest.raises(ConfigError, match=r"--max-drop needs right answers for task raw.*--evaluate"):
+        convert(net, output=tmp_path / "net.edge", progress=lambda step, done, total: steps.append(step), **told)
     assert steps == []
