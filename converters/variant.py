@@ -145,7 +145,7 @@ class Bench:
             inputs=proven.inputs,
             outputs=proven.outputs,
             float_left=proven.float_left,
-            islands=made.model.rewrites,
+            rewrites=made.model.rewrites,
             float16_weights_folded=float16_weights_folded,
             notes=(*notes, *made.model.notes),
         )

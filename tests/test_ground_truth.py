@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from converters.calibrate.ranges import measure_ranges
 from converters.calibrate.samples import open_samples
 from converters.load import load
-from converters.quantize.int8 import quantize_int8
+from converters.quantize.quantize import quantize
+from converters.quantize.recipe import read_recipe
 from converters.verify.evaluate import Truth, evaluate, measure, read_truth
 from converters.verify.settings import EvaluateSettings
 from edge_sdk.contract import Contract, Encoder
@@ -262,7 +263,7 @@ def test_float_and_int8_of_a_segmenter_side_by_side(tmp_path: Path) -> None:
         model.content, open_samples(tmp_path / "images", shape=spec.shape), Encoder(IMAGE, spec), lambda: None
     )
     steps: list[tuple[str, int, int]] = []
-    models = (model.content, quantize_int8(model.content, ranges).content)
+    models = (model.content, quantize(model.content, ranges, read_recipe("int8")).content)
     evaluation = evaluate(truth, models, IMAGE, RAW, (), lambda *step: steps.append(step))
     (metric,) = evaluation.metrics
     assert (metric.name, metric.unit, metric.samples, evaluation.samples) == ("iou", "%", 40, 40)

@@ -11,7 +11,8 @@ from ai_edge_litert import schema_py_generated as schema
 from converters.calibrate.ranges import measure_ranges
 from converters.calibrate.samples import RawSample
 from converters.load import load
-from converters.quantize.int8 import quantize_int8
+from converters.quantize.quantize import quantize
+from converters.quantize.recipe import read_recipe
 from converters.verify.prove import prove
 from converters.verify.sides import Side
 from edge_sdk.contract import Contract, Encoder
@@ -30,9 +31,8 @@ def both(content: bytes, folder: Path, *, count: int = 30) -> tuple[Side, Side, 
     rng = np.random.default_rng(5)
     shape = before.inputs[0].shape
     samples = [RawSample(rng.uniform(-1, 1, shape).astype(np.float32), "bgr", f"sample {i}") for i in range(count)]
-    int8 = quantize_int8(
-        model.content, measure_ranges(model.content, samples, Encoder(CONTRACT, before.inputs[0]))
-    ).content
+    ranges = measure_ranges(model.content, samples, Encoder(CONTRACT, before.inputs[0]))
+    int8 = quantize(model.content, ranges, read_recipe("int8")).content
     return before, Side(int8, CONTRACT, RawSettings(), ()), int8, samples
 
 

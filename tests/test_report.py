@@ -80,7 +80,7 @@ def detector() -> dict[str, Any]:
             "operators": {"CONV_2D": 21, "ADD": 16},
             "inputs": [tensor("image", (1, 128, 96, 3), 0.00784, -1)],
             "outputs": [tensor("regressors", (1, 896, 16), 0.73, 11), tensor("classificators", (1, 896, 1), 0.61, 99)],
-            "islands": ["PRELU (operator 12)"],
+            "rewrites": ["PRELU (operator 12)"],
             "float16_weights_folded": 85,
             "notes": ["a signature was added"],
         },

@@ -10,7 +10,10 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from tests.test_readme_formats import CONFIG, write_onnx
 
 ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
@@ -64,7 +67,7 @@ def test_the_installed_wheel_does_the_main_job(
         pytest.skip(f"there is no Python {version} here")
     run(python, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
     commands = tmp_path / "venv/bin"
-    run(commands / "python", "-m", "pip", "install", "--quiet", f"{wheel}[convert,camera]", cwd=tmp_path)
+    run(commands / "python", "-m", "pip", "install", "--quiet", f"{wheel}[convert,camera,onnx]", cwd=tmp_path)
     for name in ("model.toml", "labels.txt"):
         shutil.copy(ROOT / "examples/face" / name, tmp_path)
     sdk = commands / "edge-sdk"
@@ -90,3 +93,9 @@ def test_the_installed_wheel_does_the_main_job(
     assert report["counts"]["on_time"] == report["counts"]["captured"] == 120
     assert "raspberry-pi-5" in run(sdk, "boards", cwd=tmp_path)
     assert "no faults" in run(sdk, "doctor", cwd=tmp_path)
+    write_onnx(tmp_path)
+    np.save(tmp_path / "photos.npy", np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), np.uint8))
+    (tmp_path / "net.toml").write_text(CONFIG)
+    said = run(sdk, "convert", "net.onnx", "--calibrate", "photos.npy?colour=rgb", "-o", "net.edge", cwd=tmp_path)
+    assert "Proven: full-integer int8" in said
+    assert "ONNX Runtime" in said

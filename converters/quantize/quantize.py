@@ -14,7 +14,7 @@ from converters.quantize.natives import use_natives
 from converters.quantize.recipe import Recipe
 from converters.quantize.steps import tensor_name
 from converters.quantize.variance import widen_variances
-from converters.quantize.versions import set_versions
+from converters.versions import set_versions
 from edge_sdk.errors import ConfigError
 
 Kind = Literal["tflite-int8", "tflite-int16x8", "tflite-float16", "tflite-dynamic", "tflite-mixed"]

@@ -107,7 +107,7 @@ class Proof(_Strict):
         full_integer: integer inputs and outputs, and no floating-point tensor between them.
         operators: how many of each operator it has.
         inputs, outputs: its tensors.
-        islands: float operators that were replaced by their int8 kernels, such as ``"PRELU (operator 12)"``.
+        rewrites: operators that became others, one sentence each, numbered as in the float model.
         float_left: floating-point tensors that are left, each with its operator; empty where ``full_integer``.
         float16_weights_folded: constants that stood as float16 in the source and were folded to float32.
         notes: anything else that was done to the graph, one sentence each.
@@ -117,7 +117,7 @@ class Proof(_Strict):
     operators: dict[str, int]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    islands: tuple[str, ...] = ()
+    rewrites: tuple[str, ...] = ()
     float_left: tuple[str, ...] = ()
     float16_weights_folded: int = Field(default=0, ge=0)
     notes: tuple[str, ...] = ()

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from converters.graph import compact, operator_name, schema, set_constant, shape_of
+from converters.graph import compact, schema, set_constant
 from converters.load.fuse import fuse_activations
 from converters.load.onnx.tidy import merge_into_reductions, merge_reshapes
 from converters.load.onnx.values import Value
+from converters.versions import set_versions
 from edge_sdk.tensors import Array
 
 _OPTIONS = {
@@ -92,18 +93,6 @@ _OPTIONS = {
 
 Inputs = Sequence[Value | int] | Sequence[Value] | Sequence[int]
 """What an operator takes: values, and .tflite tensors by their place."""
-
-_FIVE_AXES = {
-    "TRANSPOSE": 4,
-    "SLICE": 5,
-    "PAD": 4,
-    "PADV2": 4,
-    "STRIDED_SLICE": 4,
-    "MAXIMUM": 3,
-    "MINIMUM": 3,
-    "SUB": 3,
-    "DIV": 2,
-}
 
 
 class Builder:
@@ -203,7 +192,7 @@ class Builder:
         merge_reshapes(model)
         merge_into_reductions(model)
         fuse_activations(model)
-        _set_versions(model)
+        set_versions(model)
         compact(model)
         return model
 
@@ -230,26 +219,3 @@ class Builder:
 
 def _index(entry: Value | int) -> int:
     return entry.tensor if isinstance(entry, Value) else entry
-
-
-def _set_versions(model: Any) -> None:
-    """The lowest version that has what a float operator uses (tensorflow/lite/tools/versioning/op_version.cc)."""
-    tensors = model.subgraphs[0].tensors
-    for operator in model.subgraphs[0].operators:
-        name = operator_name(model, operator)
-        model.operatorCodes[operator.opcodeIndex].version = _version(name, operator, tensors)
-
-
-def _version(name: str, operator: Any, tensors: list[Any]) -> int:
-    options, shapes = operator.builtinOptions, [shape_of(tensors[i]) for i in operator.inputs]
-    needs_more: dict[str, tuple[int, Callable[[], bool]]] = {
-        "FULLY_CONNECTED": (5, lambda: options.keepNumDims),
-        "CONV_2D": (6, lambda: shapes[0][3] != shapes[1][3]),  # grouped
-        "TRANSPOSE_CONV": (3, lambda: len(shapes) == 4),  # with a bias
-        "RESIZE_BILINEAR": (3, lambda: options.halfPixelCenters),
-        "RESIZE_NEAREST_NEIGHBOR": (3, lambda: options.halfPixelCenters or options.alignCorners),
-    }
-    rank = max(map(len, shapes), default=0)
-    by_rank = _FIVE_AXES.get(name, 1) if rank > 4 else 1
-    version, applies = needs_more.get(name, (1, lambda: False))
-    return max(by_rank, version if applies() else 1, 6 if name == "TRANSPOSE" and rank > 5 else 1)
