@@ -39,7 +39,7 @@ from converters.report import Figures, write_report
 from converters.report.figures import Golden, Repair, Step
 from converters.variant import Assessed, Bench, Made
 from converters.verify.evaluate import Truth, read_truth
-from converters.verify.gate import require
+from converters.verify.gate import decide_without_labels, require
 from converters.verify.parity import task_for_comparison
 from converters.verify.sides import Side
 from edge_sdk.contract import Contract, Encoder
@@ -138,6 +138,8 @@ def convert(
         evaluate=_given(data=evaluate, metric=metric),
         gate=_given(max_drop=max_drop, budget=budget, repair=repair),
     )
+    if told.max_drop is not None and told.evaluate.data is None and told.task.kind == "raw":
+        decide_without_labels(told.max_drop, None)  # says what is missing, before any work
     work = _Work(told, tuple(boards), str(golden) if golden is not None else None, progress or quiet)
     return work.run(Path(model), paths, overwrite=overwrite)
 

@@ -155,10 +155,12 @@ def pack(
 
 
 def variant_ids(made: Sequence[Made]) -> tuple[str, ...]:
-    """An id for each: its kind; the kind with the recipe's name behind it where the kind is there already."""
+    """An id for each: its kind; where the kind is there already, the recipe's name behind it, such as ``tflite-int8-uint8-io``."""
     kinds = [each.model.kind for each in made]
     return tuple(
-        kind if kind not in kinds[:place] else f"{kind}-{each.recipe.name}"
+        kind
+        if kind not in kinds[:place]
+        else f"{kind}-{each.recipe.name.removeprefix(kind.removeprefix('tflite-')).lstrip('-')}"
         for place, (kind, each) in enumerate(zip(kinds, made, strict=True))
     )
 

@@ -273,3 +273,29 @@ def test_conversion_never_loads_tensorflow(net: Path, photos: Path, tmp_path: Pa
         "sys.exit(any(name.partition('.')[0] in ('tensorflow', 'torch', 'jax', 'keras') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0
+
+
+def test_every_recipe_makes_a_variant_that_the_device_runs(net: Path, photos: Path, tmp_path: Path) -> None:
+    recipes = ("int8", "int8-uint8-io", "int8-per-tensor", "int16x8", "float16", "dynamic")
+    result = small(net, photos, tmp_path / "net.edge", recipes=recipes)
+    with Bundle(result.bundle) as bundle:
+        found = [variant.id for variant in bundle.manifest.variants]
+        assert found == [
+            *("tflite-int8", "tflite-int8-uint8-io", "tflite-int8-per-tensor"),
+            *("tflite-int16x8", "tflite-float16", "tflite-dynamic"),
+        ]
+        for variant in bundle.manifest.variants:
+            engine = open_engine("litert", bundle.read(variant.file), isolation="none")
+            engine.expect(variant.inputs, variant.outputs)
+            check = check_golden(bundle, variant, engine)
+            assert check is not None
+            assert check.passed
+    assert [v.full_integer for v in result.figures.variants] == [True, True, True, False, False]
+
+
+def test_a_gate_that_has_nothing_to_go_by_is_refused_before_the_work(net: Path, photos: Path, tmp_path: Path) -> None:
+    steps: list[str] = []
+    told = {"calibrate": photos, "contract": CONTRACT, "max_drop": "1%"}
+    with pytest.raises(ConfigError, match=r"--max-drop needs right answers for task raw.*--evaluate"):
+        convert(net, output=tmp_path / "net.edge", progress=lambda step, done, total: steps.append(step), **told)
+    assert steps == []
