@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,14 +140,13 @@ def convert(
     what is missing is asked for by name.
     """
     from converters.conversion import convert as run
-    from converters.progress import Bar
+    from converters.progress import Bar, quiet
     from converters.report import summary_lines
 
     used = _used_config(model, config)
     if used is not None and not as_json:
         click.echo(f"settings from {used}", err=True)
-    bar, shown = Bar(), sys.stderr.isatty() and not as_json
-    try:
+    with Bar() if sys.stderr.isatty() and not as_json else nullcontext(quiet) as progress:
         result = run(
             model,
             output=output,
@@ -168,11 +168,8 @@ def convert(
             max_samples=max_samples,
             loading=_loading(trust, input_shape, signature, load_timeout, load_memory),
             overwrite=overwrite,
-            progress=bar if shown else None,
+            progress=progress,
         )
-    finally:
-        if shown:
-            bar.clear()
     if as_json:
         click.echo(result.figures.model_dump_json(indent=1))
         return
@@ -198,12 +195,17 @@ def _contract_keys(flags: dict[str, str | int | None]) -> dict[str, object]:
 def _loading(
     trust: bool, input_shape: str | None, signature: str | None, timeout_s: float | None, memory_mb: float | None
 ) -> dict[str, object]:
-    shape = None if input_shape is None else _axes(input_shape)
+    shape = None if input_shape is None else axes(input_shape)
     told = {"input_shape": shape, "signature": signature, "timeout_s": timeout_s, "memory_mb": memory_mb}
     return {"trust": trust} | {key: value for key, value in told.items() if value is not None}
 
 
-def _axes(text: str) -> tuple[int, ...]:
+def axes(text: str) -> tuple[int, ...]:
+    """The shape that ``--input-shape`` gives.
+
+    Raises:
+        ConfigError: if it is none.
+    """
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise ConfigError(

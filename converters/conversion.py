@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from converters.load import FloatModel, LoadOptions, load
 from converters.mending import Mending, wanted
 from converters.pack import Packed, make_golden, pack, raw_inputs
 from converters.pictures import sample_pictures
-from converters.progress import Progress, quiet
+from converters.progress import Progress, counted, quiet
 from converters.quantize.quantize import quantize
 from converters.quantize.recipe import Recipe
 from converters.report import Figures, write_report
@@ -245,7 +245,7 @@ class _Work:
         watch = Watch(self._told.contract)
         with self._step("calibrate"):
             encoder = Encoder(self._told.contract, before.inputs[0])
-            progress = self._count("calibrate", len(samples))
+            progress = counted(self._progress, "calibrate", len(samples))
             return measure(model.content, watch.over(samples), encoder, progress), watch
 
     def _check_contract(self, model: FloatModel, data: _Data) -> tuple[str, ...]:
@@ -261,14 +261,8 @@ class _Work:
         if why is None:
             return assessed, None
         with self._step("repair"):
-            tried = 0
-
-            def one_more(_: object) -> None:
-                nonlocal tried
-                tried += 1
-                self._progress("repair", tried % 20, 20)
-
-            made, done = Mending(bench, samples, statistics, take).run(assessed, one_more)
+            mending = Mending(bench, samples, statistics, take)
+            made, done = mending.run(assessed, lambda action: self._progress(f"repair: {action}", 0, 1))
         figures = done.figures.model_copy(update={"reason": why})
         if made is assessed.made:
             return assessed, figures
@@ -291,16 +285,6 @@ class _Work:
     ) -> tuple[str, ...]:
         flatters = () if data.held_out is not None else (_FLATTERS,)
         return (*fit, *statistics.warnings, *first.outputs.warnings, *flatters, *boards)
-
-    def _count(self, name: str, total: int) -> Callable[[], None]:
-        done = 0
-
-        def one_more() -> None:
-            nonlocal done
-            done += 1
-            self._progress(name, done, total)
-
-        return one_more
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
+from converters.cli import axes
 from converters.progress import Bar, quiet
 from edge_sdk.errors import ConfigError
 
@@ -140,7 +142,7 @@ def sweep(
         recipes=_all(recipes, recipe_names(), ("int8",)),
         ranges=_all(ranges, RANGE_METHODS, ("minmax",)),
         sizes=sizes,
-        input_shapes=tuple(map(_axes, input_shapes)),
+        input_shapes=tuple(map(axes, input_shapes)),
         config=config,
         boards=boards,
         calibrate=calibrate,
@@ -152,22 +154,19 @@ def sweep(
     )
     if jobs is not None and backend == "dask":
         raise ConfigError("--jobs is of this machine; a cluster works on as many points as its workers have threads")
-    bar, shown = Bar(), sys.stderr.isatty() and not as_json
     try:
-        result = run(
-            told,
-            output=output,
-            backend=backend,  # type: ignore[arg-type]
-            jobs=jobs or os.cpu_count() or 1,
-            scheduler=scheduler,
-            progress=bar if shown else quiet,
-        )
+        with Bar() if sys.stderr.isatty() and not as_json else nullcontext(quiet) as progress:
+            result = run(
+                told,
+                output=output,
+                backend=backend,  # type: ignore[arg-type]
+                jobs=jobs or os.cpu_count() or 1,
+                scheduler=scheduler,
+                progress=progress,
+            )
     except KeyboardInterrupt:
         click.echo(f"\nwhat is done is kept in {output}: the same command goes on from there", err=True)
         raise
-    finally:
-        if shown:
-            bar.clear()
     if as_json:
         click.echo(result.figures.model_dump_json(indent=1))
     else:
@@ -179,12 +178,3 @@ def sweep(
 
 def _all(named: tuple[str, ...], every: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
     return every if "all" in named else named or default
-
-
-def _axes(text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise ConfigError(
-            f"--input-shape takes whole numbers with commas between them, such as 1,3,224,224; found {text!r}"
-        )
-    return tuple(int(part) for part in parts)
