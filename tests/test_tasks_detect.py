@@ -165,6 +165,25 @@ def test_order_yxhw_is_also_that_of_the_keypoints_as_in_mediapipe() -> None:
     np.testing.assert_allclose(found.box, points[2:].reshape(-1), rtol=1e-5)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+def test_boxes_of_the_input_with_scores_behind_them_in_one_output(turned: bool, dtype: str) -> None:
+    """As YOLO models end: centre and size in pixels of the input, then a score a class."""
+    rows = np.zeros((1, 12, 6), np.float32)
+    rows[0, :, 2:4] = 1
+    rows[0, 3] = [6, 4, 8, 2, 0.25, 0.75]
+    rows[0, 9] = [12, 2, 4, 3, 0.6, 0.1]
+    stored = rows.transpose(0, 2, 1) if turned else rows
+    spec = TensorSpec("output", stored.shape, dtype, *((1 / 1024, -3) if dtype == "int16" else ()))
+    found = {"kind": "detect", "boxes": "output", "anchors": "none", "box_scale": (16, 8, 16, 8), "activation": "none"}
+    settings = DetectSettings.model_validate(found)
+    task = make_task(settings, input_=INPUT, outputs=(spec,), labels=("cat", "dog"))
+    first, second = task.decode((spec.quantize(stored),), Placement(scale=(0.5, 0.25), offset=(2, -1)))
+    np.testing.assert_allclose(first.box, [0, 16, 16, 24], atol=0.01)
+    np.testing.assert_allclose(second.box, [16, 6, 24, 18], atol=0.01)
+    assert [(d.label, d.score) for d in (first, second)] == [("dog", 0.75), ("cat", pytest.approx(0.6, abs=1e-3))]
+
+
 @pytest.mark.parametrize(
     "changes", [{"box_scale": (math.nan, 1, 1, 1)}, {"iou_threshold": math.nan}, {"threshold": math.inf}]
 )
@@ -309,7 +328,10 @@ def test_a_model_gone_wild_costs_bounded_work_and_keeps_the_best() -> None:
     [
         (floats(COUNT), {"boxes": "nothing"}, (), r"boxes = 'nothing'.*'boxes', 'scores'"),
         (floats(COUNT, 6), {}, (), r"'boxes' has shape \(1, 8, 6\); with keypoints = 0 it must be \(1, anchors, 4\)"),
-        (floats(COUNT), {"scores": "boxes", "background": 4}, (), r"background = 4 is not among the 4 classes"),
+        (floats(COUNT), {"background": 4}, (), r"background = 4 is not among the 1 classes"),
+        (floats(COUNT), {"scores": "boxes"}, (), r"both 'boxes'; leave scores out where they stand behind the boxes"),
+        (floats(COUNT), {"scores": None}, (), r"\(1, 8, 4\); without scores .* \(1, boxes, 4 \+ classes\) or"),
+        (floats(8, 8), {"scores": None}, (), r"\(1, 8, 8\); without scores .*, with more boxes than that"),
         (floats(9), {}, (), "give 8 anchors .*; the model's output has 9"),
         (floats(COUNT, classes=3), {}, ("a", "b"), "there are 2 labels, and the model has 3 classes"),
         (floats(COUNT), {"box_scale": (0, 1, 1, 1)}, (), "cannot hold 0"),

@@ -1,4 +1,4 @@
-"""Detection with an SSD: raw boxes relative to anchors, thresholded, decoded and thinned out.
+"""Detection: boxes, relative to an SSD's anchors or to the input, thresholded, decoded and thinned out.
 
 The formulas are those of MediaPipe's TfLiteTensorsToDetectionsCalculator
 (``mediapipe/calculators/tflite/tflite_tensors_to_detections_calculator.cc``) and the SSD paper (arXiv:1512.02325).
@@ -61,14 +61,12 @@ class Detect(Task):
         self, settings: DetectSettings, input_: TensorSpec, outputs: tuple[TensorSpec, ...], labels: tuple[str, ...]
     ) -> None:
         self._settings = settings
-        self._boxes_at = output_index(outputs, settings.boxes, "boxes")
-        self._scores_at = output_index(outputs, settings.scores, "scores")
-        self._box_spec, self._score_spec = outputs[self._boxes_at], outputs[self._scores_at]
-        count, self._classes = _check_shapes(settings, input_, self._box_spec, self._score_spec)
+        self._layout = _lay_out(settings, input_, outputs)
+        self._box_spec, self._score_spec = outputs[self._layout.boxes_at], outputs[self._layout.scores_at]
+        self._classes = self._layout.classes
         self._labels = names_of(self._classes, labels, settings.background)
         self._size = np.array((input_.shape[2], input_.shape[1]), np.float32)
-        anchors = generate_anchors(settings.anchors, (input_.shape[2], input_.shape[1]), count)
-        self._anchors = anchors.reshape(count, 2, 2)  # centre, size
+        self._anchors = _anchors(settings, input_, self._layout.count)
         x, y, width, height = settings.box_scale
         self._divisor = np.array([(x, y), (width, height), *[(x, y)] * settings.keypoints], np.float32)
         if settings.activation != "softmax":
@@ -77,11 +75,12 @@ class Detect(Task):
 
     def decode(self, outputs: Sequence[Array], placement: Placement | None) -> tuple[Detection, ...]:
         """Detections in pixels of the source frame, or of the input tensor where ``placement`` is None."""
-        rows, classes, scores = self._candidates(outputs[self._scores_at].reshape(-1, self._classes))
+        boxes, stored_scores = self._layout.split(outputs)
+        rows, classes, scores = self._candidates(stored_scores)
         if not rows.size:
             return ()
         with np.errstate(over="ignore", invalid="ignore"):  # boxes with NaN or infinity are dropped
-            points = self._on_anchors(self._points(outputs[self._boxes_at][0][rows]), self._anchors[rows])
+            points = self._on_anchors(self._points(boxes[rows]), self._anchors[rows])
             corners = points[:, :2].reshape(-1, 4)
             kept = non_maximum_suppression(corners, classes, self._settings.iou_threshold, self._settings.max_boxes)
         found = (points[kept] * self._size).reshape(len(kept), self._divisor.size)
@@ -166,18 +165,62 @@ def non_maximum_suppression(boxes: Floats, classes: _Indices, iou_threshold: flo
     return kept
 
 
-def _check_shapes(
-    settings: DetectSettings, input_: TensorSpec, boxes: TensorSpec, scores: TensorSpec
-) -> tuple[int, int]:
-    """How many anchors and classes there are.
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where boxes and scores lie in the outputs.
+
+    Attributes:
+        boxes_at, scores_at: which outputs hold them; the same one if they are joint.
+        count, numbers, classes: of the boxes, of the numbers before the scores, of the scores.
+        turned: whether a joint output is (1, numbers + classes, count).
+    """
+
+    boxes_at: int
+    scores_at: int
+    count: int
+    numbers: int
+    classes: int
+    turned: bool = False
+
+    def split(self, outputs: Sequence[Array]) -> tuple[Array, Array]:
+        """Boxes (count, numbers) and scores (count, classes), as stored."""
+        boxes, scores = outputs[self.boxes_at][0], outputs[self.scores_at][0]
+        if self.boxes_at != self.scores_at:
+            return boxes, scores
+        rows = boxes.T if self.turned else boxes
+        return rows[:, : self.numbers], rows[:, self.numbers :]
+
+
+def _lay_out(settings: DetectSettings, input_: TensorSpec, outputs: tuple[TensorSpec, ...]) -> _Layout:
+    """Find boxes and scores.
 
     Raises:
-        ConfigError: if a tensor has another shape than the settings tell.
+        ConfigError: if a tensor is missing or has another shape than the settings tell.
     """
     if len(input_.shape) != 4:
         found = f"{input_.name!r} has shape {input_.shape}"
         raise ConfigError(f"[task] kind = detect takes an input (1, height, width, channels); {found}. Use kind = raw")
-    numbers = 4 + 2 * settings.keypoints
+    make = _joint if settings.scores is None else _apart
+    layout = make(settings, outputs, 4 + 2 * settings.keypoints)
+    if settings.background is not None and not 0 <= settings.background < layout.classes:
+        raise ConfigError(
+            f"[task] background = {settings.background} is not among the {layout.classes} classes, counted from 0"
+        )
+    if 0 in settings.box_scale:
+        raise ConfigError(f"[task] box_scale is divided by and cannot hold 0; found {settings.box_scale}")
+    return layout
+
+
+def _apart(settings: DetectSettings, outputs: tuple[TensorSpec, ...], numbers: int) -> _Layout:
+    """Boxes and scores in two outputs."""
+    assert settings.scores is not None  # noqa: S101 - the caller asked
+    boxes_at = output_index(outputs, settings.boxes, "boxes")
+    scores_at = output_index(outputs, settings.scores, "scores")
+    boxes, scores = outputs[boxes_at], outputs[scores_at]
+    if boxes_at == scores_at:
+        raise ConfigError(
+            f"[task] boxes and scores are both {boxes.name!r}; leave scores out where they stand behind the boxes"
+        )
     if len(boxes.shape) != 3 or boxes.shape[0] != 1 or boxes.shape[2] != numbers:
         found = f"[task] boxes = {boxes.name!r} has shape {boxes.shape}"
         raise ConfigError(f"{found}; with keypoints = {settings.keypoints} it must be (1, anchors, {numbers})")
@@ -185,11 +228,22 @@ def _check_shapes(
     if len(scores.shape) != 3 or scores.shape[:2] != (1, count) or scores.shape[2] < 1:
         found = f"[task] scores = {scores.name!r} has shape {scores.shape}"
         raise ConfigError(f"{found}; with {count} boxes it must be (1, {count}, classes)")
-    classes = scores.shape[2]
-    if settings.background is not None and not 0 <= settings.background < classes:
-        raise ConfigError(
-            f"[task] background = {settings.background} is not among the {classes} classes, counted from 0"
-        )
-    if 0 in settings.box_scale:
-        raise ConfigError(f"[task] box_scale is divided by and cannot hold 0; found {settings.box_scale}")
-    return count, classes
+    return _Layout(boxes_at, scores_at, count, numbers, scores.shape[2])
+
+
+def _joint(settings: DetectSettings, outputs: tuple[TensorSpec, ...], numbers: int) -> _Layout:
+    """Both in one output."""
+    at = output_index(outputs, settings.boxes, "boxes")
+    shape = outputs[at].shape
+    if len(shape) != 3 or shape[0] != 1 or shape[1] == shape[2] or min(shape[1:]) <= numbers:
+        found = f"[task] boxes = {outputs[at].name!r} has shape {shape}"
+        wanted = f"without scores and with keypoints = {settings.keypoints} it must be (1, boxes, {numbers} + classes)"
+        raise ConfigError(f"{found}; {wanted} or (1, {numbers} + classes, boxes), with more boxes than that")
+    return _Layout(at, at, max(shape), numbers, min(shape[1:]) - numbers, turned=shape[2] > shape[1])
+
+
+def _anchors(settings: DetectSettings, input_: TensorSpec, count: int) -> Floats:
+    """(count, 2, 2): centre and size, relative to the input; without anchors, of the input's size around its corner."""
+    if settings.anchors == "none":
+        return np.broadcast_to(np.array([[0, 0], [1, 1]], np.float32), (count, 2, 2))
+    return generate_anchors(settings.anchors, (input_.shape[2], input_.shape[1]), count).reshape(count, 2, 2)

@@ -56,11 +56,14 @@ class AnchorSettings(_Settings):
 
 
 class DetectSettings(_Settings):
-    """Boxes of an SSD: raw boxes relative to anchors, and raw scores.
+    """Boxes and their scores: of an SSD, relative to anchors; or, as YOLO models end, of the input itself.
 
     Attributes:
-        boxes, scores: names of the model's output tensors, (1, anchors, 4 + 2 * keypoints) and (1, anchors, classes).
-        anchors: how to generate the anchors.
+        boxes, scores: names of the model's output tensors, (1, count, 4 + 2 * keypoints) and (1, count, classes). Without
+            ``scores`` they stand behind each box in one output, (1, count, 4 + 2 * keypoints + classes), or with the last two axes
+            swapped: the longer one counts the boxes.
+        anchors: how to generate the anchors; ``"none"`` where boxes are relative to the input, 0..1, or with its size as
+            ``box_scale`` in its pixels.
         box_order: of the raw numbers: ``xywh`` (centre and size), or ``yxhw``, where y comes first in the keypoints too (MediaPipe's
             order without ``reverse_output_order``).
         box_scale: what the raw numbers (x, y, width, height) are divided by.
@@ -75,8 +78,8 @@ class DetectSettings(_Settings):
 
     kind: Literal["detect"]
     boxes: str
-    scores: str
-    anchors: AnchorSettings
+    scores: str | None = None
+    anchors: AnchorSettings | Literal["none"]
     box_order: Literal["xywh", "yxhw"] = "xywh"
     box_scale: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     exponential: bool = False
