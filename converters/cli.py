@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edge_sdk.cli.ending import end_tidily_on_signals
 from edge_sdk.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ DATA of --evaluate has the right answers: a folder with one folder a class, a .c
 of inputs and truth, or a COCO .json.
 
 \b
-Exit codes: 0 done, 1 error, 2 something is missing or unknown, 3 the gate failed, 130 interrupted."""
+Exit codes: 0 done, 1 error, 2 something is missing or unknown, 3 the gate failed, 130 interrupted, 129 and 143 ended by a signal."""
 
 
 @click.command(epilog=_EPILOG)
@@ -167,6 +168,7 @@ def convert(
     used = _used_config(model, config)
     if used is not None and not as_json:
         click.echo(f"settings from {used}", err=True)
+    end_tidily_on_signals()
     with Bar() if sys.stderr.isatty() and not as_json else nullcontext(quiet) as progress:
         result = run(
             model,

@@ -11,6 +11,7 @@ import click
 
 from converters.cli import axes
 from converters.progress import Bar, quiet
+from edge_sdk.cli.ending import end_tidily_on_signals
 from edge_sdk.errors import ConfigError
 
 _EPILOG = """\b
@@ -31,7 +32,7 @@ FOLDER gets sweep.html (look at this), sweep.json, and points/ with every model 
 interrupted, or another one into the same FOLDER, does only what is not there yet.
 
 \b
-Exit codes: 0 done, 1 error or no point could be made, 2 something is missing or unknown, 130 interrupted."""
+Exit codes: 0 done, 1 error or no point could be made, 2 something is missing or unknown, 130 interrupted, 129 and 143 ended by a signal."""
 
 
 @click.command(epilog=_EPILOG)
@@ -157,6 +158,7 @@ def sweep(
     )
     if jobs is not None and backend == "dask":
         raise ConfigError("--jobs is of this machine; a cluster works on as many points as its workers have threads")
+    end_tidily_on_signals()
     try:
         with Bar() if sys.stderr.isatty() and not as_json else nullcontext(quiet) as progress:
             result = run(
