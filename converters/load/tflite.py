@@ -14,6 +14,7 @@ from converters.load.probe import probe
 from converters.load.refuse import refuse_computed_shapes, refuse_unusable
 from converters.load.rewrite import rewrite_operators
 from converters.load.transpose_conv import replace_transpose_conv
+from converters.load.untranspose import untranspose_means
 from edge_sdk.errors import ModelError
 from edge_sdk.inputs import read_plain_file
 from edge_sdk.tflite import ModelDescription, describe
@@ -88,6 +89,8 @@ def _normalise(content: bytes, signature: str | None) -> Normalised:
     notes += rewrite_operators(model)
     if fused := fuse_activations(model):
         notes.append(f"Activations fused into the operator before them: {fused}.")
+    if means := untranspose_means(model):
+        notes.append(f"Means over axes as they lay before a transpose: {means}.")
     drop_unread(model)
     compact(model)
     normalised = write_graph(model)

@@ -46,6 +46,30 @@ Exit codes: 0 done, 1 error or no point could be made, 2 something is missing or
     help="Where the sweep is kept.",
 )
 @click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="A model.toml for all models; default: each model's name with .toml, if it is there.",
+)
+@click.option("--calibrate", metavar="DATA", help="Samples as the model will meet them; as in convert.")
+@click.option(
+    "--holdout", metavar="DATA", help="Without right answers: accuracy is likeness to float on these samples."
+)
+@click.option("--evaluate", metavar="DATA", help="Data with the right answers: accuracy is the task's own metric.")
+@click.option("--metric", metavar="NAME", help="What counts on --evaluate, as in convert. Default: the task's own.")
+@click.option(
+    "--max-samples",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="At most so many samples of --calibrate and --holdout, evenly spaced. Default: 200.",
+)
+@click.option(
+    "--board",
+    "boards",
+    multiple=True,
+    metavar="BOARD",
+    help="Leave out what none of these runs, and tell the best of each; may be repeated.",
+)
+@click.option(
     "--recipe",
     "recipes",
     multiple=True,
@@ -73,31 +97,10 @@ Exit codes: 0 done, 1 error or no point could be made, 2 something is missing or
     metavar="N,N,..",
     help="The same for any input, with its batch of 1, as in convert; may be repeated.",
 )
-@click.option(
-    "--board",
-    "boards",
-    multiple=True,
-    metavar="BOARD",
-    help="Leave out what none of these runs, and tell the best of each; may be repeated.",
-)
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="A model.toml for all models; default: each model's name with .toml, if it is there.",
-)
-@click.option("--calibrate", metavar="DATA", help="Samples as the model will meet them; as in convert.")
-@click.option("--evaluate", metavar="DATA", help="Data with the right answers: accuracy is the task's own metric.")
-@click.option("--metric", help="What counts on --evaluate, as in convert. Default: the task's own.")
-@click.option(
-    "--holdout", metavar="DATA", help="Without right answers: accuracy is likeness to float on these samples."
-)
-@click.option(
-    "--max-samples",
-    type=click.IntRange(min=1),
-    help="At most so many samples of --calibrate and --holdout. Default: 200.",
-)
 @click.option("--trust", is_flag=True, help="Run code that comes with the models.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Points at a time on this machine. Default: its processors.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), metavar="N", help="Points at a time on this machine. Default: its processors."
+)
 @click.option(
     "--backend",
     type=click.Choice(["loky", "threading", "dask"]),
