@@ -36,6 +36,7 @@ Where the reader of a format or a part of the conversion has tests of its own, t
     full disk                           here: test_disk_that_is_full_at_the_report_leaves_no_bundle
                                         test_convert_end_to_end: test_full_disk_is_one_error_and_changes_nothing
     Ctrl-C, SIGTERM, a dropped session  here: test_a_signal_while_loading_ends_everything
+    operators without their options     here: test_operators_without_options_or_with_another_s_take_the_defaults
     NaN in weights                      here: test_nan_in_weights_is_named
     a constant output                   test_convert_refused_models: test_output_that_is_a_constant_is_named
 """
@@ -190,7 +191,11 @@ def test_one_corrupt_file_is_told_in_terminal_page_and_figures(
     ended, said = edge_sdk(*given, monkeypatch=monkeypatch, capsys=capsys)
     assert ended == 0, said
     figures = json.loads(Path("net.report.json").read_text())
-    for told in (" ".join(said.split()), json.dumps(figures["calibration"]["notes"]), Path("net.report.html").read_text()):
+    for told in (
+        " ".join(said.split()),
+        json.dumps(figures["calibration"]["notes"]),
+        Path("net.report.html").read_text(),
+    ):
         assert "1 of 40 samples could not be read" in told
         assert "20.png" in told
     assert figures["calibration"]["samples"] == figures["parity"]["samples"] == 39
@@ -222,6 +227,19 @@ def test_sigmoids_near_zero_are_compared_by_what_float32_can_tell(operator: str,
         other = Reference("another framework", inputs, ((right + 1e-5).astype(np.float32),))
     with pytest.raises(ModelError, match="the translation is wrong"):
         check_numbers(content, other)
+
+
+def test_operators_without_options_or_with_another_s_take_the_defaults(here: Path) -> None:
+    net, rng = TinyModel(), np.random.default_rng(0)
+    shapes = {"x": (1, 16, 16, 3), "flat": (1, 768), "made": (1, 8), "y": (1, 4)}
+    x, flat, made, y = (net.tensor(name, shape) for name, shape in shapes.items())
+    net.operator("RESHAPE", [x, net.constant("shape", np.array([1, 768], np.int32))], [flat])
+    net.operator("FULLY_CONNECTED", [flat, net.constant("v", rng.normal(size=(8, 768)).astype(np.float32)), -1], [made])
+    weights = net.constant("w", rng.normal(size=(4, 8)).astype(np.float32))
+    net.operator("FULLY_CONNECTED", [made, weights, -1], [y], options("Softmax", beta=1.0))
+    Path("net.tflite").write_bytes(net.build([x], [y]))
+    assert "have the defaults: 2." in " ".join(load("net.tflite").notes)
+    assert convert("net.tflite", output="net.edge", calibrate="photos", contract=CONTRACT, repair=False).bundle.exists()
 
 
 def test_disk_that_is_full_at_the_report_leaves_no_bundle(here: Path) -> None:

@@ -10,6 +10,7 @@ from converters.graph import builtin_code, compact, drop_unread, main_graph, rea
 from converters.load.fold import fold
 from converters.load.fuse import fuse_activations
 from converters.load.loaded import Loaded, LoadOptions
+from converters.load.options import fill_options
 from converters.load.probe import probe
 from converters.load.refuse import refuse_computed_shapes, refuse_unusable
 from converters.load.rewrite import rewrite_operators
@@ -72,6 +73,8 @@ def prepare(content: bytes, signature: str | None) -> tuple[Any, list[str]]:
     for code in model.operatorCodes:
         code.builtinCode = builtin_code(code)
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)
+    if filled := fill_options(model):
+        notes.append(f"Operators that came without options of their own, and have the defaults: {filled}.")
     _name_tensors(model)
     model.signatureDefs = [_signature(main_graph(model))]
     return model, notes
