@@ -213,6 +213,7 @@ class _Work:
             figures = figures.model_copy(update=of_this_run)
             with self._step("report"):
                 write_report(figures, paths[1], paths[2], overwrite=overwrite)
+                whole.close()
         figures = figures.model_copy(update={"steps": tuple(self._steps)})
         if figures.gate is not None:
             require(figures.gate)
@@ -283,6 +284,9 @@ class _Work:
         self, statistics: Statistics, fit: tuple[str, ...], first: Assessed, data: _Data, boards: tuple[str, ...]
     ) -> tuple[str, ...]:
         flatters = () if data.held_out is not None else (_FLATTERS,)
+        passed_over = None if data.held_out is None else data.held_out.passed_over
+        if passed_over is not None:
+            flatters = (f"Of --holdout, {passed_over}",)
         return (*fit, *statistics.warnings, *first.outputs.warnings, *flatters, *boards)
 
     @contextmanager
