@@ -44,12 +44,13 @@ from edge_sdk.contract import Contract, contract_from, describe_validation
 from edge_sdk.errors import ConfigError
 from edge_sdk.inputs import read_plain_file, read_toml
 from edge_sdk.printable import no_control_characters
-from edge_sdk.tasks.settings import RawSettings, TaskSettings
+from edge_sdk.tasks.settings import ClassifySettings, DetectSettings, RawSettings, TaskSettings
 
 _MAX_LABELS_BYTES = 1 << 20
 _TABLES = ("load", "contract", "task", "calibration", "quantize", "evaluate", "gate")
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
+_TASKS = {"raw": RawSettings, "classify": ClassifySettings, "detect": DetectSettings}
 _OF_THE_CALLER = ("trust", "real_range")  # a file that comes with a model does not say that it is to be trusted
 
 
@@ -282,7 +283,11 @@ def _task(keys: dict[str, Any], file: Path | None) -> TaskSettings:
     try:
         return TypeAdapter[TaskSettings](TaskSettings).validate_python(keys)
     except ValidationError as exc:
-        raise ConfigError(describe_validation(exc, where)) from exc
+        kind = _TASKS.get(str(keys.get("kind")))
+        allowed = "kind" if kind is None else ", ".join(kind.model_fields)
+        raise ConfigError(
+            f"{describe_validation(exc, where)}; allowed are {allowed}. In a model.toml they stand below [task]"
+        ) from exc
 
 
 def _read_labels(file: Path | None) -> tuple[str, ...]:

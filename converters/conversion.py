@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,9 +30,9 @@ from converters.gather import (
 )
 from converters.load import FloatModel, LoadOptions, load
 from converters.mending import Mending, wanted
-from converters.pack import Packed, make_golden, pack, raw_inputs
+from converters.pack import Packed, make_golden, packing, raw_inputs
 from converters.pictures import sample_pictures
-from converters.progress import Progress, quiet
+from converters.progress import Progress, counted, quiet
 from converters.quantize.quantize import quantize
 from converters.quantize.recipe import Recipe
 from converters.report import Figures, write_report
@@ -167,53 +167,52 @@ class _Work:
         first, repaired = self._primary(bench, model, statistics, data.samples, take)
         others = [self._assess(bench, self._make(bench, statistics, recipe), model) for recipe in told.recipes[1:]]
         ranges = statistics.ranges(first.made.recipe.ranges)
-        with self._step("pack"):
-            golden = raw_inputs(self._golden, before, ranges)
-            packed = [
-                Packed(each.made, each.proof, make_golden(golden.inputs, each.made.model.content, each.made.side))
-                for each in (first, *others)
-            ]
-            latencies = [measure_latency(before, each.made.side) for each in (first, *others)]
-            runs = board_runs(self._boards, tuple(each.made.model.kind for each in (first, *others)))
-            figures = Figures(
-                name=model.name,
-                kind=first.made.model.kind,
-                recipe=first.made.recipe.name,
-                source=source_file(model),
-                versions=tool_versions(),
-                machine=this_machine(),
-                float_bytes=len(model.content),
-                int8_bytes=len(first.made.model.content),
-                contract=told.contract,
-                task=told.task,
-                labels=told.labels,
-                boards=runs,
-                calibration=calibration_figures(data.samples, statistics, first.made.recipe, watch),
-                proof=first.proof,
-                parity=parity_figures(first, data.compared, data.held_out is not None),
-                evaluation=first.evaluation,
-                gate=first.gate,
-                repair=repaired,
-                variants=tuple(map(other_variant, others, latencies[1:])),
-                latency=latencies[0],
-                golden=Golden(count=len(golden.inputs), origin=f"{golden.origin}; {packed[0].golden.said}"),
-                warnings=self._warnings(statistics, fit, first, data, unserved(runs)),
-                sample_pictures=sample_pictures(data.compared.spread(3), told.contract, before.inputs[0]),
-                histograms=first.histograms,
-            )
-            if not _refused(figures):
-                pack(
-                    paths[0],
-                    figures=figures,
-                    packed=packed,
-                    inputs=golden.inputs,
-                    boards=self._boards,
-                    overwrite=overwrite,
+        with ExitStack() as whole:  # the bundle takes its place once the report stands beside it
+            with self._step("pack"):
+                golden = raw_inputs(self._golden, before, ranges)
+                packed = [
+                    Packed(each.made, each.proof, make_golden(golden.inputs, each.made.model.content, each.made.side))
+                    for each in (first, *others)
+                ]
+                latencies = [measure_latency(before, each.made.side) for each in (first, *others)]
+                runs = board_runs(self._boards, tuple(each.made.model.kind for each in (first, *others)))
+                figures = Figures(
+                    name=model.name,
+                    kind=first.made.model.kind,
+                    recipe=first.made.recipe.name,
+                    source=source_file(model),
+                    versions=tool_versions(),
+                    machine=this_machine(),
+                    float_bytes=len(model.content),
+                    int8_bytes=len(first.made.model.content),
+                    contract=told.contract,
+                    task=told.task,
+                    labels=told.labels,
+                    boards=runs,
+                    calibration=calibration_figures(data.samples, statistics, first.made.recipe, watch),
+                    proof=first.proof,
+                    parity=parity_figures(first, data.compared, data.held_out is not None),
+                    evaluation=first.evaluation,
+                    gate=first.gate,
+                    repair=repaired,
+                    variants=tuple(map(other_variant, others, latencies[1:])),
+                    latency=latencies[0],
+                    golden=Golden(count=len(golden.inputs), origin=f"{golden.origin}; {packed[0].golden.said}"),
+                    warnings=self._warnings(statistics, fit, first, data, unserved(runs)),
+                    sample_pictures=sample_pictures(data.compared.spread(3), told.contract, before.inputs[0]),
+                    histograms=first.histograms,
                 )
-        of_this_run = {"steps": tuple(self._steps), "peak_memory_mb": peak_memory_mb(), "warnings": with_speed(figures)}
-        figures = figures.model_copy(update=of_this_run)
-        with self._step("report"):
-            write_report(figures, paths[1], paths[2], overwrite=overwrite)
+                if not _refused(figures):
+                    boards = self._boards
+                    whole.enter_context(packing(paths[0], figures, packed, golden.inputs, boards, overwrite=overwrite))
+            of_this_run = {
+                "steps": tuple(self._steps),
+                "peak_memory_mb": peak_memory_mb(),
+                "warnings": with_speed(figures),
+            }
+            figures = figures.model_copy(update=of_this_run)
+            with self._step("report"):
+                write_report(figures, paths[1], paths[2], overwrite=overwrite)
         figures = figures.model_copy(update={"steps": tuple(self._steps)})
         if figures.gate is not None:
             require(figures.gate)
@@ -245,7 +244,7 @@ class _Work:
         watch = Watch(self._told.contract)
         with self._step("calibrate"):
             encoder = Encoder(self._told.contract, before.inputs[0])
-            progress = self._count("calibrate", len(samples))
+            progress = counted(self._progress, "calibrate", len(samples))
             return measure(model.content, watch.over(samples), encoder, progress), watch
 
     def _check_contract(self, model: FloatModel, data: _Data) -> tuple[str, ...]:
@@ -261,14 +260,8 @@ class _Work:
         if why is None:
             return assessed, None
         with self._step("repair"):
-            tried = 0
-
-            def one_more(_: object) -> None:
-                nonlocal tried
-                tried += 1
-                self._progress("repair", tried % 20, 20)
-
-            made, done = Mending(bench, samples, statistics, take).run(assessed, one_more)
+            mending = Mending(bench, samples, statistics, take)
+            made, done = mending.run(assessed, lambda action: self._progress(f"repair: {action}", 0, 1))
         figures = done.figures.model_copy(update={"reason": why})
         if made is assessed.made:
             return assessed, figures
@@ -291,16 +284,6 @@ class _Work:
     ) -> tuple[str, ...]:
         flatters = () if data.held_out is not None else (_FLATTERS,)
         return (*fit, *statistics.warnings, *first.outputs.warnings, *flatters, *boards)
-
-    def _count(self, name: str, total: int) -> Callable[[], None]:
-        done = 0
-
-        def one_more() -> None:
-            nonlocal done
-            done += 1
-            self._progress(name, done, total)
-
-        return one_more
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:

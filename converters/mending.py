@@ -11,7 +11,7 @@ from converters.repair.judge import sqnr_judge
 from converters.repair.ranges import LOW_DB, outliers
 from converters.repair.repair import Repaired, repair
 from converters.repair.split_head import mixed_outputs
-from converters.report.figures import Layer, Metric, RepairStep
+from converters.report.figures import Layer, Metric
 from converters.variant import Assessed, Bench, Made
 from converters.verify.layers import SAMPLES, compare_layers
 from edge_sdk.contract import Encoder
@@ -54,7 +54,7 @@ class Mending:
         self._encoder = Encoder(bench.told.contract, bench.before.inputs[0])
         self._by_sqnr: Judge = sqnr_judge(bench.float_content, _tensors(bench, _JUDGED))
 
-    def run(self, assessed: Assessed, progress: Callable[[RepairStep], None]) -> tuple[Made, Repaired]:
+    def run(self, assessed: Assessed, progress: Callable[[str], None]) -> tuple[Made, Repaired]:
         """The best that was found, the start itself if nothing helped, and the way there."""
         made, method = assessed.made, assessed.made.recipe.ranges
         metric = self._metric(assessed)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,10 @@ from converters.report.figures import Figures, Proof
 from converters.variant import Made
 from converters.verify.sides import Side
 from edge_sdk import __version__
-from edge_sdk.bundle import Manifest, Variant, write_bundle
+from edge_sdk.bundle import Manifest, Variant
 from edge_sdk.bundle.golden import difference, golden_inputs, golden_outputs
 from edge_sdk.bundle.manifest import schema_version_for
-from edge_sdk.bundle.write import stored_files
+from edge_sdk.bundle.write import stored_files, writing_bundle
 from edge_sdk.contract import Contract
 from edge_sdk.tensors import Array, TensorSpec
 
@@ -111,16 +112,17 @@ def synthetic_inputs(contract: Contract, spec: TensorSpec, ranges: Ranges) -> tu
     return tuple(real.astype(np.float32))
 
 
-def pack(
+@contextlib.contextmanager
+def packing(
     path: Path,
-    *,
     figures: Figures,
     packed: Sequence[Packed],
     inputs: Sequence[Array],
     boards: Sequence[str],
+    *,
     overwrite: bool,
-) -> None:
-    """Write the bundle.
+) -> Iterator[None]:
+    """Write the bundle, which takes its place when the block ends well.
 
     Raises:
         OutputError: if ``path`` exists without ``overwrite``, or cannot be written.
@@ -151,7 +153,8 @@ def pack(
         measured={figure.name: figure.value for figure in figures.parity.agreement},
         files=stored_files(files),
     )
-    write_bundle(path, manifest, files, overwrite=overwrite)
+    with writing_bundle(path, manifest, files, overwrite=overwrite):
+        yield
 
 
 def variant_ids(made: Sequence[Made]) -> tuple[str, ...]:

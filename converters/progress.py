@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
+from types import TracebackType
 
 import click
 
@@ -14,17 +17,67 @@ def quiet(step: str, done: int, total: int) -> None:
     """Shows nothing."""
 
 
-class Bar:
-    """One line on the terminal that says which step is at work and how far it is."""
+def counted(progress: Progress, step: str, total: int) -> Callable[[], None]:
+    """Calls ``progress`` with one more done each time that it is called."""
+    done = 0
 
-    _WIDTH = 30
+    def one_more() -> None:
+        nonlocal done
+        done += 1
+        progress(step, done, total)
+
+    return one_more
+
+
+class Bar:
+    """One line on the terminal: the step at work, how far it is, and for how many seconds.
+
+    It is drawn anew also while a step says nothing; until the first of it is done, a block moves along the bar.
+    """
+
+    _WIDTH, _BLOCK, _STEP = 30, 6, 28
+    _REDRAW_S = 0.25
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._ticks = threading.Thread(target=self._tick, name="progress", daemon=True)
+        self._now = ("", 0, 1)
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Bar:
+        self._ticks.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave a clean line for the summary or the error."""
+        self._over.set()
+        self._ticks.join()
+        click.echo("\r\033[K", nl=False, err=True)
 
     def __call__(self, step: str, done: int, total: int) -> None:
         """See ``Progress``."""
-        filled = self._WIDTH * done // total
-        bar = "#" * filled + "-" * (self._WIDTH - filled)
-        click.echo(f"\r{step:<10} [{bar}] {100 * done // total:3d}%", nl=False, err=True)
+        with self._lock:
+            if step != self._now[0]:
+                self._started = time.monotonic()
+            self._now = (step, done, total)
+            self._draw()
 
-    def clear(self) -> None:
-        """Leave a clean line for the summary or the error."""
-        click.echo("\r\033[K", nl=False, err=True)
+    def _tick(self) -> None:
+        while not self._over.wait(self._REDRAW_S):
+            with self._lock:
+                if self._now[0]:
+                    self._draw()
+
+    def _draw(self) -> None:
+        step, done, total = self._now
+        seconds = time.monotonic() - self._started
+        if done:
+            filled = self._WIDTH * done // total
+            bar, share = "#" * filled + "-" * (self._WIDTH - filled), f"{100 * done // total:3d}%"
+        else:
+            place = int(seconds / self._REDRAW_S) % (self._WIDTH - self._BLOCK + 1)
+            bar, share = ("-" * place + "#" * self._BLOCK).ljust(self._WIDTH, "-"), "    "
+        click.echo(f"\r{step[: self._STEP]:<{self._STEP}} [{bar}] {share} {seconds:4.0f} s\033[K", nl=False, err=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from converters.calibrate.samples import Samples
 from converters.config import Config
+from converters.progress import Progress, counted, quiet
 from converters.quantize.quantize import QuantizedModel
 from converters.quantize.recipe import Recipe
 from converters.report.figures import Evaluation, Gate, Histogram, Layer, Proof
@@ -96,7 +97,7 @@ class Bench:
         self,
         content: bytes,
         heads: tuple[Head, ...] = (),
-        progress: Callable[[str, int, int], None] = lambda step, done, total: None,
+        progress: Progress = quiet,
     ) -> Evaluation | None:
         """Float and ``content`` against the right answers; float is measured once."""
         if self.truth is None:
@@ -123,20 +124,13 @@ class Bench:
         made: Made,
         float16_weights_folded: int,
         notes: tuple[str, ...],
-        progress: Callable[[str, int, int], None],
+        progress: Progress,
     ) -> Assessed:
         """Prove, compare and evaluate.
 
         Raises:
             NotIntegerError: if its recipe says integer throughout and it is not.
         """
-        total, done = len(self.compared), 0
-
-        def one_more() -> None:
-            nonlocal done
-            done += 1
-            progress("compare", done, total)
-
         content = made.model.content
         proven = prove(content) if made.model.kind in ("tflite-int8", "tflite-int16x8") else examine(content)
         proof = Proof(
@@ -152,6 +146,6 @@ class Bench:
         layers, histograms = compare_layers(
             made.float_content, content, self.told.contract, self.compared.spread(SAMPLES)
         )
-        outputs = self.outputs(made.side, one_more)
+        outputs = self.outputs(made.side, counted(progress, "compare", len(self.compared)))
         evaluation = self.evaluate(content, made.heads, progress)
         return Assessed(made, proof, outputs, layers, histograms, evaluation, self.gate(evaluation, outputs))

@@ -349,6 +349,8 @@ def describe_validation(exc: Exception, where: str) -> str:
         said = error["msg"].removeprefix("Value error, ")
         if error["type"] == "extra_forbidden":
             said = "no such key"
+        elif error["type"] == "missing":
+            said = "is missing"
         lines.append(f"{where}: {key + ': ' if key else ''}{said}")
     if len(errors) > _ERRORS_SHOWN:
         lines.append(f"{where}: and {len(errors) - _ERRORS_SHOWN} more")

@@ -101,7 +101,7 @@ def test_windows_that_cannot_be_made_are_named(tmp_path: Path, query: str, match
 
 
 def test_a_table_shorter_than_a_window_is_empty(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"is empty: m\.csv, 0 windows of 4 rows"):
+    with pytest.raises(DataError, match=r"holds no window of 4 rows: it has 3\. Give more data"):
         open_samples(f"{table(tmp_path / 'm.csv', 3)}?window=4&columns=x,y", shape=MOTION)
 
 

@@ -372,6 +372,32 @@ def test_the_summary_is_short_aligned_and_starts_with_the_verdict() -> None:
     assert summary_lines(normalised_classifier())[0].startswith("Not proven")
 
 
+def test_the_summary_tells_what_repair_and_other_recipes_came_to() -> None:
+    step = {"action": "split head", "target": "boxes", "before": 64.25, "after": 71.5, "kept": True}
+    repair = {"value": "top-1, %", "before": 64.25, "after": 71.5, "reached": True, "ended": "The goal is met."}
+    wide = {
+        "kind": "tflite-int16x8",
+        "recipe": "int16x8",
+        "size_bytes": 4_200_000,
+        "full_integer": True,
+        "sqnr_db": 54.25,
+    }
+    shown = figures(
+        repair={**repair, "steps": [step, {**step, "kept": False}]}, variants=[{**wide, "p50_ms": 31.25}], gate=GATE
+    )
+    text = "\n".join(summary_lines(shown))
+    assert "top-1, % from 64.2 to 71.5; 1 of 2 steps kept. The goal is met." in text
+    assert "also tflite-int16x8" in text and "4.20 MB" in text and "54.2 dB" in text and "31.2 ms here" in text
+    assert text.count("Gate open") == 1
+
+
+def test_a_recipe_that_leaves_floats_is_not_called_int8() -> None:
+    proof = {**detector()["proof"], "full_integer": False, "float_left": ["tensor 'a' of ADD (operator 0) is float32"]}
+    shown = figures(kind="tflite-float16", recipe="float16", proof=proof)
+    assert summary_lines(shown)[1].strip().startswith("1 floating-point tensor in 37 operators, as the recipe says.")
+    assert "int8" not in "\n".join(summary_lines(shown)).replace("tflite-int8", "")
+
+
 def test_json_holds_the_same_figures(tmp_path: Path) -> None:
     shown = figures()
     write_report(shown, tmp_path / "a.html", tmp_path / "a.json")

@@ -111,13 +111,13 @@ ROWS = (
         "EfficientNet-Lite0", "classify", "PyTorch .pt2",
         _made("efficientnet_lite0.pt2", "imagenet", "efficientnet_lite0"),
         {**_RGB, "mean": (127,), "std": (128,), "resize": "stretch"}, data.photographs, Classes(),
-        f"{_ON_FOOLBOX} 0.95; blue first 0.80, torchvision's mean 0.80",
+        f"{_ON_FOOLBOX} 0.95; blue first 0.80, torchvision's mean 0.80; -1..1 0.95 too",
     ),
     Model(
         "EfficientNet-Lite0", "classify", "ONNX .onnx",
         _made("efficientnet_lite0.onnx", "imagenet", "efficientnet_lite0"),
         {**_RGB, "mean": (127,), "std": (128,), "resize": "stretch"}, data.photographs, Classes(),
-        "the same weights as the row above",
+        "the same weights and figures as the row above",
     ),
     Model(
         "MobileNetV2", "classify", "PyTorch .pt2", _made("mobilenet_v2.pt2", "imagenet", "mobilenet_v2"),
@@ -126,12 +126,14 @@ ROWS = (
     ),
     Model(
         "Dog breeds MobileNetV2", "classify", "Keras 3 .h5", assets.dog_breeds, {**_SIGNED, "resize": "stretch"}, data.dogs,
-        Classes(), "foolbox's bull mastiff is one with 0.998; blue first 0.921, 0..255 0.000",
+        Classes(), "foolbox's bull mastiff is one with 0.998; blue first 0.921, 0..255 0.000; 0..1 0.997, so the range is "
+        "as the package's own code has it",
     ),
     Model(
         "Emotions mini-Xception", "classify", "Keras 2 .hdf5", assets.emotions,
         {"input": "image", "colour": "gray", "range": (-1, 1), "resize": "stretch"}, data.gray_faces, Classes(),
-        "the smiling astronaut is happy with 1.00, 0..255 angry; over 100 LFW faces more sure (0.60) than with 0..1 (0.59)",
+        "the smiling astronaut is happy with 1.00, 0..255 angry; 0..1 happy as well, so the range is "
+        "as the package's own code has it",
     ),
     Model(
         "Digits CNN", "classify", "PyTorch .pt2", _made("digits.pt2", "digits"),
@@ -170,7 +172,8 @@ ROWS = (
     ),
     Model(
         "PP-OCRv4 text detection", "segment", "ONNX .onnx", assets.text_detector, _OCR, data.text_pages,
-        Mask(0.3), "the mask is the lines of text", loading={"input_shape": (1, 3, 320, 320)},
+        Mask(0.3), "all of 20 drawn lines found, 0.90 of the mask on them, 0..255 0.18; red first and 0..1 do as well, so these are "
+        "as the package's own configuration states them", loading={"input_shape": (1, 3, 320, 320)},
     ),
     Model(
         "Face landmarks", "pose", "float .tflite", assets.face_landmarks, {**_UNIT, "resize": "stretch"}, data.faces,

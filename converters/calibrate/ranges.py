@@ -75,7 +75,7 @@ def measure(
         DataError: if a sample does not fit, or there is none.
         ModelError: if a tensor becomes NaN or infinite (the message names it and the sample), or no output reacts to the input.
     """
-    model = describe(content)
+    model, above = describe(content), rectified(content)
     many = THREADS if len(content) < _LARGE_BYTES else 1
     looks: list[_Look] = []
     running: deque[Future[None]] = deque()
@@ -84,7 +84,7 @@ def measure(
         for sample, array in encoded(samples, encoder):
             turn = count % many
             if turn == len(looks):
-                looks.append(_Look(content, model, THREADS // many))
+                looks.append(_Look(content, model, above, THREADS // many))
             else:
                 running.popleft().result()
             looks[turn].give(array)
@@ -103,10 +103,9 @@ def measure(
 class _Look:
     """One interpreter, and what was seen in it."""
 
-    def __init__(self, content: bytes, model: ModelDescription, threads: int) -> None:
+    def __init__(self, content: bytes, model: ModelDescription, above: frozenset[int], threads: int) -> None:
         self._model = model
         self._interpreter = open_interpreter(content, threads=threads)
-        above = rectified(content)
         self._tensors = [
             Activation(model.tensors[index], self._interpreter, rectified=index in above)
             for index in _activations(model)

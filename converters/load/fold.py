@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.graph import compact, is_constant, main_graph, operator_name, set_constant, text, type_name
+from converters.graph import compact, constant_of, is_constant, main_graph, operator_name, set_constant, text, type_name
 from converters.interpreter import open_interpreter
 from edge_sdk.errors import ModelError
 
@@ -57,6 +57,7 @@ def fold(model: Any, content: bytes) -> int:
             )
     compact(model)  # what fell away must not be refused
     _refuse_unfolded(model)
+    _refuse_nan(model)
     return halves
 
 
@@ -67,6 +68,17 @@ def _foldable(model: Any, operator: Any) -> bool:
     tensors = main_graph(model).tensors
     inputs = [tensors[i] for i in operator.inputs if i >= 0]
     return name in _OF_SHAPE or (bool(inputs) and all(is_constant(model, tensor) for tensor in inputs))
+
+
+def _refuse_nan(model: Any) -> None:
+    for tensor in main_graph(model).tensors:
+        values = constant_of(model, tensor) if type_name(tensor) == "FLOAT32" else None
+        if values is not None and np.isnan(values.min(initial=0)):  # NaN wins; no array as large as the weights is made
+            count = int(np.isnan(values).sum())
+            raise ModelError(
+                f"{count} of {values.size} numbers of constant {text(tensor.name)!r} are NaN: the training diverged, or the file is "
+                "damaged. Give a model whose weights are numbers"
+            )
 
 
 def _refuse_unfolded(model: Any) -> None:

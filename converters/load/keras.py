@@ -53,6 +53,10 @@ def read_archive(path: Path) -> KerasConfig:
             if size > _MAX_UNPACKED:
                 raise ModelError(f"it unpacks to {size:,} bytes; a model has at most {_MAX_UNPACKED:,}")
             names = archive.namelist()
+            if outside := [
+                name for name in names if name.startswith("/") or ".." in name.replace("\\", "/").split("/")
+            ]:
+                raise ModelError(f"it holds {outside[0]!r}, which lies outside of it; no .keras archive does. {AGAIN}")
             if missing := [name for name in ("config.json", "model.weights.h5") if name not in names]:
                 raise ModelError(f"it is no whole .keras archive: {' and '.join(missing)} is missing. {AGAIN}")
             config = _json(archive, "config.json")

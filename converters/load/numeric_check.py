@@ -7,11 +7,15 @@ import numpy as np
 from converters.load.loaded import NumericCheck, Reference
 from edge_sdk.errors import ModelError
 from edge_sdk.tensors import Array
-from edge_sdk.tflite import describe
+from edge_sdk.tflite import ModelDescription, describe
 
 TOLERANCE = (
     1e-3  # of an output's largest magnitude: float32 kernels differ by about 1e-5, wrong padding or axes by far more
 )
+_LEAST = 1e-6  # magnitudes below it are compared as if they were it
+_LEAST_PROBABILITY = 1e-3  # the same of a sigmoid or softmax, which frameworks approximate to about 1e-7
+_PROBABILITIES = ("LOGISTIC", "SOFTMAX")
+_KEEP_VALUES = ("RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS")
 _INPUTS = 4
 _SEED = 0
 
@@ -68,26 +72,37 @@ def check_numbers(content: bytes, reference: Reference) -> NumericCheck:
         )
     worst = 0.0
     for index, ours, theirs in zip(model.outputs, found, reference.outputs, strict=True):
-        worst = max(worst, _difference(model.tensors[index].name, ours, theirs, reference.framework))
+        least = _LEAST_PROBABILITY if _is_probability(model, index) else _LEAST
+        worst = max(worst, _difference(model.tensors[index].name, ours, theirs, reference.framework, least))
     return NumericCheck(reference.framework, len(reference.inputs), worst, TOLERANCE)
 
 
-def _difference(name: str, ours: Array, theirs: Array, framework: str) -> float:
+def _is_probability(model: ModelDescription, index: int) -> bool:
+    """Whether a tensor is the result of a sigmoid or softmax, rearranged at most."""
+    makers = {output: operator for operator in model.operators for output in operator.outputs}
+    while (maker := makers.get(index)) is not None and maker.name in _KEEP_VALUES:
+        index = maker.inputs[0]
+    return maker is not None and maker.name in _PROBABILITIES
+
+
+def _difference(name: str, ours: Array, theirs: Array, framework: str, least: float) -> float:
     if ours.shape != theirs.shape:
         raise ModelError(
             f"output {name!r} of the translation has shape {ours.shape[1:]}, {framework} gives {theirs.shape[1:]}: the translation is wrong"
         )
     if not np.isfinite(theirs).all():
         raise ModelError(
-            f"output {name!r} is NaN or infinite in {framework} itself on made-up inputs of the contract's range; check range, mean and std"
+            f"output {name!r} is NaN or infinite in {framework} itself on made-up inputs of the contract's range; "
+            "check range, mean and std, and the weights: a training that diverged leaves NaN in them"
         )
     magnitude = float(np.abs(theirs).max(initial=0.0))
     gap = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
-    share = float(gap.max(initial=0.0)) / max(magnitude, 1e-6)
+    share = float(gap.max(initial=0.0)) / max(magnitude, least)
     if not share <= TOLERANCE:
         raise ModelError(
             f"the translation is wrong: output {name!r} differs from {framework} by {share:.2g} of its largest magnitude {magnitude:.4g}, "
-            f"{TOLERANCE:g} is allowed; {np.mean(gap > TOLERANCE * magnitude):.0%} of its values are affected. No model was made. "
+            f"{TOLERANCE:g} is allowed; "
+            f"{np.mean(gap > TOLERANCE * max(magnitude, least)):.0%} of its values are affected. No model was made. "
             "Another way may be right: export the model to ONNX or float .tflite and give that"
         )
     return share

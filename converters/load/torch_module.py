@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import pickle
 import sys
 import traceback
 from dataclasses import dataclass
@@ -81,6 +82,11 @@ _KINDS = {"python": "PyTorch module of a Python file", "module": "PyTorch pickle
 def _exported(path: Path) -> Opened:
     try:
         program = torch().export.load(str(path))
+    except pickle.UnpicklingError as exc:
+        raise ModelError(
+            "it holds a pickle beside the program (such as its example inputs), and reading that runs whatever it contains: give --trust "
+            "if you trust where it comes from, or save it again without, by torch.export.save of PyTorch 2.9 or newer"
+        ) from exc
     except Exception as exc:
         raise ModelError(
             f"torch.export.load of PyTorch {torch().__version__} refuses it: {type(exc).__name__}: {str(exc).strip()[:300]}. "

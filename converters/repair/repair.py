@@ -26,7 +26,7 @@ from converters.repair.rewiring import CannotRepairError
 from converters.repair.saturation import saturated_ranges
 from converters.repair.search import Changed, GoalMet, Search, TimeOver, Tools, known
 from converters.repair.split_head import Plan, mixed_outputs, split_head
-from converters.report.figures import Repair, RepairStep
+from converters.report.figures import Repair
 
 _PLANNED_ON = 32  # samples that tell how wide the ranges of an output's entries are
 
@@ -66,7 +66,7 @@ def repair(
     single_layers: int = 6,
     latency: Callable[[Quantized], float] = median_ms,
     clock: Callable[[], float] = time.monotonic,
-    progress: Callable[[RepairStep], None] = lambda step: None,
+    progress: Callable[[str], None] = lambda action: None,
 ) -> Repaired:
     """Find a better candidate.
 
@@ -89,7 +89,7 @@ def repair(
         single_layers: how many are treated alone in one round.
         latency: median time of one inference in milliseconds.
         clock: in seconds.
-        progress: called with each step when it is done.
+        progress: called with each action when it begins.
 
     Raises:
         NotIntegerError, ModelError: if the start itself cannot be quantized.

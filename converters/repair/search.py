@@ -55,7 +55,7 @@ class Tools:
     noise: float
     latency: Callable[[Quantized], float]
     clock: Callable[[], float]
-    progress: Callable[[RepairStep], None]
+    progress: Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Search:
         except EngineError as exc:  # scales that a kernel refuses; equalisation may bring them together
             self.first = None
             self.best = Best(start, quantized, _UNUSABLE, 0.0)
-            self._note(RepairStep(action="run as quantized", note=f"failed: {exc}"))
+            self.steps.append(RepairStep(action="run as quantized", note=f"failed: {exc}"))
         self._first_ms = self.best.latency_ms
 
     def worst(self, most: int) -> Iterator[Layer]:
@@ -141,6 +141,7 @@ class Search:
             return
         self._tried.add(key)
         self._check()
+        self._tools.progress(action)
         started, best = self._tools.clock(), self.best
         step = RepairStep(action=action, target=target, before=known(best.score), before_db=best.score.sqnr_db)
         try:
@@ -148,12 +149,14 @@ class Search:
             quantized = self._build(candidate)
             score = self._tools.judge(quantized)
         except CannotRepairError as exc:
-            self._note(
+            self.steps.append(
                 step.model_copy(update={"seconds": self._tools.clock() - started, "note": f"not possible: {exc}"})
             )
             return
         except (ModelError, EngineError, ConfigError) as exc:
-            self._note(step.model_copy(update={"seconds": self._tools.clock() - started, "note": f"failed: {exc}"}))
+            self.steps.append(
+                step.model_copy(update={"seconds": self._tools.clock() - started, "note": f"failed: {exc}"})
+            )
             return
         took_ms = self._tools.latency(quantized)
         slower = took_ms / self._first_ms if self._first_ms > 0 else 1.0
@@ -168,14 +171,10 @@ class Search:
             "latency_ratio": took_ms / best.latency_ms if best.latency_ms > 0 else None,
             "note": found,
         }
-        self._note(step.model_copy(update=measured))
+        self.steps.append(step.model_copy(update=measured))
         if kept:
             self.best = Best(candidate, quantized, score, took_ms)
             self.stop_if_met()
-
-    def _note(self, step: RepairStep) -> None:
-        self.steps.append(step)
-        self._tools.progress(step)
 
     def _better(self, after: Score, before: Score, least_db: float) -> bool:
         """Better in value beyond chance; or no worse in value, and better in SQNR, which may be the value itself."""

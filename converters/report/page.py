@@ -108,14 +108,16 @@ def _plots(figures: Figures) -> dict[str, Markup | list[Markup]]:
     steps = [Bar(step.name, step.seconds, numbers.seconds(step.seconds)) for step in figures.steps]
     most_first = sorted(figures.proof.operators.items(), key=lambda item: -item[1])
     made: dict[str, Markup | list[Markup]] = {
-        "size": plots.bars("Size of the float and the int8 model", sizes),
+        "size": plots.bars("Size of the float model and of every variant", sizes),
         "layers": plots.layers(figures.parity.layers, [output.name for output in figures.parity.outputs]),
         "histograms": [plots.histogram(shown) for shown in figures.histograms],
         "steps": plots.bars("Time of every step", steps),
-        "operators": plots.bars("Operators of the int8 model", [Bar(name, n, f"{n:,}") for name, n in most_first]),
+        "operators": plots.bars(
+            f"Operators of the {verdict.scheme(figures)} model", [Bar(name, n, f"{n:,}") for name, n in most_first]
+        ),
     }
     if figures.parity.detect is not None:
-        made |= _detect_plots(figures.parity.detect)
+        made |= _detect_plots(figures.parity.detect, verdict.scheme(figures))
     if figures.gate is not None:
         made["gate"] = gate_plot.gate(figures.gate)
     if figures.repair is not None:
@@ -123,13 +125,13 @@ def _plots(figures: Figures) -> dict[str, Markup | list[Markup]]:
     return made
 
 
-def _detect_plots(detect: DetectParity) -> dict[str, Markup]:
+def _detect_plots(detect: DetectParity, scheme: str) -> dict[str, Markup]:
     from converters.report import plots
     from converters.report.plots import Bar
 
     frames = [
         Bar("float", detect.frames_float, f"{detect.frames_float:,} of {detect.frames:,}", "float"),
-        Bar("int8", detect.frames_int8, f"{detect.frames_int8:,} of {detect.frames:,}"),
+        Bar(scheme, detect.frames_int8, f"{detect.frames_int8:,} of {detect.frames:,}"),
     ]
     made = {"frames": plots.bars("Frames with at least one object", frames)}
     if detect.ious and detect.mean_iou is not None:

@@ -28,7 +28,7 @@ def repair(shown: Repair) -> Markup:
     parts += [text(_LEFT - 8, y(v) + 4, maybe(v), "tick end") for v in sorted(ends)]
     if shown.goal is not None:
         parts.append(line((_LEFT, y(shown.goal)), (_RIGHT, y(shown.goal)), "guide"))
-        parts.append(text(_RIGHT, y(shown.goal) - 5, f"goal {maybe(shown.goal)}", "halo end"))
+        parts.append(text(_LEFT + 12, y(shown.goal) - 5, f"goal {maybe(shown.goal)}", "halo"))
     at = (_LEFT, _BOTTOM if shown.before is None else y(shown.before))
     dots = [mark(*at, 5, "int8", f"as first quantized: {maybe(shown.before)}")]
     for number, (step, after) in enumerate(steps, start=1):

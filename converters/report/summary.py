@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from converters.report import verdict
-from converters.report.figures import BoardRun, Figures, Metric
-from converters.report.numbers import change, count, decibels, loss_between, quantity, seconds, short, size
+from converters.report.figures import BoardRun, Figures, Metric, OtherVariant
+from converters.report.numbers import change, count, decibels, loss_between, maybe, quantity, seconds, short, size
 
 Row = tuple[str, str]
+_NAME = 40
 
 
 def summary_lines(figures: Figures) -> list[str]:
@@ -15,6 +16,8 @@ def summary_lines(figures: Figures) -> list[str]:
         *_model(figures),
         *_accuracy(figures),
         *_comparison(figures),
+        *_repair(figures),
+        *((f"also {variant.kind}", _variant(variant)) for variant in figures.variants),
         *_making(figures),
         *(("warning", text) for text in figures.warnings),
     ]
@@ -28,13 +31,18 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def _clipped(name: str) -> str:
+    """A name of at most 40 characters; of a path its end tells more than its beginning."""
+    return name if len(name) <= _NAME else f"{name[: _NAME // 3]}…{name[-(_NAME - _NAME // 3 - 1) :]}"
+
+
 def _model(figures: Figures) -> list[Row]:
     smaller = f" ({figures.float_bytes / figures.int8_bytes:.1f} times smaller)" if figures.int8_bytes else ""
     used = f"{figures.calibration.samples:,} of {count(figures.calibration.available, 'sample')}"
     rows = [
         ("model", figures.name),
         *_source(figures),
-        ("size", f"{size(figures.float_bytes)} float, {size(figures.int8_bytes)} int8{smaller}"),
+        ("size", f"{size(figures.float_bytes)} float, {size(figures.int8_bytes)} {verdict.scheme(figures)}{smaller}"),
         ("calibration", f"{used}: {figures.calibration.data}"),
     ]
     if figures.boards:
@@ -61,17 +69,14 @@ def _board(board: BoardRun) -> str:
 
 
 def _accuracy(figures: Figures) -> list[Row]:
-    rows = [] if figures.gate is None else [("gate", verdict.gate_sentence(figures.gate))]
+    passed = figures.gate is not None and figures.gate.verdict == "passed"  # any other gate is the reason at the top
+    rows = [("gate", verdict.gate_sentence(figures.gate))] if figures.gate is not None and passed else []
     if figures.evaluation is None:
         return rows
     for metric in figures.evaluation.metrics:
         before, after = quantity(metric.float_value, metric.unit), quantity(metric.int8_value, metric.unit)
-        rows.append(
-            (
-                metric.name,
-                f"{before} float, {after} int8 ({change(metric.float_value, metric.int8_value, metric.unit)}{_interval(metric)})",
-            )
-        )
+        moved = f"{change(metric.float_value, metric.int8_value, metric.unit)}{_interval(metric)}"
+        rows.append((metric.name, f"{before} float, {after} {verdict.scheme(figures)} ({moved})"))
     return rows
 
 
@@ -86,17 +91,37 @@ def _comparison(figures: Figures) -> list[Row]:
     rows = [("compared on", verdict.compared_on(figures))]
     rows += [(figure.name, quantity(figure.value, figure.unit)) for figure in figures.parity.agreement]
     for output in figures.parity.outputs:
-        rows.append((f"output {output.name}", f"{decibels(output.sqnr_db)}, at most {output.max_steps:.1f} steps off"))
+        rows.append(
+            (_clipped(f"output {output.name}"), f"{decibels(output.sqnr_db)}, {verdict.furthest(figures, output)}")
+        )
     rows += [
         ("lowest layer", f"{decibels(layer.sqnr_db)}, {layer.operator}") for layer in verdict.worst_layers(figures, 1)
     ]
     return rows
 
 
+def _repair(figures: Figures) -> list[Row]:
+    if figures.repair is None:
+        return []
+    repair = figures.repair
+    kept = sum(step.kept for step in repair.steps)
+    way = f"{repair.value} from {maybe(repair.before)} to {maybe(repair.after)}"
+    return [("repair", f"{way}; {kept} of {count(len(repair.steps), 'step')} kept. {repair.ended}")]
+
+
+def _variant(variant: OtherVariant) -> str:
+    parts = [size(variant.size_bytes)]
+    if variant.metric is not None:
+        parts.append(f"{variant.metric.name} {quantity(variant.metric.int8_value, variant.metric.unit)}")
+    parts += [f"{each.name} {quantity(each.value, each.unit)}" for each in variant.agreement]
+    parts.append(f"weakest output {decibels(variant.sqnr_db)}")
+    return ", ".join([*parts, f"{short(variant.p50_ms)} ms here"])
+
+
 def _making(figures: Figures) -> list[Row]:
     rows = [("golden vectors", f"{figures.golden.count}, {figures.golden.origin}; they travel to every device")]
     if figures.latency is not None:
-        here = f"{short(figures.latency.float_p50_ms)} ms float, {short(figures.latency.int8_p50_ms)} ms int8"
+        here = f"{short(figures.latency.float_p50_ms)} ms float, {short(figures.latency.int8_p50_ms)} ms {verdict.scheme(figures)}"
         rows.append(("time here", f"{here}, {figures.latency.engine}"))
     total = seconds(sum(step.seconds for step in figures.steps))
     memory = "" if figures.peak_memory_mb is None else f", {short(figures.peak_memory_mb)} MB at most"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from converters.report.figures import Figures, Gate, Layer
+from converters.report.figures import Figures, Gate, Layer, OutputParity
 from converters.report.numbers import change, count, decibels, loss, loss_between, quantity, seconds, short, size
 
 
@@ -35,7 +35,7 @@ def headline(figures: Figures) -> str:
     """Whether the model is proven, in a few words."""
     gate = figures.gate
     if gate is not None and gate.verdict == "failed":
-        return "Refused: it loses more accuracy than allowed"
+        return "Refused: it loses more accuracy than allowed, and no bundle was written"
     said = _made(figures)
     if gate is None:
         return said
@@ -49,7 +49,8 @@ def _made(figures: Figures) -> str:
     if figures.proof.full_integer:
         return f"Proven: full-integer {scheme(figures)}"
     if _float_by_recipe(figures):
-        return f"Made as asked: {scheme(figures)}, which computes in floating point"
+        part = " in part" if figures.kind == "tflite-mixed" else ""
+        return f"Made as asked: {scheme(figures)}, which computes in floating point{part}"
     return "Not proven: floating point is left in the model"
 
 
@@ -62,10 +63,13 @@ def reason(figures: Figures) -> str:
     operators = count(sum(figures.proof.operators.values()), "operator")
     if figures.gate is not None and figures.gate.verdict != "passed":
         return gate_sentence(figures.gate)
+    if _float_by_recipe(figures):
+        floats = count(len(figures.proof.float_left), "floating-point tensor")
+        return f"{floats} in {operators}, as the recipe says. A board that runs integers only refuses it."
     if figures.proof.full_integer:
         return f"Integer inputs and outputs, and no floating-point tensor in {operators}."
     left = figures.proof.float_left
-    named = f"; the first is {left[0]}" if left else ""
+    named = f"; the first: {left[0]}" if left else ""
     return f"In {operators}, {count(len(left), 'floating-point tensor')} left{named}."
 
 
@@ -80,6 +84,23 @@ def worst_layers(figures: Figures, number: int) -> list[Layer]:
     """The layers with the lowest SQNR, the lowest first; layers without a number are not among them."""
     measured = [(layer.sqnr_db, layer) for layer in figures.parity.layers if layer.sqnr_db is not None]
     return [layer for _, layer in sorted(measured, key=lambda pair: pair[0])[:number]]
+
+
+def furthest(figures: Figures, output: OutputParity) -> str:
+    """How far an output is off at most, in steps or in its own unit."""
+    if in_steps(figures, output):
+        return f"at most {output.max_steps:.1f} steps off"
+    return f"at most {short(output.max_abs_difference)} off"
+
+
+def in_steps(figures: Figures, output: OutputParity) -> bool:
+    """Whether an output is stored in integers, so that its differences are counted in steps."""
+    return output.name not in {spec.name for spec in figures.proof.outputs if not spec.quantized}
+
+
+def lists_floats(figures: Figures) -> bool:
+    """Whether single tensors that are left in floating point tell something: not where the recipe leaves all."""
+    return bool(figures.proof.float_left) and figures.kind not in ("tflite-float16", "tflite-dynamic")
 
 
 def compared_on(figures: Figures) -> str:
@@ -112,7 +133,8 @@ def gate_sentence(gate: Gate) -> str:
 def _agreement(figures: Figures) -> list[KeyNumber]:
     if figures.evaluation is not None and figures.evaluation.metrics:
         metric = figures.evaluation.metrics[0]
-        both = f"{quantity(metric.float_value, metric.unit)} → {quantity(metric.int8_value, metric.unit)}"
+        before = quantity(metric.float_value, metric.unit).removesuffix(metric.unit).rstrip()
+        both = f"{before} → {quantity(metric.int8_value, metric.unit)}"
         moved = change(metric.float_value, metric.int8_value, metric.unit)
         return [
             KeyNumber(metric.name, both, f"{moved}, on {count(figures.evaluation.samples, 'sample')} of ground truth")
@@ -128,7 +150,7 @@ def _weakest_output(figures: Figures) -> list[KeyNumber]:
     if not measured:
         return []
     weakest = min(measured, key=lambda pair: pair[0])[1]
-    note = f"SQNR of {weakest.name}; at most {weakest.max_steps:.1f} steps off"
+    note = f"SQNR of {weakest.name}; {furthest(figures, weakest)}"
     return [KeyNumber("Weakest output", decibels(weakest.sqnr_db), note)]
 
 
@@ -136,7 +158,7 @@ def _speed(figures: Figures) -> list[KeyNumber]:
     latency = figures.latency
     if latency is not None:
         both = f"{short(latency.float_p50_ms)} → {short(latency.int8_p50_ms)} ms"
-        slower = "int8 is slower here; " if latency.int8_p50_ms > latency.float_p50_ms else ""
+        slower = f"{scheme(figures)} is slower here; " if latency.int8_p50_ms > latency.float_p50_ms else ""
         return [KeyNumber("Time here", both, f"{slower}median of one inference on this machine, not on a board")]
     if not figures.steps:
         return []

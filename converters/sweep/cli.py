@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
+from converters.cli import axes
 from converters.progress import Bar, quiet
+from edge_sdk.cli.ending import end_tidily_on_signals
 from edge_sdk.errors import ConfigError
 
 _EPILOG = """\b
@@ -29,7 +32,7 @@ FOLDER gets sweep.html (look at this), sweep.json, and points/ with every model 
 interrupted, or another one into the same FOLDER, does only what is not there yet.
 
 \b
-Exit codes: 0 done, 1 error or no point could be made, 2 something is missing or unknown, 130 interrupted."""
+Exit codes: 0 done, 1 error or no point could be made, 2 something is missing or unknown, 130 interrupted, 129 and 143 ended by a signal."""
 
 
 @click.command(epilog=_EPILOG)
@@ -41,6 +44,30 @@ Exit codes: 0 done, 1 error or no point could be made, 2 something is missing or
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
     help="Where the sweep is kept.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="A model.toml for all models; default: each model's name with .toml, if it is there.",
+)
+@click.option("--calibrate", metavar="DATA", help="Samples as the model will meet them; as in convert.")
+@click.option(
+    "--holdout", metavar="DATA", help="Without right answers: accuracy is likeness to float on these samples."
+)
+@click.option("--evaluate", metavar="DATA", help="Data with the right answers: accuracy is the task's own metric.")
+@click.option("--metric", metavar="NAME", help="What counts on --evaluate, as in convert. Default: the task's own.")
+@click.option(
+    "--max-samples",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="At most so many samples of --calibrate and --holdout, evenly spaced. Default: 200.",
+)
+@click.option(
+    "--board",
+    "boards",
+    multiple=True,
+    metavar="BOARD",
+    help="Leave out what none of these runs, and tell the best of each; may be repeated.",
 )
 @click.option(
     "--recipe",
@@ -70,31 +97,10 @@ Exit codes: 0 done, 1 error or no point could be made, 2 something is missing or
     metavar="N,N,..",
     help="The same for any input, with its batch of 1, as in convert; may be repeated.",
 )
-@click.option(
-    "--board",
-    "boards",
-    multiple=True,
-    metavar="BOARD",
-    help="Leave out what none of these runs, and tell the best of each; may be repeated.",
-)
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="A model.toml for all models; default: each model's name with .toml, if it is there.",
-)
-@click.option("--calibrate", metavar="DATA", help="Samples as the model will meet them; as in convert.")
-@click.option("--evaluate", metavar="DATA", help="Data with the right answers: accuracy is the task's own metric.")
-@click.option("--metric", help="What counts on --evaluate, as in convert. Default: the task's own.")
-@click.option(
-    "--holdout", metavar="DATA", help="Without right answers: accuracy is likeness to float on these samples."
-)
-@click.option(
-    "--max-samples",
-    type=click.IntRange(min=1),
-    help="At most so many samples of --calibrate and --holdout. Default: 200.",
-)
 @click.option("--trust", is_flag=True, help="Run code that comes with the models.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Points at a time on this machine. Default: its processors.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), metavar="N", help="Points at a time on this machine. Default: its processors."
+)
 @click.option(
     "--backend",
     type=click.Choice(["loky", "threading", "dask"]),
@@ -140,7 +146,7 @@ def sweep(
         recipes=_all(recipes, recipe_names(), ("int8",)),
         ranges=_all(ranges, RANGE_METHODS, ("minmax",)),
         sizes=sizes,
-        input_shapes=tuple(map(_axes, input_shapes)),
+        input_shapes=tuple(map(axes, input_shapes)),
         config=config,
         boards=boards,
         calibrate=calibrate,
@@ -152,22 +158,20 @@ def sweep(
     )
     if jobs is not None and backend == "dask":
         raise ConfigError("--jobs is of this machine; a cluster works on as many points as its workers have threads")
-    bar, shown = Bar(), sys.stderr.isatty() and not as_json
+    end_tidily_on_signals()
     try:
-        result = run(
-            told,
-            output=output,
-            backend=backend,  # type: ignore[arg-type]
-            jobs=jobs or os.cpu_count() or 1,
-            scheduler=scheduler,
-            progress=bar if shown else quiet,
-        )
+        with Bar() if sys.stderr.isatty() and not as_json else nullcontext(quiet) as progress:
+            result = run(
+                told,
+                output=output,
+                backend=backend,  # type: ignore[arg-type]
+                jobs=jobs or os.cpu_count() or 1,
+                scheduler=scheduler,
+                progress=progress,
+            )
     except KeyboardInterrupt:
         click.echo(f"\nwhat is done is kept in {output}: the same command goes on from there", err=True)
         raise
-    finally:
-        if shown:
-            bar.clear()
     if as_json:
         click.echo(result.figures.model_dump_json(indent=1))
     else:
@@ -179,12 +183,3 @@ def sweep(
 
 def _all(named: tuple[str, ...], every: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
     return every if "all" in named else named or default
-
-
-def _axes(text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise ConfigError(
-            f"--input-shape takes whole numbers with commas between them, such as 1,3,224,224; found {text!r}"
-        )
-    return tuple(int(part) for part in parts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -16,6 +15,7 @@ from converters.calibrate.samples import open_samples
 from converters.config import Config
 from converters.gather import tool_versions
 from converters.load import FloatModel, load
+from converters.progress import Progress, counted
 from converters.quantize.quantize import quantize
 from converters.quantize.recipe import Recipe, read_recipe, recipe_names
 from converters.report.figures import Interval, Metric
@@ -75,16 +75,14 @@ class Prepared:
         return self.statistics.ranges(known, bits=16 if recipe.scheme == "int16x8" else 8)
 
 
-def prepare(
-    path: Path, shape: tuple[int, ...] | None, told: Config, calibrate: bool, progress: Callable[[int, int], None]
-) -> Prepared:
+def prepare(path: Path, shape: tuple[int, ...] | None, told: Config, calibrate: bool, progress: Progress) -> Prepared:
     """Load a model in one shape, and look at its tensors in one pass over the samples, for all range methods.
 
     Args:
         path, shape: the model and the input's shape that is asked for, None for its own.
         told: everything else.
         calibrate: whether any recipe needs ranges.
-        progress: called with the samples done, and of how many.
+        progress: called as the calibration goes on.
 
     Raises:
         ModelError: if it cannot be loaded, or not in this shape.
@@ -106,15 +104,11 @@ def prepare(
     if not calibrate:
         return Prepared(model, None, ())
     samples = open_samples(str(told.data.data), shape=found, max_samples=told.data.max_samples)
-    watch, done = Watch(told.contract), 0
-
-    def one_more() -> None:
-        nonlocal done
-        done += 1
-        progress(done, len(samples))
-
+    watch = Watch(told.contract)
     encoder = Encoder(told.contract, side.inputs[0])
-    statistics = measure_tensors(model.content, watch.over(samples), encoder, one_more)
+    statistics = measure_tensors(
+        model.content, watch.over(samples), encoder, counted(progress, "calibrate", len(samples))
+    )
     return Prepared(model, statistics, (*watch.notes, *statistics.warnings))
 
 

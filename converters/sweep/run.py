@@ -111,6 +111,7 @@ class _Sweep:
         """Do every point that is not there yet."""
         settings = {point.key: point.setting for point in self._plan.points}
         work = dict(self._work())
+        self._progress("points", 0, len(work))
         for done, (key, outcome) in enumerate(do_all(work, pool), start=1):
             if isinstance(outcome, Done):
                 self._keep(key, Stored(setting=settings[key], figures=outcome.figures), outcome.content)
@@ -130,7 +131,7 @@ class _Sweep:
             if not todo and self._store.model(model.key) is not None:
                 continue
             try:
-                prepared = self._prepare(model, todo, f"load {number}/{len(self._plan.models)}")
+                prepared = self._prepare(model, todo, f"{number}/{len(self._plan.models)}")
             except ModelError as exc:
                 self._failures |= {point.key: str(exc) for point in todo}
                 continue
@@ -144,12 +145,13 @@ class _Sweep:
                     ranges[which] = prepared.ranges(point.recipe, point.setting.ranges)
                 yield point.key, (content, self._job(point, ranges[which]))
 
-    def _prepare(self, model: Model, todo: Sequence[Point], step: str) -> Prepared:
-        self._progress(step, 0, 1)
+    def _prepare(self, model: Model, todo: Sequence[Point], place: str) -> Prepared:
+        def progress(step: str, done: int, total: int) -> None:
+            self._progress(f"{step} {place}", done, total)
+
+        progress("load", 0, 1)
         calibrate = any(point.recipe.integer for point in todo)
-        prepared = prepare(
-            model.path, model.shape, model.told, calibrate, lambda done, of: self._progress(step, done, of)
-        )
+        prepared = prepare(model.path, model.shape, model.told, calibrate, progress)
         self._store.put_model(model.key, prepared.model.content)
         self._warnings += [warning for warning in prepared.warnings if warning not in self._warnings]
         return prepared

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from converters.progress import Progress, quiet
 from converters.report.figures import Evaluation, Interval, Metric
 from converters.verify import intervals
 from converters.verify.metrics import Mean, Measure, Scores, measure_for
@@ -20,7 +21,6 @@ from edge_sdk.errors import DataError
 from edge_sdk.tasks import TaskSettings
 from edge_sdk.tensors import TensorSpec
 
-Progress = Callable[[str, int, int], None]
 _OWN = EvaluateSettings()
 
 
@@ -108,9 +108,7 @@ def evaluate(
     return Evaluation(data=truth.data, samples=len(truth), metrics=compare(before, after))
 
 
-def measure(
-    truth: Truth, sides: Sequence[Side], progress: Progress = lambda step, done, total: None
-) -> tuple[PerSample, ...]:
+def measure(truth: Truth, sides: Sequence[Side], progress: Progress = quiet) -> tuple[PerSample, ...]:
     """Score models on every sample; one alone can be compared later with what others scored on the same truth.
 
     Args:

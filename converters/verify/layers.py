@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,6 @@ class _Pair:
     noise: float = 0.0
     low: float = np.inf
     high: float = -np.inf
-    kept: list[tuple[Array, Array]] = field(default_factory=list)
 
     def see(self, real: Array, stored: Array) -> None:
         self.signal += float(np.vdot(real, real))
@@ -79,54 +78,61 @@ def compare_layers(
     for sides in runs.each():
         for pair in pairs:
             pair.see(*_values(sides, pair))
-    worst = sorted((p for p in pairs if sqnr_db(p.signal, p.noise) is not None), key=lambda p: p.signal / p.noise)[
-        :_WORST
-    ]
-    edges = {id(pair): np.linspace(pair.low, pair.high, _BINS + 1) for pair in worst}
-    counts = {id(pair): np.zeros((2, _BINS), np.int64) for pair in worst}
+    measured = [pair for pair in pairs if sqnr_db(pair.signal, pair.noise) is not None]
+    worst = [_Counts(pair) for pair in sorted(measured, key=lambda p: p.signal / p.noise)[:_WORST]]
     for sides in runs.each() if worst else ():
-        for pair in worst:
-            real, stored = _values(sides, pair)
-            counts[id(pair)][0] += np.histogram(real, edges[id(pair)])[0]
-            counts[id(pair)][1] += np.histogram(
-                np.clip(pair.spec.dequantize(stored), pair.low, pair.high), edges[id(pair)]
-            )[0]
-    histograms = [
-        Histogram(
-            tensor=pair.before.name,
-            edges=tuple(edges[id(pair)].tolist()),
-            float_counts=tuple(counts[id(pair)][0].tolist()),
-            int8_counts=tuple(counts[id(pair)][1].tolist()),
+        for counts in worst:
+            counts.see(*_values(sides, counts.pair))
+    return tuple(pair.layer() for pair in pairs), tuple(counts.histogram() for counts in worst)
+
+
+class _Counts:
+    """How often values of one pair occur, between float's extremes."""
+
+    def __init__(self, pair: _Pair) -> None:
+        self.pair = pair
+        self._edges = np.linspace(pair.low, pair.high, _BINS + 1)
+        self._counts = np.zeros((2, _BINS), np.int64)
+
+    def see(self, real: Array, stored: Array) -> None:
+        near = np.clip(self.pair.spec.dequantize(stored), self.pair.low, self.pair.high)
+        for row, values in enumerate((real, near)):
+            self._counts[row] += np.histogram(values, self._edges)[0]
+
+    def histogram(self) -> Histogram:
+        before, after = (tuple(row.tolist()) for row in self._counts)
+        return Histogram(
+            tensor=self.pair.before.name, edges=tuple(self._edges.tolist()), float_counts=before, int8_counts=after
         )
-        for pair in worst
-    ]
-    return tuple(pair.layer() for pair in pairs), tuple(histograms)
 
 
-@dataclass(frozen=True)
 class _Runs:
     """Both interpreters after each sample, as often as asked."""
 
-    float_content: bytes
-    int8_content: bytes
-    contract: Contract
-    samples: Iterable[RawSample]
+    def __init__(
+        self, float_content: bytes, int8_content: bytes, contract: Contract, samples: Iterable[RawSample]
+    ) -> None:
+        self._samples = samples
+        self._sides = [_opened(content, contract) for content in (float_content, int8_content)]
 
-    def each(self) -> Iterable[tuple[Any, Any]]:
-        sides = []
-        for content in (self.float_content, self.int8_content):
-            interpreter = open_interpreter(content)
-            details = interpreter.get_input_details()[0]
-            scale, zero_point = details["quantization"]
-            shape = tuple(int(n) for n in details["shape"])
-            spec = TensorSpec(details["name"], shape, np.dtype(details["dtype"]).name, float(scale), int(zero_point))
-            sides.append((interpreter, details["index"], Encoder(self.contract, spec)))
-        for sample in self.samples:
-            for interpreter, index, encoder in sides:
+    def each(self) -> Iterator[tuple[Any, Any]]:
+        (before, *_), (after, *_) = self._sides
+        for sample in self._samples:
+            for interpreter, index, encoder in self._sides:
                 for _, tensor in encoded([sample], encoder):
                     interpreter.set_tensor(index, tensor)
                 interpreter.invoke()
-            yield sides[0][0], sides[1][0]
+            yield before, after
+
+
+def _opened(content: bytes, contract: Contract) -> tuple[Any, int, Encoder]:
+    """An interpreter, the index of its input, and what encodes samples for it."""
+    interpreter = open_interpreter(content)
+    details = interpreter.get_input_details()[0]
+    scale, zero_point = details["quantization"]
+    shape = tuple(int(n) for n in details["shape"])
+    spec = TensorSpec(details["name"], shape, np.dtype(details["dtype"]).name, float(scale), int(zero_point))
+    return interpreter, details["index"], Encoder(contract, spec)
 
 
 def _values(sides: tuple[Any, Any], pair: _Pair) -> tuple[Array, Array]:

@@ -48,7 +48,7 @@ def prove(content: bytes) -> Proven:
         ModelError: if there are custom operators, several subgraphs or dynamic shapes.
     """
     model = describe(content)
-    proven = examine(content)
+    proven = _examine(model)
     for tensor, operator in _touched(model):
         if tensor.floating:
             raise NotIntegerError(
@@ -65,7 +65,10 @@ def examine(content: bytes) -> Proven:
     Raises:
         ModelError: if there are custom operators, several subgraphs or dynamic shapes.
     """
-    model = describe(content)
+    return _examine(describe(content))
+
+
+def _examine(model: ModelDescription) -> Proven:
     if model.subgraphs != 1:
         raise ModelError(f"the model has {model.subgraphs} subgraphs; integer-only accelerators take one")
     for operator in model.operators:

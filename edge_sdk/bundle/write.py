@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edge_sdk.bundle.manifest import MANIFEST, Manifest, StoredFile
@@ -22,7 +23,22 @@ def stored_files(files: Mapping[str, bytes]) -> dict[str, StoredFile]:
 
 
 def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes], *, overwrite: bool = False) -> None:
-    """Write a bundle; ``manifest.files`` must be ``stored_files(files)``.
+    """Write a bundle; see ``writing_bundle``."""
+    with writing_bundle(path, manifest, files, overwrite=overwrite):
+        pass
+
+
+@contextlib.contextmanager
+def writing_bundle(
+    path: Path, manifest: Manifest, files: Mapping[str, bytes], *, overwrite: bool = False
+) -> Iterator[None]:
+    """Write a bundle that takes its place when the block ends well: what belongs to it is written in the block, or neither is.
+
+    Args:
+        path: the bundle.
+        manifest: whose ``files`` are ``stored_files(files)``.
+        files: content by name.
+        overwrite: whether it may replace one.
 
     Raises:
         OutputError: if ``path`` exists without ``overwrite``, or cannot be written; what was there is as it was.
@@ -30,9 +46,11 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes], *, 
     """
     if dict(manifest.files) != stored_files(files):
         raise ValueError("manifest.files does not state these files; make it with stored_files(files)")
-    with replacing(path, overwrite=overwrite) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as bundle:
-        content = manifest.model_dump_json(indent=1, exclude_defaults=False).encode()
-        for name, data in {MANIFEST: content, **files}.items():
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.external_attr = 0o644 << 16
-            bundle.writestr(entry, data)
+    with replacing(path, overwrite=overwrite) as beside:
+        with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as bundle:
+            content = manifest.model_dump_json(indent=1, exclude_defaults=False).encode()
+            for name, data in {MANIFEST: content, **files}.items():
+                entry = zipfile.ZipInfo(name, _EPOCH)
+                entry.external_attr = 0o644 << 16
+                bundle.writestr(entry, data)
+        yield

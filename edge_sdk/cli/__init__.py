@@ -24,6 +24,12 @@ _COMMANDS = {
 }
 
 
+_NO_MEMORY = (
+    "error: there is not enough memory; nothing was changed. Close other programs, raise the limit (ulimit -v), or use a machine with "
+    "more of it"
+)
+
+
 class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -69,6 +75,14 @@ def main() -> NoReturn:
         sys.exit(exc.exit_code)
     except BrokenPipeError:  # the reader of a pipe has gone, and wants no more
         _fail("")
+        sys.exit(1)
+    except MemoryError:
+        _fail(_NO_MEMORY)
+        sys.exit(1)
+    except ImportError as exc:  # a library for which there is no room; any other one is a fault
+        if "failed to map segment" not in str(exc) and "Cannot allocate memory" not in str(exc):
+            raise
+        _fail(_NO_MEMORY)
         sys.exit(1)
     except OSError as exc:
         where = f"{exc.filename}: " if exc.filename else ""

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import stat
-import sys
 from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 import click
 
 from edge_sdk.app import App, LoopTable, ModelTable, read_app
+from edge_sdk.cli.ending import end_tidily_on_signals
 from edge_sdk.cli.milliseconds import milliseconds
 from edge_sdk.engines import Options
 from edge_sdk.errors import ConfigError
@@ -82,7 +77,7 @@ def run(
     app = _app_of(what, source, deadline_ms, hang_ms)
     changes = {"variant": variant, "board": board, "engine": engine, "isolation": isolation}
     model = app.model.model_copy(update={k: v for k, v in changes.items() if v is not None})
-    _end_tidily_on_signals()
+    end_tidily_on_signals()
     with ExitStack() as stack:
         opened = sinks_from(
             sinks or app.sink or (() if as_json else ("console",)),
@@ -140,23 +135,3 @@ def _pairs(texts: tuple[str, ...]) -> Options:
             raise ConfigError(f"--engine-option is KEY=VALUE, such as threads=2; found {text!r}")
         pairs[key] = value
     return pairs
-
-
-def _end_tidily_on_signals() -> None:
-    """Let SIGTERM and SIGHUP (a dropped ssh session) end the program as tidily as Ctrl-C does; under nohup SIGHUP stays ignored."""
-    signal.signal(signal.SIGTERM, _ended)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, _ended)
-
-
-def _ended(number: int, frame: FrameType | None) -> NoReturn:
-    if number == signal.SIGHUP:
-        _leave_terminal()
-    sys.exit(128 + number)
-
-
-def _leave_terminal() -> None:
-    """Print nowhere what would go to a terminal that has gone: to write there is an error."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None and stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -90,6 +90,11 @@ def _windows(path: Path, options: dict[str, str], shape: tuple[int, ...]) -> Fou
 
     count = sum(1 for _ in windows())
     within = "" if layout.group is None else f", within one {options['group']}"
+    if count == 0:
+        rows = sum(1 for _ in _read(path, layout))
+        raise DataError(
+            f"{path} holds no window of {window} rows{within}: it has {rows}. Give more data, or a smaller window"
+        )
     return Found(f"{path.name}, {count} windows of {window} rows, {hop} apart{within}", count, read)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,13 @@ from edge_sdk.errors import ModelError, needs
 MAX_NODES = 100_000
 CONTROL_FLOW = ("If", "Loop", "Scan")
 OLDEST_OPSET = 9
+OUTSIDE = "an operator outside of ONNX's own; export the model with standard operators only"
+LOOP = "control flow; an int8 model must be one graph. Unroll the loop when exporting"
+BRANCH = (
+    "control flow whose condition is computed while the model runs; an int8 model must be one graph. "
+    "Take the branch when exporting"
+)
+_TOLD = 10
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ def read_source(content: bytes, input_shape: tuple[int, ...] | None, folder: Pat
         name = graph.sparse_initializer[0].values.name
         raise ModelError(f"initializer {name!r} is stored sparse; export the model with dense weights")
     constants = read_constants(graph.initializer, folder)
-    entry = _only_input(graph, constants)
+    entry = _only_input(graph, constants, opsets)
     input_type, notes = _fixed(entry, input_shape)
     if not graph.output:
         raise ModelError("the model has no output")
@@ -133,18 +140,35 @@ def _check_opset(opsets: Mapping[str, int]) -> None:
         raise ModelError(f"the model is of opset {opset}; this version reads {OLDEST_OPSET} to {newest}. {way}")
 
 
-def _only_input(graph: Any, constants: Mapping[str, Constant]) -> Any:
+def _only_input(graph: Any, constants: Mapping[str, Constant], opsets: Mapping[str, int]) -> Any:
+    """The input that is no constant; where there are several, whatever else stands in the way is told with it."""
     entries = [entry for entry in graph.input if entry.name not in constants]
     if len(entries) != 1:
         names = ", ".join(repr(entry.name) for entry in entries) or "none"
-        flow = next(
-            (f" {Node(node, 0)} is control flow, too." for node in graph.node if node.op_type in CONTROL_FLOW), ""
-        )
-        raise ModelError(
-            f"the model has {len(entries)} inputs ({names}); models of one input are converted.{flow} "
-            "Export it with the others fixed as constants"
-        )
+        problems = [
+            f"it has {len(entries)} inputs ({names}); models of one input are converted. "
+            "Export it with the others fixed as constants",
+            *(f"{node}: {why}" for node in nodes_of(graph, opsets) if (why := _never(node, constants)) is not None),
+        ]
+        raise ModelError(told(problems))
     return entries[0]
+
+
+def _never(node: Node, constants: Mapping[str, Constant]) -> str | None:
+    """Why a node cannot be converted, whatever its input is; None if that is not known yet."""
+    if not node.standard:
+        return OUTSIDE
+    if node.operator == "If" and not all(name in constants for name in node.inputs):
+        return BRANCH
+    return LOOP if node.operator in CONTROL_FLOW and node.operator != "If" else None
+
+
+def told(problems: Sequence[str]) -> str:
+    """What stands in the way, the first ten problems."""
+    count = len(problems)
+    more = "" if count <= _TOLD else f"\n  and {count - _TOLD} more"
+    listed = "".join(f"\n  {problem}" for problem in problems[:_TOLD])
+    return f"the model cannot be converted, {count} problem{'s' if count > 1 else ''}:{listed}{more}"
 
 
 def _fixed(entry: Any, input_shape: tuple[int, ...] | None) -> tuple[Any, list[str]]:
@@ -183,7 +207,12 @@ def _agreed(where: str, stated: tuple[int | str, ...], given: tuple[int, ...] | 
             n > 0 and s in (n, *([] if isinstance(s, int) else [s])) for n, s in zip(given, stated, strict=False)
         )
         if not fits or not given:
-            raise ModelError(f"{where} is {_dims(stated)}, which --input-shape {_dims(given)} does not fit")
+            raise ModelError(
+                f"{where} is {_dims(stated)}, which --input-shape {_dims(given)} does not fit: give every axis in the order of the "
+                "file, and those that it states as they are"
+            )
+        if isinstance(stated[0] if stated else "", str) and given[0] != 1:
+            raise ModelError(f"--input-shape {_dims(given)}: the first number is the batch, which is 1")
         check_size(given)
         return given
     rest = [n for n in stated[1:] if isinstance(n, int)]

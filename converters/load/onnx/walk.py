@@ -15,11 +15,10 @@ from converters.load.onnx.initializers import check_size, numpy_dtype, read_cons
 from converters.load.onnx.layout import Layout
 from converters.load.onnx.node import Node
 from converters.load.onnx.operators import translators
-from converters.load.onnx.read import CONTROL_FLOW, Source, nodes_of
+from converters.load.onnx.read import BRANCH, CONTROL_FLOW, LOOP, OUTSIDE, Source, nodes_of, told
 from converters.load.onnx.values import WIDENED, Constant, Operand, Value, channels_last, plain
 from edge_sdk.errors import ModelError
 
-_TOLD = 10
 _QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger")
 
 
@@ -96,11 +95,11 @@ class Walk:
             return "the model is quantized already. Give the float model that it was made from"
         if not node.standard:
             self._strangers = True
-            return "an operator outside of ONNX's own; export the model with standard operators only"
+            return OUTSIDE
         if all(name in self._known and isinstance(self._known[name], Constant) for name in node.reads):
             return None if node.operator not in RANDOM else "it makes random numbers; export the model without it"
         if node.operator in CONTROL_FLOW and node.operator != "If":
-            return "control flow; an int8 model must be one graph. Unroll the loop when exporting"
+            return LOOP
         if node.operator not in (*self._translators, "If", "Shape", "Size"):
             self._strangers = True
             return "no translation to TensorFlow Lite is known"
@@ -168,10 +167,7 @@ class Walk:
 
     def _take_branch(self, node: Node, condition: Operand | None) -> None:
         if not isinstance(condition, Constant) or condition.size != 1:
-            raise ModelError(
-                "control flow whose condition is computed while the model runs; an int8 model must be one graph. "
-                "Take the branch when exporting"
-            )
+            raise ModelError(BRANCH)
         branch = node.graph("then_branch" if condition.array().item() else "else_branch")
         if branch is None or len(branch.output) != len(node.outputs):
             raise ModelError("its branch does not fit it; export the model again")
@@ -181,9 +177,9 @@ class Walk:
         names = [output.name for output in branch.output]
         nodes = needed(nodes_of(branch, self._source.opsets), names)
         self._count_readers(nodes, ())
-        told = len(self._problems)
+        before = len(self._problems)
         self._walk(nodes)
-        if len(self._problems) > told:
+        if len(self._problems) > before:
             self._lost.update(node.outputs)
             return
         for name, made in zip(node.outputs, names, strict=True):
@@ -223,11 +219,8 @@ class Walk:
         return tuple(outputs)
 
     def _told(self) -> str:
-        count, problems = len(self._problems), self._problems[:_TOLD]
-        more = "" if count <= _TOLD else f"\n  and {count - _TOLD} more"
-        listed = "".join(f"\n  {problem}" for problem in problems)
         known = f"\nKnown operators of ONNX: {', '.join(sorted(self._translators))}." if self._strangers else ""
-        return f"the model cannot be converted, {count} problem{'s' if count > 1 else ''}:{listed}{more}{known}"
+        return told(self._problems) + known
 
 
 def needed(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
