@@ -190,7 +190,11 @@ def test_one_corrupt_file_is_told_in_terminal_page_and_figures(
     ended, said = edge_sdk(*given, monkeypatch=monkeypatch, capsys=capsys)
     assert ended == 0, said
     figures = json.loads(Path("net.report.json").read_text())
-    for told in (" ".join(said.split()), json.dumps(figures["calibration"]["notes"]), Path("net.report.html").read_text()):
+    for told in (
+        " ".join(said.split()),
+        json.dumps(figures["calibration"]["notes"]),
+        Path("net.report.html").read_text(),
+    ):
         assert "1 of 40 samples could not be read" in told
         assert "20.png" in told
     assert figures["calibration"]["samples"] == figures["parity"]["samples"] == 39
