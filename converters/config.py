@@ -50,7 +50,7 @@ _MAX_LABELS_BYTES = 1 << 20
 _TABLES = ("load", "contract", "task", "calibration", "quantize", "evaluate", "gate")
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
-_TASKS = {"raw": RawSettings, "classify": ClassifySettings, "detect": DetectSettings}
+_TASKS: dict[str, type[BaseModel]] = {"raw": RawSettings, "classify": ClassifySettings, "detect": DetectSettings}
 _OF_THE_CALLER = ("trust", "real_range")  # a file that comes with a model does not say that it is to be trusted
 
 

@@ -35,7 +35,7 @@ from converters.pictures import sample_pictures
 from converters.progress import Progress, counted, quiet
 from converters.quantize.quantize import quantize
 from converters.quantize.recipe import Recipe
-from converters.report import Figures, write_report
+from converters.report import Figures, writing_report
 from converters.report.figures import Golden, Repair, Step
 from converters.variant import Assessed, Bench, Made
 from converters.verify.evaluate import Truth, read_truth
@@ -166,42 +166,16 @@ class _Work:
         fit = self._check_contract(model, data)
         first, repaired = self._primary(bench, model, statistics, data.samples, take)
         others = [self._assess(bench, self._make(bench, statistics, recipe), model) for recipe in told.recipes[1:]]
-        ranges = statistics.ranges(first.made.recipe.ranges)
-        with ExitStack() as whole:  # the bundle takes its place once the report stands beside it
+        found = _Found(model, before, data, statistics, watch, fit, (first, *others), repaired)
+        with ExitStack() as whole:  # bundle and report take their places together, the bundle last
             with self._step("pack"):
-                golden = raw_inputs(self._golden, before, ranges)
+                golden = raw_inputs(self._golden, before, statistics.ranges(first.made.recipe.ranges))
                 packed = [
                     Packed(each.made, each.proof, make_golden(golden.inputs, each.made.model.content, each.made.side))
-                    for each in (first, *others)
+                    for each in found.variants
                 ]
-                latencies = [measure_latency(before, each.made.side) for each in (first, *others)]
-                runs = board_runs(self._boards, tuple(each.made.model.kind for each in (first, *others)))
-                figures = Figures(
-                    name=model.name,
-                    kind=first.made.model.kind,
-                    recipe=first.made.recipe.name,
-                    source=source_file(model),
-                    versions=tool_versions(),
-                    machine=this_machine(),
-                    float_bytes=len(model.content),
-                    int8_bytes=len(first.made.model.content),
-                    contract=told.contract,
-                    task=told.task,
-                    labels=told.labels,
-                    boards=runs,
-                    calibration=calibration_figures(data.samples, statistics, first.made.recipe, watch),
-                    proof=first.proof,
-                    parity=parity_figures(first, data.compared, data.held_out is not None),
-                    evaluation=first.evaluation,
-                    gate=first.gate,
-                    repair=repaired,
-                    variants=tuple(map(other_variant, others, latencies[1:])),
-                    latency=latencies[0],
-                    golden=Golden(count=len(golden.inputs), origin=f"{golden.origin}; {packed[0].golden.said}"),
-                    warnings=self._warnings(statistics, fit, first, data, unserved(runs)),
-                    sample_pictures=sample_pictures(data.compared.spread(3), told.contract, before.inputs[0]),
-                    histograms=first.histograms,
-                )
+                said = Golden(count=len(golden.inputs), origin=f"{golden.origin}; {packed[0].golden.said}")
+                figures = self._figures(found, said)
                 if not _refused(figures):
                     boards = self._boards
                     whole.enter_context(packing(paths[0], figures, packed, golden.inputs, boards, overwrite=overwrite))
@@ -212,10 +186,10 @@ class _Work:
             }
             figures = figures.model_copy(update=of_this_run)
             with self._step("report"):
-                write_report(figures, paths[1], paths[2], overwrite=overwrite)
+                whole.enter_context(writing_report(figures, paths[1], paths[2], overwrite=overwrite))
         figures = figures.model_copy(update={"steps": tuple(self._steps)})
         if figures.gate is not None:
-            require(figures.gate)
+            require(figures.gate, paths[1])
         return ConvertResult(*paths, figures)
 
     def _side(self, content: bytes) -> Side:
@@ -279,11 +253,39 @@ class _Work:
         with self._step(f"prove {made.recipe.name}"):
             return bench.assess(made, model.float16_weights_folded, model.notes, self._progress)
 
-    def _warnings(
-        self, statistics: Statistics, fit: tuple[str, ...], first: Assessed, data: _Data, boards: tuple[str, ...]
-    ) -> tuple[str, ...]:
-        flatters = () if data.held_out is not None else (_FLATTERS,)
-        return (*fit, *statistics.warnings, *first.outputs.warnings, *flatters, *boards)
+    def _figures(self, found: _Found, golden: Golden) -> Figures:
+        told, data, (first, *others) = self._told, found.data, found.variants
+        latencies = [measure_latency(found.before, each.made.side) for each in found.variants]
+        runs = board_runs(self._boards, tuple(each.made.model.kind for each in found.variants))
+        flatters: tuple[str, ...] = () if data.held_out is not None else (_FLATTERS,)
+        if data.held_out is not None and (passed_over := data.held_out.passed_over) is not None:
+            flatters = (f"Of --holdout, {passed_over}",)
+        return Figures(
+            name=found.model.name,
+            kind=first.made.model.kind,
+            recipe=first.made.recipe.name,
+            source=source_file(found.model),
+            versions=tool_versions(),
+            machine=this_machine(),
+            float_bytes=len(found.model.content),
+            int8_bytes=len(first.made.model.content),
+            contract=told.contract,
+            task=told.task,
+            labels=told.labels,
+            boards=runs,
+            calibration=calibration_figures(data.samples, found.statistics, first.made.recipe, found.watch),
+            proof=first.proof,
+            parity=parity_figures(first, data.compared, data.held_out is not None),
+            evaluation=first.evaluation,
+            gate=first.gate,
+            repair=found.repaired,
+            variants=tuple(map(other_variant, others, latencies[1:])),
+            latency=latencies[0],
+            golden=golden,
+            warnings=(*found.fit, *found.statistics.warnings, *first.outputs.warnings, *flatters, *unserved(runs)),
+            sample_pictures=sample_pictures(data.compared.spread(3), told.contract, found.before.inputs[0]),
+            histograms=first.histograms,
+        )
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:
@@ -306,6 +308,20 @@ class _Data:
     def compared(self) -> Samples:
         """What float and int8 are compared on."""
         return self.samples if self.held_out is None else self.held_out
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the steps found: the float model, loaded and ready to run; how the data went; every variant, the gated one first."""
+
+    model: FloatModel
+    before: Side
+    data: _Data
+    statistics: Statistics
+    watch: Watch
+    fit: tuple[str, ...]
+    variants: tuple[Assessed, ...]
+    repaired: Repair | None
 
 
 def _refused(figures: Figures) -> bool:

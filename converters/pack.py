@@ -96,7 +96,11 @@ def make_golden(inputs: Sequence[Array], content: bytes, side: Side) -> GoldenVe
         for details, spec, array in zip(other.get_output_details(), side.stored, stored, strict=True):
             gap = max(gap, difference(spec, other.get_tensor(details["index"]), array))
     steps = any(spec.quantized for spec in side.stored)
-    said = f"kernels differ by {gap:g} steps" if steps else f"kernels differ by {gap:.1e} of the largest value"
+    said = (
+        f"kernels differ by {gap:g} step{'' if gap == 1 else 's'}"
+        if steps
+        else f"kernels differ by {gap:.1e} of the largest value"
+    )
     return GoldenVectors(tuple(outputs), said, max(_LEAST_STEPS if steps else _LEAST_SHARE, 2 * gap))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,6 +21,7 @@ from edge_sdk.errors import ConfigError, DataError, GateError
 from edge_sdk.tasks.detect import Detection
 
 TOP_1, MSE = TopK.kinds[0], Regression.kinds[0]
+REPORT = Path("net.report.html")
 ORDER = {"failed": 0, "open": 1, "passed": 2}
 
 
@@ -80,9 +83,9 @@ def test_drop_that_is_proven_larger_fails() -> None:
     assert found.low > 0.01
     with pytest.raises(
         GateError,
-        match=r"Gate failed: top-1 drops by 5\.50 points \(95 % interval .*\) on 1,000 samples; allowed are 1\.00 points",
+        match=r"Gate failed: top-1 drops by 5\.50 points \(95 % interval .*\) on 1,000 samples; allowed are 1\.00 .*net\.report\.html",
     ) as caught:
-        require(found)
+        require(found, REPORT)
     assert caught.value.exit_code == 3
 
 
@@ -91,7 +94,7 @@ def test_drop_that_is_ruled_out_passes() -> None:
     assert found.verdict == "passed"
     assert found.high is not None
     assert found.high <= 0.01
-    require(found)
+    require(found, REPORT)
 
 
 def test_drop_that_is_neither_stays_open_says_so_and_does_not_fail() -> None:
@@ -100,7 +103,7 @@ def test_drop_that_is_neither_stays_open_says_so_and_does_not_fail() -> None:
     assert found.samples_needed is not None
     assert found.samples_needed > 200
     assert f"These samples do not decide; about {found.samples_needed:,} would" in gate_sentence(found)
-    require(found)
+    require(found, REPORT)
 
 
 def test_interval_that_ends_at_the_limit_passes_and_one_that_begins_there_is_open() -> None:
@@ -213,7 +216,7 @@ def test_without_labels_the_drop_is_at_most_the_disagreement() -> None:
         decide_without_labels(MaxDrop.parse("1%"), class_agreement(100, 100)).verdict == "open"
     )  # Wilson: up to 3.7 %
     with pytest.raises(GateError, match=r"disagreement with the float model.*Give --evaluate DATA"):
-        require(decide_without_labels(MaxDrop.parse("1%"), class_agreement(80, 100)))
+        require(decide_without_labels(MaxDrop.parse("1%"), class_agreement(80, 100)), REPORT)
 
 
 def thing(right: float = 10.0) -> Detection:

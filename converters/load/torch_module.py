@@ -43,7 +43,9 @@ def open_module(path: Path, request: dict[str, Any], asked: tuple[int, ...] | No
 
     Raises:
         ModelError: if there is no module of one input in it.
+        MissingPackageError: if torch is not installed.
     """
+    torch()  # that it is missing is said here, and not by the user's own file
     kind = request["kind"]
     if kind == "exported":
         copy = folder / "program.pt2"

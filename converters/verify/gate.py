@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import NormalDist
 from typing import Literal
 
@@ -140,7 +141,10 @@ def samples_needed(metric: Metric, limit: float) -> int | None:
     return math.ceil(wanted / digit) * digit
 
 
-def require(gate: Gate) -> None:
-    """Raise GateError if the gate failed: the drop is proven larger than allowed."""
+def require(gate: Gate, report: Path) -> None:
+    """Raise GateError if the gate failed: the drop is proven larger than allowed. ``report`` is where it is shown."""
     if gate.verdict == "failed":
-        raise GateError(f"{gate_sentence(gate)} Allow more with --max-drop, or calibrate with more samples")
+        raise GateError(
+            f"{gate_sentence(gate)} No bundle was written; {report} shows where it is lost. "
+            "Allow more with --max-drop, or calibrate with more samples"
+        )
