@@ -27,7 +27,7 @@ from tests.repair_models import outputs_of
 
 pytestmark = pytest.mark.slow
 
-ROUTES = {"pt2": "litert-torch", "onnx": "ONNX"}
+ROUTES = {"pt2": "litert-torch", "onnx": "importer"}
 CONTRACTS = {
     name: next(row.contract for row in ROWS if row.key == key)
     for name, key in (("efficientnet_lite0", "efficientnet-lite0.pt2"), ("mobilenet_v2", "mobilenetv2.pt2"))
@@ -84,7 +84,7 @@ def test_both_routes_agree_with_the_source(source: Source) -> None:
     found = {}
     for suffix, route in ROUTES.items():
         model = load(source.folder / f"net.{suffix}")
-        assert route.lower() in model.route.lower()
+        assert route in model.route
         found[suffix] = outputs_of(model.content, source.inputs)[0]
         assert np.abs(found[suffix] - source.logits).max() < MOST_DIFFERENT * spread
         assert (found[suffix].argmax(1) == source.logits.argmax(1)).all()

@@ -70,11 +70,24 @@ class Assembly:
         self._tensors.append(tensor)
         return len(self._tensors) - 1
 
+    def quantized_tensor(self, name: str, shape: Array, quantization: Quantization) -> int:
+        """A new quantized tensor's place."""
+        index = self.tensor(name, shape, quantization.dtype)
+        quantization.put(self._tensors[index])
+        return index
+
     def constant(
         self, name: str, values: Array, *, scales: Array | None = None, axis: int = 0, zero_point: int = 0
     ) -> int:
         """A new constant's place; the same values of the same name and scales are stored once."""
-        key = (name, values.tobytes(), values.shape, values.dtype.name, None if scales is None else scales.tobytes())
+        key = (
+            name,
+            values.tobytes(),
+            values.shape,
+            values.dtype.name,
+            None if scales is None else scales.tobytes(),
+            zero_point,
+        )
         if key not in self._known:
             index = self.tensor(name, np.array(values.shape, np.int32), values.dtype.name)
             set_constant(self._model, self._tensors[index], values)

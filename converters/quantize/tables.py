@@ -3,7 +3,7 @@
 An int8 input has 256 values, so that any function of it is 256 numbers, computed by the float operators themselves and then quantized:
 exact but for the rounding of the result. That serves operators without an integer kernel (SIN, CEIL, ...) and chains of them with one
 tensor at their root (x * tanh(log(1 + exp(x))), x / (1 + |x|)), where a step by step quantization loses what the last step needs.
-The look-up is CAST to int32, ADD 128, GATHER, which every interpreter runs. An int16 input has a table of 65,536 values.
+The look-up is CAST to int32, SUB of the first place, GATHER, which every interpreter runs. An int16 input has a table of 65,536 values.
 """
 
 from __future__ import annotations
@@ -177,15 +177,42 @@ def add_table(assembly: Assembly, model: Any, step: Step, entry: Quantization, *
     table = assembly.constant(
         f"{name}/table", values, scales=scales, zero_point=0 if wanted is None else wanted.zero_point
     )
-    wide, place = assembly.tensor(f"{name}/wide", shape, "int32"), assembly.tensor(f"{name}/place", shape, "int32")
-    cast = schema().CastOptionsT()
-    cast.inDataType, cast.outDataType = getattr(schema().TensorType, entry.dtype.upper()), schema().TensorType.INT32
-    assembly.add("CAST", [assembly.requested(step.root, entry)], [wide], cast)
+    place = _place(assembly, name, assembly.requested(step.root, entry), entry, shape, first_stored)
+    assembly.add("GATHER", [table, place], [output], schema().GatherOptionsT())
+    return len(values)
+
+
+def _place(assembly: Assembly, name: str, root: int, entry: Quantization, shape: Array, first_stored: int) -> int:
+    """Append what makes places in the table, int32, of ``root``.
+
+    OpenVINO reads CAST of a quantized tensor as that of the real numbers, LiteRT as that of the stored ones. The places are the same in
+    both: a multiplication, which leaves what is stored as it is, makes the scale 1, so that real is stored less the zero point; and the
+    first place is subtracted as a number of that quantization.
+    """
+    counted = Quantization(entry.dtype, 1.0, entry.zero_point)
+    steps, place = (
+        assembly.quantized_tensor(f"{name}/steps", shape, counted),
+        assembly.tensor(f"{name}/place", shape, "int32"),
+    )
+    most = np.array([np.iinfo(entry.dtype).max], entry.dtype)
+    factor = np.array([1 / (float(most[0]) * entry.scale)], np.float32)
+    operands = [root, assembly.constant("table/factor", most, scales=factor)]
+    assembly.add("MUL", operands, [steps], schema().MulOptionsT())
+    wide = _cast(assembly, f"{name}/wide", steps, shape, entry.dtype)
     if first_stored == 0:
         zero = assembly.constant("table/zero", np.array(0, np.int32))
         assembly.add("MAXIMUM", [wide, zero], [place], schema().MaximumMinimumOptionsT())
-    else:
-        offset = assembly.constant("table/offset", np.array(-first_stored, np.int32))
-        assembly.add("ADD", [wide, offset], [place], schema().AddOptionsT())
-    assembly.add("GATHER", [table, place], [output], schema().GatherOptionsT())
-    return len(values)
+        return place
+    scales, first = np.ones(1, np.float32), np.array([first_stored], entry.dtype)
+    lowest = assembly.constant("table/lowest", first, scales=scales, zero_point=entry.zero_point)
+    offset = _cast(assembly, "table/offset", lowest, np.array([1], np.int32), entry.dtype)
+    assembly.add("SUB", [wide, offset], [place], schema().SubOptionsT())
+    return place
+
+
+def _cast(assembly: Assembly, name: str, source: int, shape: Array, dtype: str) -> int:
+    """Append CAST to int32."""
+    made, cast = assembly.tensor(name, shape, "int32"), schema().CastOptionsT()
+    cast.inDataType, cast.outDataType = getattr(schema().TensorType, dtype.upper()), schema().TensorType.INT32
+    assembly.add("CAST", [source], [made], cast)
+    return made
