@@ -257,7 +257,9 @@ class _Work:
         told, data, (first, *others) = self._told, found.data, found.variants
         latencies = [measure_latency(found.before, each.made.side) for each in found.variants]
         runs = board_runs(self._boards, tuple(each.made.model.kind for each in found.variants))
-        flatters = () if data.held_out is not None else (_FLATTERS,)
+        flatters: tuple[str, ...] = () if data.held_out is not None else (_FLATTERS,)
+        if data.held_out is not None and (passed_over := data.held_out.passed_over) is not None:
+            flatters = (f"Of --holdout, {passed_over}",)
         return Figures(
             name=found.model.name,
             kind=first.made.model.kind,

@@ -99,8 +99,8 @@ def parity_figures(assessed: Assessed, compared: Samples, held_out: bool) -> Par
     return Parity(
         data=compared.description,
         held_out=held_out,
-        samples=len(compared),
-        layer_samples=min(SAMPLES, len(compared)),
+        samples=compared.readable,
+        layer_samples=min(SAMPLES, compared.readable),
         layers=assessed.layers,
         outputs=outputs.outputs,
         agreement=outputs.agreement,

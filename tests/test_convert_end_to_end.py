@@ -174,7 +174,7 @@ def test_existing_output_is_refused_before_the_work(net: Path, photos: Path, tmp
     assert (tmp_path / name).read_bytes()[:7] != b"keep me"
 
 
-@pytest.mark.parametrize("step", ["load", "calibrate", "quantize int8", "prove int8", "compare", "pack", "report"])
+@pytest.mark.parametrize("step", ["load", "calibrate", "quantize int8", "prove int8", "compare", "pack"])
 def test_interrupt_at_any_step_leaves_old_files_whole_and_no_new_ones(
     net: Path, photos: Path, tmp_path: Path, step: str
 ) -> None:

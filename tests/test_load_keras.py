@@ -114,6 +114,12 @@ def test_damaged_archives(tmp_path: Path) -> None:
     ):
         with pytest.raises(ModelError, match=message):
             load(archive(path, config))
+    for outside in ("../../evil.txt", "/etc/evil", "a\\..\\..\\evil"):
+        archive(path, model())
+        with zipfile.ZipFile(path, "a") as made:
+            made.writestr(outside, "x")
+        with pytest.raises(ModelError, match="which lies outside of it"):
+            load(path)
     with zipfile.ZipFile(path, "w") as made:
         made.writestr("config.json", "{}")
     with pytest.raises(ModelError, match=r"model\.weights\.h5 is missing"):

@@ -97,7 +97,8 @@ def test_dynamic_shape_needs_to_be_given() -> None:
     imported = agrees(content, input_shape=(1, 3, 8, 10))
     assert "fixed to 1,3,8,10" in imported.notes[0]
     refused(content, "1,4,8,10 does not fit", input_shape=(1, 4, 8, 10))
-    refused(content, "does not fit", input_shape=(3, 8, 10))
+    refused(content, "does not fit: give every axis in the order of the file", input_shape=(3, 8, 10))
+    refused(content, "the first number is the batch, which is 1", input_shape=(2, 3, 8, 10))
     refused(content, "not possible", input_shape=(1, 3, 1 << 20, 1 << 20))
 
 
@@ -111,8 +112,10 @@ def test_models_of_several_inputs_name_them() -> None:
         proto.graph.input.append(helper.make_tensor_value_info("state", FLOAT, (1, 4)))
 
     refused(changed(RELU, two), "2 inputs ('x', 'state')", "fixed as constants")
-    branched = model([node("If", ["x"], ["y"], name="gate", **branches(then_branch="Relu", else_branch="Neg"))])
-    refused(changed(branched, two), "If 'gate'", "control flow")
+    branched = [node("If", ["x"], ["a"], name="gate", **branches(then_branch="Relu", else_branch="Neg")),
+                node("Mystery", ["a"], ["y"], domain="my.company", name="mine")]  # fmt: skip
+    told = ("3 problems", "2 inputs ('x', 'state')", "If 'gate'", "control flow", "Mystery 'mine' (domain my.company)")
+    refused(changed(model(branched, domains=("my.company",)), two), *told)
 
 
 WRONG = {

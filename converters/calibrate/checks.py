@@ -96,6 +96,5 @@ class Watch:
             yield said
         if samples is not None:
             yield from samples.notes
-            if skipped := samples.skipped:
-                more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
-                yield f"{len(skipped)} of {len(samples)} samples could not be read and were passed over: {skipped[0].reason}{more}."
+            if samples.passed_over is not None:
+                yield samples.passed_over

@@ -75,6 +75,20 @@ class Samples:
         """What could not be read so far, in the order of the data."""
         return tuple(self._skipped[index] for index in sorted(self._skipped))
 
+    @property
+    def passed_over(self) -> str | None:
+        """How many could not be read so far, and the first of them, in one sentence; None if all could."""
+        bad = self.skipped
+        if not bad:
+            return None
+        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+        return f"{len(bad)} of {len(self)} samples could not be read and were passed over: {bad[0].reason}{more}."
+
+    @property
+    def readable(self) -> int:
+        """How many of the chosen samples are not known to be unreadable."""
+        return len(self._readable())
+
     def first(self, count: int) -> Samples:
         """The first ``count`` of the chosen samples, in order; those known to be unreadable are passed over."""
         return replace(self, chosen=self._readable()[:count])

@@ -30,13 +30,15 @@ class Candidate:
         ranges: of its activations.
         heads: the model's outputs that the device puts together.
         int16: names of the tensors whose operators get activations of 16 bits.
-        corrected: how biases are corrected after quantization, or None.
+        fitted: whether tables are fitted to what was measured.
+        corrected: how biases are corrected after that, or None.
     """
 
     content: bytes
     ranges: Ranges
     heads: tuple[Head, ...] = ()
     int16: tuple[str, ...] = ()
+    fitted: bool = False
     corrected: Literal["linear", "clipped"] | None = None
 
 

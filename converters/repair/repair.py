@@ -129,6 +129,7 @@ class _Actions:
                     self._split_heads()
                     self._keep_out()
                 self._ranges_of_all()
+                self._fit_tables()
                 self._correct_biases()
                 self._ranges_of_some()
                 if allow_int16:
@@ -197,6 +198,10 @@ class _Actions:
         if not changed:
             raise CannotRepairError("no range differs")
         return replace(candidate, ranges=ranges), f"{changed} ranges differ"
+
+    def _fit_tables(self) -> None:
+        if not self._search.best.candidate.fitted:
+            self._search.attempt("fit tables", "", lambda candidate: (replace(candidate, fitted=True), ""))
 
     def _correct_biases(self) -> None:
         ways: tuple[Way, ...] = ("linear", "clipped")

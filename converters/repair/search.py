@@ -9,13 +9,14 @@ from math import inf, isfinite
 from converters.calibrate.statistics import Ranges, Statistics
 from converters.repair.bias_correction import correct_biases
 from converters.repair.candidate import Candidate, Inputs, Judge, Layers, Measure, Quantize, Quantized, Score
+from converters.repair.fit_tables import fit_tables
 from converters.repair.ranges import Method, most_lossy, outliers, with_ranges_of
 from converters.repair.rewiring import CannotRepairError
 from converters.report.figures import Layer, RepairStep
 from edge_sdk.errors import ConfigError, EngineError, ModelError
 from edge_sdk.tensors import Array
 
-CORRECTION_SAMPLES = 8
+CORRECTION_SAMPLES, FITTING_SAMPLES = 8, 16
 _LEAST_DB, _WORTH_DB = (
     0.1,
     1.0,
@@ -186,6 +187,9 @@ class Search:
 
     def _build(self, candidate: Candidate) -> Quantized:
         made = self._tools.quantize(candidate)
+        if candidate.fitted:
+            few = (tensor for tensor, _ in zip(self.inputs(), range(FITTING_SAMPLES), strict=False))
+            made = replace(made, content=fit_tables(candidate.content, made.content, few, self._check).content)
         if candidate.corrected is not None:
             few = (tensor for tensor, _ in zip(self.inputs(), range(CORRECTION_SAMPLES), strict=False))
             corrected = correct_biases(candidate.content, made.content, few, self._check, way=candidate.corrected)

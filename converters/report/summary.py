@@ -44,6 +44,7 @@ def _model(figures: Figures) -> list[Row]:
         *_source(figures),
         ("size", f"{size(figures.float_bytes)} float, {size(figures.int8_bytes)} {verdict.scheme(figures)}{smaller}"),
         ("calibration", f"{used}: {figures.calibration.data}"),
+        *(("noticed", text) for text in figures.calibration.notes),
     ]
     if figures.boards:
         rows.append(("boards", ", ".join(_board(board) for board in figures.boards)))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from converters.sweep.workers import Died, Outcome, Work, run
-from edge_sdk.errors import ClusterError, needs
+from edge_sdk.errors import ClusterError, ConfigError, needs
 
 CONNECT_S = 10.0
+_ADDRESS = re.compile(r"(?:\w+://)?[^/\s]+:\d+")
 _MOST_BYTES = 1_000_000_000  # of models that the scheduler holds at a time
 
 
@@ -52,6 +54,7 @@ def connect(address: str) -> Iterator[DaskPool]:
 
     Raises:
         MissingPackageError: if joblib or dask is not installed.
+        ConfigError: if the address is none.
         ClusterError: if no scheduler answers there within 10 s.
     """
     with needs("joblib", for_="a sweep", extra="sweep"):
@@ -59,6 +62,8 @@ def connect(address: str) -> Iterator[DaskPool]:
     with needs("distributed", for_="a sweep on a cluster", extra="sweep"):
         import dask
         from distributed import Client
+    if not _ADDRESS.fullmatch(address):
+        raise ConfigError(f"--scheduler {address!r} is no address; give its host and port, such as tcp://10.0.0.5:8786")
     dask.config.set({"distributed.admin.large-graph-warning-threshold": "100 GB"})  # models do travel with the work
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is told as an error of ours
     try:

@@ -73,7 +73,7 @@ def sweep(
         ClusterError: if the cluster cannot be reached, or goes away; what was done is kept.
         OutputError: if the folder cannot be written, or something damaged is in it.
     """
-    work = _Sweep(told, Store(Path(output)), progress)
+    work = _Sweep(told, Path(output), progress)
     with _pool(backend, jobs, scheduler) as pool:
         work.points(pool)
     return work.finish()
@@ -97,11 +97,12 @@ def _pool(backend: Backend, jobs: int, scheduler: str | None) -> Iterator[Pool]:
 class _Sweep:
     """One sweep at work. What is known of a point stands in ``_stored`` by its key, or else why it could not be done in ``_failures``."""
 
-    def __init__(self, told: Told, store: Store, progress: Progress) -> None:
-        self._told, self._store, self._progress = told, store, progress
+    def __init__(self, told: Told, output: Path, progress: Progress) -> None:
+        self._told, self._progress = told, progress
         self._versions = tool_versions()
         self._plan = make_plan(told, self._versions)
-        kept = {point.key: store.get(point.key) for point in self._plan.points}
+        self._store = Store(output)  # a wrong setting leaves no folder
+        kept = {point.key: self._store.get(point.key) for point in self._plan.points}
         self._stored = {key: stored for key, stored in kept.items() if stored is not None}
         self._kept = len(self._stored)
         self._failures: dict[str, str] = {}
