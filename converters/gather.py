@@ -15,7 +15,8 @@ from converters.calibrate.ranges import Statistics
 from converters.calibrate.samples import Samples
 from converters.load import FloatModel
 from converters.quantize.recipe import Recipe
-from converters.report.figures import BoardRun, CalibrationFigures, Figures, Latency, OtherVariant, Parity, SourceFile
+from converters.report.accuracy import Parity
+from converters.report.figures import BoardRun, CalibrationFigures, Figures, Latency, OtherVariant, SourceFile
 from converters.variant import Assessed
 from converters.verify.layers import SAMPLES
 from converters.verify.sides import Side

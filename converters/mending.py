@@ -11,7 +11,7 @@ from converters.repair.judge import sqnr_judge
 from converters.repair.ranges import LOW_DB, outliers
 from converters.repair.repair import Repaired, repair
 from converters.repair.split_head import mixed_outputs
-from converters.report.figures import Layer, Metric
+from converters.report.accuracy import Layer, Metric
 from converters.variant import Assessed, Bench, Made
 from converters.verify.layers import SAMPLES, compare_layers
 from edge_sdk.contract import Encoder

@@ -10,7 +10,8 @@ from converters.config import Config
 from converters.progress import Progress, counted, quiet
 from converters.quantize.quantize import QuantizedModel
 from converters.quantize.recipe import Recipe
-from converters.report.figures import Evaluation, Gate, Histogram, Layer, Proof
+from converters.report.accuracy import Evaluation, Gate, Layer
+from converters.report.figures import Histogram, Proof
 from converters.verify.evaluate import PerSample, Truth, compare, measure
 from converters.verify.gate import decide, decide_without_labels
 from converters.verify.layers import SAMPLES, compare_layers

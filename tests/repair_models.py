@@ -17,7 +17,7 @@ from converters.calibrate.statistics import Statistics
 from converters.load.tflite import normalise
 from converters.quantize.recipe import read_recipe
 from converters.repair.candidate import Candidate, Inputs, Layers, Quantized, quantize_by
-from converters.report.figures import Layer
+from converters.report.accuracy import Layer
 from converters.verify.layers import compare_layers
 from edge_sdk.contract import Contract, Encoder
 from edge_sdk.engines.isolation import open_engine

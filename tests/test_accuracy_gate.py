@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.report.figures import Gate, Interval, Metric
+from converters.report.accuracy import Gate, Interval, Metric
 from converters.report.verdict import gate_sentence
 from converters.verify.agreement import box_agreement, class_agreement
 from converters.verify.evaluate import PerSample, compare

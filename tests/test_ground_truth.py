@@ -186,6 +186,16 @@ def test_damaged_arrays_and_what_is_not_there_are_named(tmp_path: Path) -> None:
         read(tmp_path, "top-1", NUMBERS)
 
 
+def test_damage_inside_a_compressed_archive_is_told(tmp_path: Path) -> None:
+    whole = tmp_path / "t.npz"
+    np.savez_compressed(whole, inputs=np.arange(4000, dtype=np.float32).reshape(2, -1), truth=np.array([0, 1]))
+    content = bytearray(whole.read_bytes())
+    content[100:400] = bytes(300)
+    whole.write_bytes(content)
+    with pytest.raises(DataError, match=r"t\.npz cannot be read as arrays"):
+        read(whole, "mse", NUMBERS)
+
+
 def coco(tmp_path: Path, **more: Any) -> Path:
     picture(tmp_path / "a.png")
     annotation = {"id": 1, "image_id": 1, "category_id": 1, **more.pop("annotation", {"bbox": [1, 2, 3, 4]})}

@@ -127,7 +127,7 @@ def test_damaged_archives(tmp_path: Path) -> None:
 
 
 def test_an_archive_that_unpacks_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("converters.load.keras._MAX_UNPACKED", 1 << 20)
+    monkeypatch.setattr("converters.load.archive._MAX_UNPACKED", 1 << 20)
     path = archive(tmp_path / "model.keras", model(), weights=bytes(10 << 20))
     assert path.stat().st_size < 1 << 16
     with pytest.raises(ModelError, match=r"unpacks to 10,\d+,\d+ bytes"):

@@ -18,7 +18,7 @@ from converters.repair.ranges import METHODS, differ, most_lossy, outliers, with
 from converters.repair.rewiring import CannotRepairError
 from converters.repair.saturation import saturated_ranges
 from converters.repair.split_head import Plan, plan_split, runs, split_head
-from converters.report.figures import Layer
+from converters.report.accuracy import Layer
 from converters.verify.prove import prove
 from edge_sdk.bundle.manifest import Head
 from edge_sdk.tensors import Array

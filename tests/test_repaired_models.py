@@ -17,7 +17,8 @@ import pytest
 import edge_sdk
 from converters import ConvertResult, convert
 from converters.load import load
-from converters.report.figures import Figures, Metric
+from converters.report.accuracy import Metric
+from converters.report.figures import Figures
 from converters.verify.evaluate import compare, measure, read_truth
 from converters.verify.settings import EvaluateSettings
 from edge_sdk.bundle.read import Bundle

@@ -17,7 +17,8 @@ import pytest
 from pydantic import ValidationError
 
 from converters.report import Figures, numbers, plots, render_html, summary_lines, write_report
-from converters.report.figures import Histogram, Layer, Proof
+from converters.report.accuracy import Layer
+from converters.report.figures import Histogram, Proof
 from edge_sdk.errors import OutputError
 
 HOSTILE = "\"><script>alert('x')</script>"

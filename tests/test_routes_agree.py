@@ -20,7 +20,7 @@ from converters import convert
 from converters.calibrate.ranges import encoded
 from converters.calibrate.samples import RawSample
 from converters.load import load
-from converters.report.figures import Metric
+from converters.report.accuracy import Metric
 from edge_sdk.contract import Contract, Encoder
 from edge_sdk.tensors import Array, TensorSpec
 from tests.repair_models import outputs_of

@@ -12,15 +12,14 @@ import json
 import re
 import shutil
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from converters.load.archive import ZIP_ERRORS, refuse_large
 from edge_sdk.errors import ModelError
 
 _MAX_JSON_BYTES = 256 << 20
-_MAX_UNPACKED = 4 << 30
 _MAX_DEPTH = 100
 _OPERATORS = re.compile(
     r"torch\.ops\.(aten|prims|quantized_decomposed)\.\w+\.\w+"
@@ -56,11 +55,9 @@ def what_it_runs(path: Path) -> str | None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-            if size > _MAX_UNPACKED:
-                raise ModelError(f"it unpacks to {size:,} bytes; at most {_MAX_UNPACKED:,} are read")
+            refuse_large(archive)
             return next(_reasons(archive), None)
-    except (zipfile.BadZipFile, OSError, EOFError, zlib.error, RuntimeError, NotImplementedError, ValueError) as exc:
+    except ZIP_ERRORS as exc:
         raise ModelError(f"it is no whole exported program: {exc}. Save it again with torch.export.save") from exc
 
 

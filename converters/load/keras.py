@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
+from converters.load.archive import ZIP_ERRORS, refuse_large
 from converters.load.keras_config import AGAIN, MAX_CONFIG_BYTES, KerasConfig, parse_config, refuse_code
 from converters.load.loaded import Loaded, LoadOptions
 from converters.load.worker import translate
@@ -14,7 +14,6 @@ from edge_sdk.errors import ModelError
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
-_MAX_UNPACKED = 2 << 30  # a .tflite is not larger
 
 
 def read(path: Path, options: LoadOptions) -> Loaded:
@@ -49,9 +48,7 @@ def read_archive(path: Path) -> KerasConfig:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-            if size > _MAX_UNPACKED:
-                raise ModelError(f"it unpacks to {size:,} bytes; a model has at most {_MAX_UNPACKED:,}")
+            refuse_large(archive)
             names = archive.namelist()
             if outside := [
                 name for name in names if name.startswith("/") or ".." in name.replace("\\", "/").split("/")
@@ -61,7 +58,7 @@ def read_archive(path: Path) -> KerasConfig:
                 raise ModelError(f"it is no whole .keras archive: {' and '.join(missing)} is missing. {AGAIN}")
             config = _json(archive, "config.json")
             metadata = _json(archive, "metadata.json") if "metadata.json" in names else {}
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError, zlib.error) as exc:
+    except ZIP_ERRORS as exc:
         raise ModelError(f"it is a damaged .keras archive: {exc}. {AGAIN}") from exc
     return KerasConfig(config, str(metadata.get("keras_version", "")))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pickletools
 import zipfile
-import zlib
 from pathlib import Path
 from typing import IO
 
+from converters.load.archive import ZIP_ERRORS
 from edge_sdk.errors import ModelError
 
 _MAX_PICKLE_BYTES = 256 << 20
@@ -53,7 +53,7 @@ def what_is_pickled(path: Path) -> tuple[str, str]:
                 raise ModelError(f"its data.pkl has more than {_MAX_PICKLE_BYTES:,} bytes")
             with archive.open(inside) as file:
                 return _kind(_names(file))
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as exc:
+    except ZIP_ERRORS as exc:
         raise ModelError(f"it is no whole file of torch.save: {exc}. Save it again") from exc
 
 

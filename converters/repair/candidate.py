@@ -10,7 +10,7 @@ from converters.calibrate.statistics import Ranges, Statistics
 from converters.quantize.quantize import QuantizedModel, quantize
 from converters.quantize.recipe import Recipe
 from converters.repair.int16 import with_int16
-from converters.report.figures import Layer
+from converters.report.accuracy import Layer
 from edge_sdk.bundle.manifest import Head
 from edge_sdk.tensors import Array
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from statistics import median
 
 from converters.calibrate.statistics import Ranges, Statistics
-from converters.report.figures import Layer
+from converters.report.accuracy import Layer
 from edge_sdk.tflite import describe
 
 OUTLIER_DB, LOW_DB = 10.0, 10.0

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from converters.load.loaded import NumericCheck
+from converters.report.accuracy import Agreement, Evaluation, Gate, Metric, Parity
+from converters.report.strict import Decibels, Strict
 from edge_sdk.contract import Contract
 from edge_sdk.tasks.settings import TaskSettings
 from edge_sdk.tensors import TensorSpec
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-
-
-def _finite_or_none(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _is_png(text: str) -> str:
@@ -31,18 +28,11 @@ def _is_png(text: str) -> str:
     return text
 
 
-Decibels = Annotated[Annotated[float, Field(allow_inf_nan=True)] | None, AfterValidator(_finite_or_none)]
-"""Ten times the decimal logarithm of a ratio of powers. NaN and infinity become None: JSON has neither."""
-
 Png = Annotated[str, AfterValidator(_is_png)]
 """A PNG file as base64 text."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class SourceFile(_Strict):
+class SourceFile(Strict):
     """The model as it was given, and how it became a float .tflite.
 
     Attributes:
@@ -60,14 +50,14 @@ class SourceFile(_Strict):
     size_bytes: int = Field(ge=0)
 
 
-class Step(_Strict):
+class Step(Strict):
     """One step of the conversion and how long it took."""
 
     name: str
     seconds: float = Field(ge=0)
 
 
-class BoardRun(_Strict):
+class BoardRun(Strict):
     """What a board of ``--board`` runs.
 
     Attributes:
@@ -83,7 +73,7 @@ class BoardRun(_Strict):
     note: str = ""
 
 
-class CalibrationFigures(_Strict):
+class CalibrationFigures(Strict):
     """What the ranges were taken from.
 
     Attributes:
@@ -100,7 +90,7 @@ class CalibrationFigures(_Strict):
     notes: tuple[str, ...] = ()
 
 
-class Proof(_Strict):
+class Proof(Strict):
     """What was found in the finished int8 model, operator by operator.
 
     Attributes:
@@ -129,171 +119,7 @@ class Proof(_Strict):
         return self
 
 
-class Layer(_Strict):
-    """One activation tensor, float against int8.
-
-    Attributes:
-        tensor: its name.
-        operator: what produces it, such as ``"CONV_2D (operator 3)"``.
-        sqnr_db: 10 log10(sum x^2 / sum (x - y)^2), x float and y int8; None where that is no number, because the two
-            are the same or the tensor is zero throughout.
-        float_min, float_max: its range in the float model over the samples compared.
-        scale, zero_point: its quantization.
-    """
-
-    tensor: str
-    operator: str
-    sqnr_db: Decibels
-    float_min: float
-    float_max: float
-    scale: float = Field(ge=0)
-    zero_point: int
-
-
-class OutputParity(_Strict):
-    """One output, float against int8.
-
-    Attributes:
-        name: of the tensor.
-        sqnr_db: as in ``Layer``, over all samples compared.
-        max_abs_difference: the largest difference, in real numbers.
-        max_steps: the same in steps of the int8 output.
-    """
-
-    name: str
-    sqnr_db: Decibels
-    max_abs_difference: float = Field(ge=0)
-    max_steps: float = Field(ge=0)
-
-
-class Interval(_Strict):
-    """A confidence interval of 95 %, in the unit of what it belongs to."""
-
-    low: float
-    high: float
-
-    @model_validator(mode="after")
-    def _rises(self) -> Interval:
-        if self.low > self.high:
-            raise ValueError(f"an interval rises; found {self.low} to {self.high}")
-        return self
-
-
-class Agreement(_Strict):
-    """Agreement in the task's own terms; unit ``"%"`` (0 to 100), ``"px"`` or ``""``; the explanation is a sentence."""
-
-    name: str
-    value: float
-    unit: str = ""
-    explanation: str = ""
-    interval: Interval | None = None
-
-
-class DetectParity(_Strict):
-    """Boxes, float against int8.
-
-    Attributes:
-        frames: how many were compared.
-        frames_float, frames_int8: in how many each found at least one object.
-        mean_iou: intersection over union of the matched boxes, mean; None where nothing was matched.
-        ious: the same for every matched pair.
-    """
-
-    frames: int = Field(ge=0)
-    frames_float: int = Field(ge=0)
-    frames_int8: int = Field(ge=0)
-    mean_iou: float | None = Field(default=None, ge=0, le=1)
-    ious: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
-
-
-class Parity(_Strict):
-    """How the int8 model differs from the float one.
-
-    Attributes:
-        data: one line that describes the samples compared.
-        held_out: whether they were kept apart from calibration; if not, the figures flatter the model.
-        samples: how many the outputs were compared on.
-        layer_samples: how many the layers were compared on.
-        layers: every activation tensor that both models have, in the order of execution.
-        outputs: every output.
-        agreement: in the task's terms.
-        detect: for detectors.
-    """
-
-    data: str
-    held_out: bool
-    samples: int = Field(ge=0)
-    layer_samples: int = Field(ge=0)
-    layers: tuple[Layer, ...] = ()
-    outputs: tuple[OutputParity, ...] = ()
-    agreement: tuple[Agreement, ...] = ()
-    detect: DetectParity | None = None
-
-
-class Metric(_Strict):
-    """A metric against ground truth, such as ``"top-1"`` with unit ``"%"`` (0 to 100) or ``"AP50"`` without.
-
-    Attributes:
-        float_interval, int8_interval: of the values.
-        higher_is_better: whether int8 is worse when its value is lower.
-        drop: how much worse int8 is, as a share: points of a metric that is a share itself (0.01 is one point), or the rise relative
-            to float's value of one where lower is better. Below 0 int8 is better. None where there is no number.
-        drop_interval: of the drop, from the same samples on both sides; None where there are too few.
-        samples: how many both were measured on.
-        differing: on how many of them one is right and the other wrong, where each is a hit or a miss; 0 also where nothing differed.
-        explanation: one sentence.
-    """
-
-    name: str
-    float_value: float
-    int8_value: float
-    unit: str = ""
-    float_interval: Interval | None = None
-    int8_interval: Interval | None = None
-    higher_is_better: bool = True
-    drop: float | None = None
-    drop_interval: Interval | None = None
-    samples: int | None = Field(default=None, ge=1)
-    differing: int | None = Field(default=None, ge=0)
-    explanation: str = ""
-
-
-class Gate(_Strict):
-    """What ``--max-drop`` came to.
-
-    Attributes:
-        metric: what was looked at, such as ``"top-1"``.
-        limit: the largest drop allowed, as a share; ``relative`` as in ``drop``.
-        drop: what was measured, as a share of the metric's own scale, or relative to float's value where ``relative``.
-        low, high: its confidence interval of 95 %; None where there are too few samples for one.
-        relative: whether shares are of float's value (metrics where lower is better).
-        verdict: ``"passed"``, the whole interval is at or below the limit; ``"failed"``, it is above; ``"open"``, it is neither.
-        samples: how many it was measured on.
-        samples_needed: of an open gate, how many would decide it 8 times in 10 if the drop stays as measured; None where no number would.
-        basis: ``"labels"``, the right answers; ``"agreement"``, the float model's answers, from which int8 may differ without being worse.
-    """
-
-    metric: str
-    limit: float = Field(ge=0)
-    drop: float
-    low: float | None
-    high: float | None
-    relative: bool = False
-    verdict: Literal["passed", "failed", "open"]
-    samples: int = Field(ge=1)
-    samples_needed: int | None = None
-    basis: Literal["labels", "agreement"] = "labels"
-
-
-class Evaluation(_Strict):
-    """The task's own metrics on data with the right answers (``--evaluate``)."""
-
-    data: str
-    samples: int = Field(ge=0)
-    metrics: tuple[Metric, ...]
-
-
-class Latency(_Strict):
+class Latency(Strict):
     """The bare model on the machine that converted it; says nothing of a board.
 
     Attributes:
@@ -308,14 +134,14 @@ class Latency(_Strict):
     int8_p50_ms: float = Field(ge=0)
 
 
-class Golden(_Strict):
+class Golden(Strict):
     """The golden vectors: how many, and where they come from: ``"synthetic, seed 0"`` or the folder of ``--golden``."""
 
     count: int = Field(ge=0)
     origin: str
 
 
-class SamplePicture(_Strict):
+class SamplePicture(Strict):
     """One raw sample, and what the network sees of it after the contract, shown as bytes again."""
 
     caption: str
@@ -323,7 +149,7 @@ class SamplePicture(_Strict):
     seen: Png
 
 
-class Histogram(_Strict):
+class Histogram(Strict):
     """Values of one tensor, float against int8: ``edges`` has one number more than each row of counts."""
 
     tensor: str
@@ -341,7 +167,7 @@ class Histogram(_Strict):
         return self
 
 
-class RepairStep(_Strict):
+class RepairStep(Strict):
     """One thing that repair tried.
 
     Attributes:
@@ -367,7 +193,7 @@ class RepairStep(_Strict):
     note: str = ""
 
 
-class Repair(_Strict):
+class Repair(Strict):
     """What repair did.
 
     Attributes:
@@ -395,7 +221,7 @@ class Repair(_Strict):
         return self.model_copy(update={"steps": tuple(step.model_copy(update=update) for step in self.steps)})
 
 
-class OtherVariant(_Strict):
+class OtherVariant(Strict):
     """A further variant in the bundle, in one row.
 
     Attributes:
@@ -416,7 +242,7 @@ class OtherVariant(_Strict):
     p50_ms: float = Field(ge=0)
 
 
-class Figures(_Strict):
+class Figures(Strict):
     """One conversion.
 
     Attributes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from converters.report.figures import Gate
+from converters.report.accuracy import Gate
 from converters.report.svg import line, mark, svg, text
 
 _LEFT, _RIGHT, _Y = 12.0, 348.0, 44.0

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from converters.report import numbers, verdict
-from converters.report.figures import DetectParity, Figures
+from converters.report.accuracy import DetectParity
+from converters.report.figures import Figures
 from edge_sdk.contract import Contract
 from edge_sdk.errors import needs
 from edge_sdk.tensors import TensorSpec

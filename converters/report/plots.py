@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from converters.report.figures import Histogram, Layer
+from converters.report.accuracy import Layer
+from converters.report.figures import Histogram
 from converters.report.numbers import decibels, short
 from converters.report.svg import diamond, line, mark, rect, svg, text
 

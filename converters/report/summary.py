@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from converters.report import verdict
-from converters.report.figures import BoardRun, Figures, Metric, OtherVariant
+from converters.report.accuracy import Metric
+from converters.report.figures import BoardRun, Figures, OtherVariant
 from converters.report.numbers import change, count, decibels, loss_between, maybe, quantity, seconds, short, size
 
 Row = tuple[str, str]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from converters.report.figures import Figures, Gate, Layer, OutputParity
+from converters.report.accuracy import Gate, Layer, OutputParity
+from converters.report.figures import Figures
 from converters.report.numbers import change, count, decibels, loss, loss_between, quantity, seconds, short, size
 
 

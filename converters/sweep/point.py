@@ -18,7 +18,7 @@ from converters.load import FloatModel, load
 from converters.progress import Progress, counted
 from converters.quantize.quantize import quantize
 from converters.quantize.recipe import Recipe, read_recipe, recipe_names
-from converters.report.figures import Interval, Metric
+from converters.report.accuracy import Interval, Metric
 from converters.sweep.figures import Accuracy, PointFigures
 from converters.verify.evaluate import compare, read_truth
 from converters.verify.evaluate import measure as measure_truth

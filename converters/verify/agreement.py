@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from converters.report.figures import Interval, Metric
+from converters.report.accuracy import Interval, Metric
 from converters.verify import intervals
 from converters.verify.coco_json import TrueObject
 from converters.verify.evaluate import PerSample, compare

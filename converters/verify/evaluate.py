@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from converters.progress import Progress, quiet
-from converters.report.figures import Evaluation, Interval, Metric
+from converters.report.accuracy import Evaluation, Interval, Metric
 from converters.verify import intervals
 from converters.verify.metrics import Mean, Measure, Scores, measure_for
 from converters.verify.settings import EvaluateSettings

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Literal
 
-from converters.report.figures import Gate, Metric
+from converters.report.accuracy import Gate, Metric
 from converters.report.verdict import gate_sentence
 from converters.verify.intervals import FEWEST, Z
 from edge_sdk.errors import ConfigError, GateError

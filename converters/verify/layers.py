@@ -11,7 +11,8 @@ import numpy as np
 from converters.calibrate.ranges import encoded
 from converters.calibrate.samples import RawSample
 from converters.interpreter import open_interpreter
-from converters.report.figures import Histogram, Layer
+from converters.report.accuracy import Layer
+from converters.report.figures import Histogram
 from edge_sdk.contract import Contract, Encoder
 from edge_sdk.tensors import Array, TensorSpec
 from edge_sdk.tflite import Tensor, describe

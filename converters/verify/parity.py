@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from converters.calibrate.samples import Samples
-from converters.report.figures import Agreement, DetectParity, Metric, OutputParity
+from converters.report.accuracy import Agreement, DetectParity, Metric, OutputParity
 from converters.verify.agreement import box_agreement, class_agreement, share_interval
 from converters.verify.layers import sqnr_db
 from converters.verify.overlap import match_boxes

@@ -8,7 +8,6 @@ truth.npz, truth.npz?colour=rgb  two arrays of one length: ``inputs``, and ``tru
 from __future__ import annotations
 
 import csv
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 
 from converters.calibrate.samples import RawSample, image_files, read_image
+from converters.calibrate.sources.arrays import READING_ERRORS
 from edge_sdk.contract import Contract
 from edge_sdk.errors import ConfigError, DataError
 from edge_sdk.tensors import Array
@@ -133,7 +133,7 @@ def read_arrays(path: Path, options: dict[str, str], contract: Contract) -> tupl
             if names != ["inputs", "truth"]:
                 raise DataError(f"{path} holds the arrays {', '.join(names) or 'none'}; inputs and truth are needed")
             inputs, truth = stored["inputs"], stored["truth"]
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as exc:
+    except READING_ERRORS as exc:
         raise DataError(f"{path} cannot be read as arrays of numbers: {exc}") from exc
     for name, array in (("inputs", inputs), ("truth", truth)):
         if array.dtype.kind not in "fiub" or array.ndim == 0 or not np.isfinite(array).all():
