@@ -25,8 +25,11 @@ def wanted(assessed: Assessed, bench: Bench) -> str | None:
     """Why a variant should be repaired, or None."""
     if not assessed.made.recipe.integer:
         return None
-    if assessed.gate is not None and assessed.gate.verdict == "failed":
+    gate = assessed.gate
+    if gate is not None and gate.verdict == "failed":
         return "the gate failed"
+    if gate is not None and gate.verdict == "open" and gate.drop > gate.limit:
+        return "more was lost than is allowed, though the samples do not prove it"
     if low := outliers(assessed.layers):
         return f"layer {low[0].tensor!r} is an outlier"
     made = assessed.made

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -12,10 +14,13 @@ import pytest
 from converters.calibrate.ranges import encoded
 from converters.calibrate.samples import open_samples
 from converters.load import load
+from converters.mending import wanted
+from converters.quantize.recipe import read_recipe
 from converters.repair import latency
 from converters.repair.candidate import Candidate, Quantized, Score
 from converters.repair.judge import sqnr_judge
 from converters.repair.repair import Repaired, repair
+from converters.report.accuracy import Gate
 from converters.verify.prove import prove
 from edge_sdk.contract import Contract, Encoder
 from edge_sdk.errors import EngineError, ModelError
@@ -249,3 +254,20 @@ def test_a_collapsed_part_shows_in_the_judge_s_sqnr() -> None:
 def test_candidates_are_values() -> None:
     start, _ = start_of(SWISH, IMAGES)
     assert replace(start, corrected="linear") != start and start == Candidate(start.content, start.ranges)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "drop", "why"),
+    [("failed", 0.05, "the gate failed"), ("open", 0.02, "more was lost than is allowed"), ("open", 0.005, None)],
+)
+def test_repair_starts_where_the_gate_failed_or_what_was_measured_is_too_much(
+    verdict: str, drop: float, why: str | None
+) -> None:
+    gate = Gate(metric="top-1", limit=0.01, drop=drop, low=0.0, high=0.1, verdict=verdict, samples=100)
+    made = SimpleNamespace(recipe=read_recipe("int8"), model=None, float_content=b"", heads=())
+    assessed = SimpleNamespace(made=made, gate=gate, layers=())
+    with patch("converters.mending.sqnr_judge", lambda content, inputs: lambda quantized: Score(30.0, 30.0)):
+        with patch("converters.mending._tensors", lambda bench, most: iter(())):
+            found = wanted(assessed, SimpleNamespace(float_content=b""))
+    assert (found is None) == (why is None)
+    assert why is None or found.startswith(why)
