@@ -266,8 +266,8 @@ def test_repair_starts_where_the_gate_failed_or_what_was_measured_is_too_much(
     gate = Gate(metric="top-1", limit=0.01, drop=drop, low=0.0, high=0.1, verdict=verdict, samples=100)
     made = SimpleNamespace(recipe=read_recipe("int8"), model=None, float_content=b"", heads=())
     assessed = SimpleNamespace(made=made, gate=gate, layers=())
-    with patch("converters.mending.sqnr_judge", lambda content, inputs: lambda quantized: Score(30.0, 30.0)):
-        with patch("converters.mending._tensors", lambda bench, most: iter(())):
-            found = wanted(assessed, SimpleNamespace(float_content=b""))
+    judge = patch("converters.mending.sqnr_judge", lambda content, inputs: lambda quantized: Score(30.0, 30.0))
+    with judge, patch("converters.mending._tensors", lambda bench, most: iter(())):
+        found = wanted(assessed, SimpleNamespace(float_content=b""))
     assert (found is None) == (why is None)
     assert why is None or found.startswith(why)
