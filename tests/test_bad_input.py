@@ -51,6 +51,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -259,6 +260,8 @@ def test_disk_that_is_full_at_the_report_leaves_no_bundle(here: Path) -> None:
     assert sorted(here.rglob("*")) == files
 
 
+@pytest.mark.slow  # the child needs PyTorch
+@pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed; it comes with the extra torch")
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=lambda v: str(int(v))
 )
