@@ -179,4 +179,6 @@ def test_memory_is_flat_in_the_number_of_samples() -> None:
         return peak_bytes
 
     peak(8)
-    assert peak(400) < peak(40) * 1.1
+    assert peak(400) < peak(40) + (
+        256 << 10
+    )  # one activation is 8 KiB, and 360 samples more have thousands of KiB of them

@@ -419,7 +419,7 @@ def test_the_colour_of_replayed_images_is_stated(tmp_path: Path) -> None:
         ("replay:x.npy?rate_hz=nan", "rate_hz"),
         ({"path": "x"}, "missing: kind"),
         ({"kind": "film"}, "no source kind 'film'; there are camera, file, images, replay"),
-        ({"kind": "file"}, "path: Field required"),
+        ({"kind": "file"}, "path: is missing"),
     ],
 )
 def test_a_wrong_text_or_table_names_what_is_allowed(wanted: str | dict[str, object], message: str) -> None:
