@@ -43,12 +43,25 @@ def read_graph(content: bytes) -> Any:
         raise ModelError("this is not a .tflite model: it does not carry the file identifier TFL3")
     try:
         model = schema().ModelT.InitFromPackedBuf(content, 0)
+        _fill_empty(model)
         _bring_buffers_inside(model, content)
     except (
         Exception
     ) as exc:  # the generated reader checks nothing: damage shows as struct.error, TypeError, MemoryError, ...
         raise ModelError(f"the .tflite model is damaged or cut off: {type(exc).__name__}: {exc}") from exc
     return model
+
+
+def _fill_empty(model: Any) -> None:
+    """The generated reader gives None for a list that the file leaves out; here it is empty."""
+    for name in ("operatorCodes", "subgraphs", "buffers"):
+        setattr(model, name, getattr(model, name) or [])
+    nothing = np.empty(0, np.int32)
+    for graph in model.subgraphs:
+        graph.tensors, graph.operators = graph.tensors or [], graph.operators or []
+        for owner in (graph, *graph.operators):
+            owner.inputs = nothing if owner.inputs is None else owner.inputs
+            owner.outputs = nothing if owner.outputs is None else owner.outputs
 
 
 def _bring_buffers_inside(model: Any, content: bytes) -> None:

@@ -172,3 +172,11 @@ def test_several_signatures_without_a_default_are_named(tmp_path: Path) -> None:
     builder = flatbuffers.Builder(1024)
     builder.Finish(net.model.Pack(builder), file_identifier=b"TFL3")
     refused(bytes(builder.Output()), tmp_path, "'encode', 'decode' and none called 'serving_default'")
+
+
+def test_a_graph_without_operators_is_refused(tmp_path: Path) -> None:
+    """The generated reader gives None for what a file leaves out; found by fuzzing."""
+    net = TinyModel()
+    entry = net.tensor("input", (1, 4))
+    net.graph.operators = None
+    refused(net.build([entry], []), tmp_path, "the model has no output")
