@@ -71,11 +71,6 @@ class Windows:
         one = {name: (1, *getattr(self, name)) for name in ("sizes", "kernel", "strides", "dilations", "counts")}
         return Windows(pads=((0, 0), *self.pads), **one)
 
-    def padded(self, pads: Pads) -> Windows:
-        """The same over an input that was padded so."""
-        sizes = tuple(size + sum(pad) for size, pad in zip(self.sizes, pads, strict=True))
-        return replace(self, sizes=sizes, pads=tuple((0, 0) for _ in pads))
-
 
 def read_windows(call: Call, sizes: tuple[int, ...], kernel: tuple[int, ...], counts: tuple[int, ...]) -> Windows:
     """The windows of a convolution or pool.
