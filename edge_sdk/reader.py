@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from time import monotonic, monotonic_ns
 
 from edge_sdk.accounting import Accounting
@@ -119,7 +120,7 @@ class Reader:
         self._on_event(Event(kind, message, monotonic_ns(), took_ms=took_ms))
 
     def _deliver(self, sample: Sample) -> None:
-        numbered = Sample(sample.data, self._captured, sample.captured_ns, sample.colour, sample.name)
+        numbered = replace(sample, sequence=self._captured)
         self._captured += 1  # over every reopening
         self._accounting.capture()
         self._mailbox.put(numbered)

@@ -21,13 +21,17 @@ class Task(ABC):
     """Decodes the outputs of one variant."""
 
     @abstractmethod
-    def decode(self, outputs: Sequence[Array], placement: Placement | None) -> Any:
+    def decode(self, outputs: Sequence[Array], placement: Placement | None, captured_ns: int = 0) -> Any:
         """The value of one inference.
 
         Args:
             outputs: the output tensors as the engine gave them (quantized), in the variant's order.
             placement: where the source frame lies in the input tensor, or None where the input is no image.
+            captured_ns: when the sample was captured, on the clock of ``time.monotonic_ns``; for tasks that look over time.
         """
+
+    def reset(self) -> None:  # noqa: B027 - most tasks remember nothing
+        """Forget what was seen so far: the samples to come do not follow the ones before."""
 
 
 def make_task(

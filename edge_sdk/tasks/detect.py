@@ -73,7 +73,9 @@ class Detect(Task):
             self._read = ScoreReader(self._score_spec, settings.activation)
             self._lowest = self._read.lowest(settings.threshold)
 
-    def decode(self, outputs: Sequence[Array], placement: Placement | None) -> tuple[Detection, ...]:
+    def decode(
+        self, outputs: Sequence[Array], placement: Placement | None, captured_ns: int = 0
+    ) -> tuple[Detection, ...]:
         """Detections in pixels of the source frame, or of the input tensor where ``placement`` is None."""
         boxes, stored_scores = self._layout.split(outputs)
         rows, classes, scores = self._candidates(stored_scores)
