@@ -12,28 +12,30 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from time import monotonic_ns, perf_counter_ns
+from time import monotonic_ns
 from types import TracebackType
 
 from edge_sdk.accounting import Accounting, Outcome
 from edge_sdk.bad_samples import BadSamples
-from edge_sdk.bundle import Bundle, Variant
-from edge_sdk.contract import Encoder
+from edge_sdk.bundle import Bundle
 from edge_sdk.engines import Engine, Options
-from edge_sdk.engines.isolation import Isolation, open_engine
+from edge_sdk.engines.isolation import Isolation
 from edge_sdk.errors import ConfigError, ContractError, EngineError, SourceError
+from edge_sdk.ladder import Ladder, Rung
 from edge_sdk.loop_report import LoopReport
 from edge_sdk.profiles import our_boards
 from edge_sdk.reader import Reader
 from edge_sdk.result import Event, Result, Stages
+from edge_sdk.runner import Runner
 from edge_sdk.sinks import Sink
 from edge_sdk.sources import Sample, Source, source_from
-from edge_sdk.tasks import TaskSettings, make_task
 from edge_sdk.watchdog.deadline import Deadline, check_ms
 from edge_sdk.watchdog.durations import Durations
+from edge_sdk.watchdog.pulse import BUDGET_S, join
 from edge_sdk.watchdog.recovery import EngineRecovery
 
 _EVENTS_KEPT = 1_000  # the latest
+_OPEN_S = 75.0  # an engine that starts for the first time, or a source that opens, may take so long
 _FUTURE_MS = 1_000.0  # a capture time further ahead is on another clock
 _MS = 1e-6  # of nanoseconds
 
@@ -56,6 +58,8 @@ class Loop:
         silence_ms: a source that gives nothing for so long is closed and opened again; default max(hang_ms, 10000).
         reopen_s: for how long a source that went away, or an engine that cannot be started again, is tried.
         on_event: called with every event, also from the source's thread.
+
+    Under ``edge-sdk run`` it joins the supervisor by itself, and goes on with the counters and the rung that it had before a restart.
 
     Raises:
         ConfigError: if a setting is wrong or does not fit the bundle.
@@ -92,12 +96,11 @@ class Loop:
         self._sinks_lock = threading.RLock()  # events also come from the source's thread
         self._stop = threading.Event()
         self._sinks, self._reopen_s, self._on_event = sinks, reopen_s, on_event
-        self._accounting = Accounting()
         self._stages = {name: Durations() for name in ("queue", "encode", "engine", "decode")}
         self._bad_samples = BadSamples(self._tell)
         self._events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
         self._event_counts: Counter[str] = Counter()
-        self._last_sequence = -1
+        self._last_sequence = self._last_taken = -1
         self._exit = contextlib.ExitStack()
         self._started_ns = self._ended_ns = 0
 
@@ -110,12 +113,20 @@ class Loop:
             bundle = self._bundle_given
             if not isinstance(bundle, Bundle):
                 bundle = stack.enter_context(Bundle(bundle))
+            self._join(stack)
             self._prepare(bundle, stack)
             _give_back_memory()
+            self._pulse.allow(_OPEN_S)
             self._reader = Reader(
-                self._make_source, self._accounting, self._tell, self._bad_samples, reopen_s=self._reopen_s
+                self._make_source,
+                self._accounting,
+                self._tell,
+                self._bad_samples,
+                reopen_s=self._reopen_s,
+                alive=self._pulse.beat,
             )
             stack.callback(self._reader.close)
+            self._pulse.beat()
             self._started_ns = monotonic_ns()
             self._exit = stack.pop_all()
         return self
@@ -142,19 +153,25 @@ class Loop:
                 if self._stop.is_set():
                     self._accounting.settle("dropped")
                     return
-                result = self._process(sample)
+                result = self._process(sample) if self._wanted(sample) else None
                 if result is not None:
                     self._deliver(result)
+            self._pulse.beat()
             if result is not None:
                 yield result
         self._bad_samples.end()
+
+    @property
+    def runner(self) -> Runner:
+        """What runs at the present rung."""
+        return self._ladder.runner
 
     def report(self) -> LoopReport:
         """Everything counted so far."""
         self._check_entered()
         return LoopReport(
-            variant=self.variant.id,
-            engine=self._engine.description,
+            variant=self.runner.variant.id,
+            engine=self.runner.engine.description,
             deadline_ms=self.deadline.deadline_ms,
             hang_ms=self.hang_ms,
             seconds=((self._ended_ns or monotonic_ns()) - self._started_ns) * 1e-9,
@@ -162,7 +179,7 @@ class Loop:
             miss_ratio=self.deadline.miss_ratio,
             age=self.deadline.ages.percentiles(),
             stages={name: durations.percentiles() for name, durations in self._stages.items()},
-            recoveries=tuple(self._recovery.recoveries),
+            recoveries=self._ladder.recoveries(),
             sources_left_behind=self._reader.left_behind,
             event_counts=dict(self._event_counts),
             events=tuple(self._events),
@@ -183,48 +200,77 @@ class Loop:
             with our_boards():
                 import boards
             kinds = boards.load(self._board).variants
-        self.variant: Variant = bundle.variant(self._variant_id, kinds=kinds)
-        if len(self.variant.inputs) != 1:
-            raise ConfigError(
-                f"variant {self.variant.id} has {len(self.variant.inputs)} inputs; the loop feeds models of one"
+        base = bundle.variant(self._variant_id, kinds=kinds)
+
+        def make_runner(rung: Rung) -> Runner:
+            self._pulse.allow(_OPEN_S)
+            runner = Runner(
+                bundle,
+                bundle.variant(rung.variant) if rung.variant else base,
+                engine=rung.engine or self._engine_name,
+                options={**(self._engine_options or {}), **rung.options},
+                isolation=self._isolation,
+                hang_ms=self.hang_ms,
+                task=self._task_overrides,
+                recover=self._recovery_of,
             )
-        settings = override(bundle.manifest.task, self._task_overrides)
-        spec = self.variant.inputs[0]
-        self._task = make_task(
-            settings, input_=spec, outputs=self.variant.outputs, labels=bundle.labels(), heads=self.variant.heads
-        )
-        self._encoder = Encoder(bundle.manifest.contract, spec)
-        self._engine: Engine = open_engine(
-            self._engine_name,
-            bundle.read(self.variant.file),
-            self._engine_options,
-            isolation=self._isolation,
-            hang_ms=self.hang_ms,
-        )
-        stack.callback(self._engine.close)
-        self._engine.expect(self.variant.inputs, self.variant.outputs)
-        self._recovery = EngineRecovery(self._engine, self._tell, patience_s=self._reopen_s, stop=self._stop)
+            stack.callback(runner.close)
+            return runner
+
+        self._ladder = Ladder(make_runner)
+        self._say_if_hopeless(self._ladder.runner)
+
+    def _recovery_of(self, engine: Engine) -> EngineRecovery:
+        def alive() -> None:
+            self._pulse.allow(_OPEN_S)
+
+        return EngineRecovery(engine, self._tell, patience_s=self._reopen_s, stop=self._stop, alive=alive)
+
+    def _say_if_hopeless(self, runner: Runner) -> None:
+        if runner.fastest_ms > self.deadline.deadline_ms:
+            self._say(
+                "deadline_too_short",
+                f"the deadline of {self.deadline.deadline_ms:g} ms is shorter than the engine alone ever took here: "
+                f"{runner.fastest_ms:.1f} ms with variant {runner.variant.id}. Every result will be late: raise deadline_ms, "
+                "or use a smaller or faster variant",
+            )
+
+    def _join(self, stack: contextlib.ExitStack) -> None:
+        self._pulse = join(budget_s=max(BUDGET_S, 2 * self.hang_ms / 1_000))
+        stack.callback(self._pulse.end)
+        if self._pulse.budget_s * 1_000 <= self.hang_ms:
+            raise ConfigError(
+                f"the supervisor takes the application for frozen after {self._pulse.budget_s:g} s, before the engine's hang budget of "
+                f"{self.hang_ms:g} ms is over: raise the supervisor's time, or lower hang_ms"
+            )
+        self._accounting = Accounting(self._pulse)
 
     def _make_source(self) -> Source:
         given = self._source_given
         return given if isinstance(given, Source) else source_from(given)
 
+    def _wanted(self, sample: Sample) -> bool:
+        """Whether this sample is to be processed at the present rung; one that is skipped is settled."""
+        if sample.sequence - self._last_taken < self._ladder.run_every:
+            self._accounting.settle("skipped")
+            return False
+        follows = sample.sequence == self._last_taken + 1 and not sample.after_gap
+        self._last_taken = sample.sequence
+        if not follows and self.runner.engine.stateful:
+            self.runner.reset()
+        return True
+
     def _process(self, sample: Sample) -> Result | None:
         """Encode, run, decode; None if the sample or the engine was no good. The sample is settled in every case."""
         outcome: Outcome = "lost"
+        runner = self.runner
         try:
             queue_ms = (monotonic_ns() - sample.captured_ns) * _MS
             if queue_ms < -_FUTURE_MS:
                 raise SourceError(
                     "the source's capture times lie in the future; they must be on the clock of time.monotonic_ns"
                 )
-            encode_ns = perf_counter_ns()
-            placement = self._encoder.encode(sample.data, self._engine.input_arrays[0], colour=sample.colour)
-            engine_ns = perf_counter_ns()
-            outputs = self._engine.run()
-            decode_ns = perf_counter_ns()
-            value = self._task.decode(outputs, placement)
-            done_ns = perf_counter_ns()
+            value, stages = runner.run(sample, queue_ms)
             age_ms = (monotonic_ns() - sample.captured_ns) * _MS
             late = self.deadline.judge(age_ms)
             outcome = "late" if late else "on_time"
@@ -236,18 +282,17 @@ class Loop:
         finally:
             self._accounting.settle(outcome)
         if outcome == "lost":
-            self._recovery.failed(failure, sample.sequence)
+            runner.recovery.failed(failure, sample.sequence)
+            if not self._stop.is_set():
+                runner.reset()
             return None
         self._bad_samples.good()
-        self._recovery.succeeded()
-        stages = Stages(
-            queue_ms, (engine_ns - encode_ns) * _MS, (decode_ns - engine_ns) * _MS, (done_ns - decode_ns) * _MS
-        )
+        runner.recovery.succeeded()
         self._time(stages)
         dropped_before = sample.sequence - self._last_sequence - 1
         self._last_sequence = sample.sequence
         return Result(
-            value, sample.sequence, sample.captured_ns, age_ms, late, stages, self.variant.id, dropped_before, sample
+            value, sample.sequence, sample.captured_ns, age_ms, late, stages, runner.variant.id, dropped_before, sample
         )
 
     def _time(self, stages: Stages) -> None:
@@ -255,6 +300,9 @@ class Loop:
         self._stages["encode"].add(stages.encode_ms)
         self._stages["engine"].add(stages.engine_ms)
         self._stages["decode"].add(stages.decode_ms)
+
+    def _say(self, kind: str, message: str) -> None:
+        self._tell(Event(kind, message, monotonic_ns()))
 
     def _tell(self, event: Event) -> None:
         with self._sinks_lock:
@@ -273,21 +321,3 @@ def _give_back_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries keep nothing, and have no such function
     if trim is not None:
         trim(0)
-
-
-def override(settings: TaskSettings, changes: dict[str, object]) -> TaskSettings:
-    """Task settings with some keys changed.
-
-    Raises:
-        ConfigError: if a key or value is not allowed.
-    """
-    from pydantic import ValidationError
-
-    from edge_sdk.contract import describe_validation
-
-    if not changes:
-        return settings
-    try:
-        return type(settings).model_validate({**settings.model_dump(), **changes})
-    except ValidationError as exc:
-        raise ConfigError(describe_validation(exc, "[task]")) from exc

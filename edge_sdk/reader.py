@@ -14,7 +14,7 @@ from edge_sdk.accounting import Accounting
 from edge_sdk.backoff import LONGEST_WAIT_S, tries
 from edge_sdk.bad_samples import BadSamples
 from edge_sdk.errors import SourceError, SourceLostError
-from edge_sdk.mailbox import Mailbox
+from edge_sdk.mailbox import SIGN_S, Mailbox
 from edge_sdk.result import Event
 from edge_sdk.sources import Sample, Source
 
@@ -30,6 +30,7 @@ class Reader:
         on_event: told when the source goes and comes back; called from the reader's thread.
         bad_samples: told of every sample that the source could not read.
         reopen_s: for how long a live source that went away is tried again.
+        alive: called while the loop waits, at least every second.
 
     Raises:
         SourceError: if the source cannot be opened.
@@ -43,8 +44,10 @@ class Reader:
         bad_samples: BadSamples,
         *,
         reopen_s: float,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._make_source = make_source
+        self._alive = alive
         self._accounting = accounting
         self._on_event = on_event
         self._bad_samples = bad_samples
@@ -77,7 +80,7 @@ class Reader:
         until = monotonic() + timeout_s
         while True:
             try:
-                return self._mailbox.take(until - monotonic())
+                return self._mailbox.take(until - monotonic(), self._alive)
             except TimeoutError:
                 until = self._attempt.may_be_silent_until(timeout_s)
                 if until <= monotonic():
@@ -100,7 +103,7 @@ class Reader:
             raise SourceLostError(f"the source gave nothing for {silent_s:.1f} s")
         self._say("source_hung", f"the source gave nothing for {silent_s:.1f} s; it is closed and opened again")
         started = monotonic()
-        for _ in tries(self._reopen_s, self._stop):
+        for _ in tries(self._reopen_s, self._stop, self._alive):
             attempt = _Attempt(self, self._make_source())
             try:
                 attempt.wait_open()
@@ -152,7 +155,11 @@ class _Attempt:
         return self._source.period_s
 
     def wait_open(self) -> None:
-        if not self._opened.wait(OPEN_S):
+        until = monotonic() + OPEN_S
+        while not self._opened.wait(min(SIGN_S, max(until - monotonic(), 0))):
+            self._reader._alive()
+            if monotonic() < until:
+                continue
             self.abandon()
             raise SourceError(f"the source did not open within {OPEN_S:g} s; see edge-sdk doctor")
         if self._failure is not None:
