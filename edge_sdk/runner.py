@@ -59,11 +59,11 @@ class Runner:
             raise ConfigError(f"variant {variant.id} has {len(variant.inputs)} inputs; the loop feeds models of one")
         self.variant = variant
         spec = variant.inputs[0]
-        settings = override(bundle.manifest.task, task)
+        settings = override(bundle.task_of(variant), task)
         self._task = make_task(
             settings, input_=spec, outputs=variant.outputs, labels=bundle.labels(), heads=variant.heads
         )
-        self._encoder = Encoder(bundle.manifest.contract, spec)
+        self._encoder = Encoder(bundle.contract_of(variant), spec)
         self.engine: Engine = open_engine(
             engine, bundle.read(variant.file), options, isolation=isolation, hang_ms=hang_ms
         )

@@ -162,7 +162,7 @@ def test_a_bundle_without_heads_is_one_that_old_readers_take(tmp_path: Path) -> 
 def test_heads_in_a_manifest_of_version_1_are_refused(tmp_path: Path) -> None:
     with Bundle(bundle(tmp_path / "new.edge", (SHIFTED,))) as opened:
         content = opened.manifest.model_dump()
-    with pytest.raises(ValidationError, match="version 2"):
+    with pytest.raises(ValidationError, match="too low"):
         Manifest.model_validate(content | {"schema_version": 1})
 
 
