@@ -54,7 +54,7 @@ def test_new_tasks_are_refused_by_old_readers(keys: dict[str, object]) -> None:
         "files": {},
     }
     assert Manifest(schema_version=3, **told).task == task
-    with pytest.raises(ValidationError, match="schema_version 2 is too low .* needs 3"):
+    with pytest.raises(ValidationError, match=r"schema_version 2 is too low .* needs 3"):
         Manifest(schema_version=2, **told)
 
 

@@ -19,9 +19,9 @@ WINDOW = TensorSpec("window", (1, 8, 3), "float32")
 AGAIN = TensorSpec("again", (1, 8, 3), "float32")
 
 
-def task_for(output: TensorSpec = AGAIN, input_: TensorSpec = WINDOW, **changes: object) -> Task:
+def task_for(spec: TensorSpec = AGAIN, input_: TensorSpec = WINDOW, **changes: object) -> Task:
     keys = {"kind": "anomaly", "score": "reconstruction", "threshold": 0.5} | changes
-    return make_task(AnomalySettings.model_validate(keys), input_=input_, outputs=(output,), labels=())
+    return make_task(AnomalySettings.model_validate(keys), input_=input_, outputs=(spec,), labels=())
 
 
 @given(

@@ -65,7 +65,8 @@ def test_time_and_not_the_number_of_results_rules_the_refractory(every: int) -> 
     task = task_for(background=[0, 1], refractory_ms=1000)
     spoken = [(1000, 1250), (1600, 1850), (2400, 2650)]
     heard = [(at, says("yes" if any(a <= at < b for a, b in spoken) else "silence")) for at in range(0, 4000, 20)]
-    assert [at // 250 for at, _ in reports(task, heard[::every])] == [4, 9]
+    first, second = [at for at, _ in reports(task, heard[::every])]
+    assert 1000 <= first < 1250 and 2400 <= second < 2650
 
 
 def test_a_word_after_a_drop_out_is_reported_although_the_fall_between_was_not_seen() -> None:
@@ -80,10 +81,7 @@ def test_a_word_after_a_drop_out_is_reported_although_the_fall_between_was_not_s
 def test_another_word_is_reported_after_the_refractory_without_a_fall() -> None:
     task = task_for(background=[0, 1], refractory_ms=500)
     heard = [(0, says("yes")), (250, says("no")), (500, says("yes")), (750, says("no"))]
-    assert reports(task, heard) == [
-        (0, "yes"),
-        (500, "yes"),
-    ] or reports(task, heard)
+    assert reports(task, heard) == [(0, "yes"), (500, "yes")]
 
 
 def test_smoothing_over_time_forgets_by_capture_time() -> None:
