@@ -82,11 +82,13 @@ class Source(ABC):
             Otherwise the loop reads when it is ready and nothing is dropped.
         period_s: the longest regular time between two samples, in seconds, where it is known: so much silence is no hang.
         backlog: how many samples of a live source may wait; 1 keeps the newest only, which is right for frames.
+        stuck_s: after how many seconds of identical frames it is told that they stand still; None where frames may be identical.
     """
 
     live: bool = False
     backlog: int = 1
     period_s: float = 0.0
+    stuck_s: float | None = None
     _sequence = 0
     _was_opened = False
 
