@@ -87,7 +87,7 @@ class Runner:
         engine_ns = perf_counter_ns()
         outputs = self.engine.run()
         decode_ns = perf_counter_ns()
-        value = self._task.decode(outputs, placement, sample.captured_ns)
+        value = self._task.decode(outputs, placement, sample.captured_ns, self.engine.input_arrays[0])
         done_ns = perf_counter_ns()
         stages = ((engine_ns - encode_ns) * _MS, (decode_ns - engine_ns) * _MS, (done_ns - decode_ns) * _MS)
         return value, Stages(queue_ms, *stages)
