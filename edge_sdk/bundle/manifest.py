@@ -1,7 +1,7 @@
 """The bundle's manifest: what ``manifest.json`` holds. A change that old readers cannot read raises SCHEMA_VERSION.
 
-A bundle is written as the lowest version that says what it needs: 2 has heads; 3 has variants of a contract, task or measurement of
-their own.
+A bundle is written as the lowest version that says what it needs: 2 has heads; 3 has windows as input, or variants of a
+contract, task or measurement of their own.
 """
 
 from __future__ import annotations
@@ -179,10 +179,10 @@ class Variant(_Strict):
 Version = Literal[1, 2, 3]
 
 
-def schema_version_for(variants: Iterable[Variant]) -> Version:
-    """The lowest version that says what these variants need."""
+def schema_version_for(variants: Iterable[Variant], contract: Contract) -> Version:
+    """The lowest version that says what these variants, and the bundle's ``contract``, need."""
     variants = tuple(variants)
-    if any(variant.of_its_own for variant in variants):
+    if contract.window is not None or any(variant.of_its_own for variant in variants):
         return 3
     return 2 if any(variant.heads for variant in variants) else 1
 
@@ -205,6 +205,8 @@ class Manifest(_Strict):
 
     @model_validator(mode="after")
     def _version_tells(self) -> Manifest:
-        if self.schema_version < schema_version_for(self.variants):
-            raise ValueError(f"schema_version {self.schema_version} is too low for what the variants state")
+        if self.schema_version < schema_version_for(self.variants, self.contract):
+            raise ValueError(
+                f"schema_version {self.schema_version} is too low for what the variants and the contract state"
+            )
         return self
