@@ -2,7 +2,8 @@
 
 Association by intersection over union with a constant-velocity prediction is SORT's (Bewley et al. 2016, arXiv:1602.00763). The filter is
 an alpha-beta filter, the steady state of SORT's Kalman filter without its matrices (Brookner, Tracking and Kalman Filtering Made Easy,
-1998, chapter 1), and the matching takes the best pair first, whatever remains next.
+1998, chapter 1). The matching takes the best pair first, then the best of what remains; tracks that the last result showed come before
+those it missed, as in Deep SORT's cascade (Wojke et al. 2017, arXiv:1703.07402): who stands behind somebody does not take their box.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from edge_sdk.tasks.detect import Detect, Detection
 from edge_sdk.tasks.settings import TrackSettings
 from edge_sdk.tensors import Array
 
-_ALPHA, _BETA = 0.8, 0.3  # shares of a surprise that go into the place and into the velocity
+_ALPHA, _BETA = 0.7, 0.2  # shares of a surprise that go into the place and into the velocity
 _MOST_TRACKS = 300  # of more, those seen last: a detector gone wild must not cost the deadline
 _Numbers = npt.NDArray[np.float64]
 
@@ -84,7 +85,7 @@ class Tracker:
         self._settings = settings
         self._tracks: list[_Track] = []
         self._next_id = 1
-        self._last_ns = 0
+        self._last_ns = 0  # capture time of the last result
 
     def update(self, detections: Sequence[Detection], captured_ns: int) -> tuple[Detection, ...]:
         """The detections of one frame, in their order, with ids.
@@ -95,7 +96,6 @@ class Tracker:
         """
         if captured_ns < self._last_ns:
             self.reset()  # time ran backwards: nothing of before can be compared
-        self._last_ns = captured_ns
         oldest_ns = captured_ns - self._settings.max_missed_ms * 1e6
         self._tracks = [track for track in self._tracks if track.seen_ns >= oldest_ns]
         taken = self._match(detections, captured_ns)
@@ -108,6 +108,7 @@ class Tracker:
                 track.id, self._next_id = self._next_id, self._next_id + 1
             seen.append(track)
         self._keep(seen)
+        self._last_ns = captured_ns
         return tuple(
             found if track.id is None else replace(found, track=track.id)
             for found, track in zip(detections, seen, strict=True)
@@ -119,14 +120,15 @@ class Tracker:
         self._last_ns = 0
 
     def _match(self, detections: Sequence[Detection], captured_ns: int) -> dict[int, _Track]:
-        """Which track each detection, by its place, goes on with: the pair of the largest overlap first."""
+        """Which track each detection, by its place, goes on with."""
         if not detections or not self._tracks:
             return {}
         expected = np.array([track.box_at(captured_ns) for track in self._tracks])
         overlaps = _overlaps(expected, np.array([found.box for found in detections]))
         overlaps[_classes(self._tracks)[:, None] != _classes(detections)] = 0
         rows, columns = np.nonzero(overlaps >= self._settings.iou_threshold)
-        best_first = np.argsort(-overlaps[rows, columns], kind="stable")  # of equal ones the older track's
+        missed = np.array([track.seen_ns < self._last_ns for track in self._tracks])
+        best_first = np.lexsort((-overlaps[rows, columns], missed[rows]))  # of equal ones the older track's
         matched: dict[int, _Track] = {}
         gone: set[int] = set()
         for row, column in zip(rows[best_first].tolist(), columns[best_first].tolist(), strict=True):
