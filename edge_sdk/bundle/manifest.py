@@ -1,7 +1,7 @@
 """The bundle's manifest: what ``manifest.json`` holds. A change that old readers cannot read raises SCHEMA_VERSION.
 
-A bundle is written as the lowest version that says what it needs: 2 has heads; 3 has variants of a contract, task or measurement of
-their own, and the tasks keyword, anomaly, segment and pose, and ids of detections.
+A bundle is written as the lowest version that says what it needs: 2 has heads; 3 has windows as input, variants of a contract, task or
+measurement of their own, the tasks keyword, anomaly, segment and pose, and ids of detections.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ class Versioned(Protocol):
 
 
 def schema_version_for(variants: Iterable[Variant], *settings: Versioned) -> Version:
-    """The lowest version that says what these variants and settings (of the task, ...) need."""
+    """The lowest version that says what these variants and settings (task, contract) need."""
     return max(_version_of(tuple(variants)), *(each.schema_version for each in settings), 1)
 
 
@@ -216,8 +216,8 @@ class Manifest(_Strict):
 
     @model_validator(mode="after")
     def _version_tells(self) -> Manifest:
-        if self.schema_version < (needed := schema_version_for(self.variants, self.task)):
+        if self.schema_version < (needed := schema_version_for(self.variants, self.task, self.contract)):
             raise ValueError(
-                f"schema_version {self.schema_version} is too low for what the task and the variants state, which needs {needed}"
+                f"schema_version {self.schema_version} is too low for what contract, task and variants state, which needs {needed}"
             )
         return self
