@@ -48,6 +48,14 @@ def test_a_beat_is_due_again_within_the_budget_and_an_end_never(page: Page) -> N
     assert (slot[DUE_NS], slot[OWNER]) == (ENDED_NS, 0)
 
 
+def test_a_loop_that_ends_before_it_runs_was_never_alive(page: Page) -> None:
+    joined = pulse.join()
+    joined.allow(60)
+    joined.end()
+    assert page.slots[0][DUE_NS] == ENDED_NS - 1
+    assert not pulse.has_beaten(page.slots[0])
+
+
 def test_the_supervisors_budget_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     page = Page(budget_s=7.5)
     monkeypatch.setenv(pulse.VARIABLE, page.path)

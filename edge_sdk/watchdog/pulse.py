@@ -72,7 +72,7 @@ class Pulse:
 
     def end(self) -> None:
         """Ended well: no further sign is due, and another loop may take the slot."""
-        self.cells[DUE_NS] = ENDED_NS
+        self.cells[DUE_NS] = ENDED_NS if self.cells[DUE_NS] & 1 else ENDED_NS - 1
         self.cells[OWNER] = 0
 
 
@@ -138,7 +138,7 @@ def due_ns(slot: memoryview) -> int:
 
 
 def has_beaten(slot: memoryview) -> bool:
-    """Whether the slot's last sign was a beat, or its end."""
+    """Whether the slot's last sign was a beat, or its end after one."""
     return bool(due_ns(slot) & 1)
 
 
