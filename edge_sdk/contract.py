@@ -75,6 +75,11 @@ class Contract(BaseModel):
             raise ValueError(f"pad is a byte, 0 to 255; found {self.pad}")
         return self
 
+    @property
+    def schema_version(self) -> Literal[1, 3]:
+        """The lowest version of a bundle whose readers know these settings."""
+        return 1 if self.window is None else 3
+
     def missing(self) -> list[str]:
         """What is not known yet, each with the values allowed. Nothing of a contract is ever guessed."""
         wanted = []

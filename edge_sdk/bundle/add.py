@@ -48,7 +48,7 @@ def add_variants(base: Bundle, other: Bundle, output: Path, *, suffix: str, over
             "schema_version": max(
                 base.manifest.schema_version,
                 other.manifest.schema_version,
-                schema_version_for(variants, base.manifest.contract),
+                schema_version_for(variants, base.manifest.task, base.manifest.contract),
             ),
             "boards": tuple(dict.fromkeys((*base.manifest.boards, *other.manifest.boards))),
             "files": stored_files(files),

@@ -23,7 +23,8 @@ KINDS = Kinds(
         "camera": "edge_sdk.sources.camera:CameraSource",
         "file": "edge_sdk.sources.video:VideoSource",
         "images": "edge_sdk.sources.images:ImagesSource",
-        "replay": "edge_sdk.sources.replay:ReplaySource",
+        "replay": "edge_sdk.sources.replay:replay",
+        "synthetic": "edge_sdk.sources.synthetic:synthetic",
     },
     examples=(
         "camera:0",
@@ -31,6 +32,8 @@ KINDS = Kinds(
         "file:clip.mp4?pace=fast",
         "images:folder",
         "replay:windows.npz",
+        "replay:log.csv?time=t",
+        "synthetic:sine?rate_hz=100",
     ),
     group="edge_sdk.sources",
 )
