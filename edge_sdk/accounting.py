@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import Lock
 from typing import Literal
 
+from edge_sdk.watchdog.pulse import CAPTURED, DROPPED, LATE, LOST, ON_TIME, SKIPPED, Pulse, alone
+
 Outcome = Literal["on_time", "late", "dropped", "skipped", "lost"]
+_CELL: dict[Outcome, int] = {"on_time": ON_TIME, "late": LATE, "dropped": DROPPED, "skipped": SKIPPED, "lost": LOST}
 
 
 @dataclass(frozen=True)
@@ -32,25 +36,45 @@ class Counts:
 
 
 class Accounting:
-    """Counts samples from capture to outcome; safe between the source's thread and the loop's."""
+    """Counts samples from capture to outcome; safe between the source's thread and the loop's.
 
-    def __init__(self) -> None:
+    The counts stand in the loop's slot of the supervisor's page, where they outlive the application.
+
+    Args:
+        pulse: the loop's; by default one that nobody looks at.
+    """
+
+    def __init__(self, pulse: Pulse | None = None) -> None:
         self._lock = Lock()
-        self._captured = 0
-        self._outcomes: dict[Outcome, int] = {"on_time": 0, "late": 0, "dropped": 0, "skipped": 0, "lost": 0}
+        self._cells = (pulse or alone()).cells
+        self._found = self._read()
 
     def capture(self) -> None:
         """A sample came from the source."""
         with self._lock:
-            self._captured += 1
+            self._cells[CAPTURED] += 1
 
     def settle(self, outcome: Outcome) -> None:
         """A sample found its end."""
         with self._lock:
-            self._outcomes[outcome] += 1
+            self._cells[_CELL[outcome]] += 1
 
     def counts(self) -> Counts:
-        """Everything, at one moment."""
+        """Everything of this loop, at one moment."""
         with self._lock:
-            in_flight = self._captured - sum(self._outcomes.values())
-            return Counts(self._captured, in_flight=in_flight, **self._outcomes)
+            now = self._read()
+        return _counts(a - b for a, b in zip(now, self._found, strict=True))
+
+    def totals(self) -> Counts:
+        """The same with what the loops before it counted in this slot, also before restarts."""
+        with self._lock:
+            return _counts(self._read())
+
+    def _read(self) -> tuple[int, ...]:
+        return tuple(self._cells[CAPTURED : LOST + 1])
+
+
+def _counts(numbers: Iterable[int]) -> Counts:
+    captured, on_time, late, dropped, skipped, lost = numbers
+    in_flight = captured - on_time - late - dropped - skipped - lost
+    return Counts(captured, on_time, late, dropped, skipped, lost, in_flight)

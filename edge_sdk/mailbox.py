@@ -9,6 +9,8 @@ from time import monotonic
 
 from edge_sdk.sources import Sample
 
+SIGN_S = 1.0  # so often who waits says that he is alive
+
 
 class Mailbox:
     """Holds at most ``bound`` samples; when it is full, the oldest gives way and ``on_drop`` is called.
@@ -53,8 +55,8 @@ class Mailbox:
                 self._wanted = 0
             return not self._ended
 
-    def take(self, timeout_s: float) -> Sample | None:
-        """The oldest sample held, or None at the end.
+    def take(self, timeout_s: float, alive: Callable[[], None] = lambda: None) -> Sample | None:
+        """The oldest sample held, or None at the end; ``alive`` is called every ``SIGN_S`` seconds while it waits.
 
         Raises:
             TimeoutError: if none came within ``timeout_s``.
@@ -73,7 +75,8 @@ class Mailbox:
                 remaining = until - monotonic()
                 if remaining <= 0:
                     raise TimeoutError
-                self._changed.wait(remaining)
+                self._changed.wait(min(remaining, SIGN_S))
+                alive()
             return self._samples.popleft()
 
     def drain(self) -> int:

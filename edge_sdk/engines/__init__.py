@@ -40,6 +40,7 @@ class Engine(ABC):
             Who runs the engine may put arrays of his own in their place: ``run`` reads whatever stands here.
         abandoned: processes of it that outlived their kill, in an uninterruptible kernel call; the device they hold is lost.
         description: what runs it, such as ``"ai_edge_litert 2.3.0, 1 thread"``.
+        stateful: the model has variables that keep their values from one run to the next, until ``reset``.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -47,6 +48,7 @@ class Engine(ABC):
     input_arrays: tuple[Array, ...]
     description: str
     abandoned: int = 0
+    stateful: bool = False
 
     def __enter__(self) -> Engine:
         return self
@@ -81,6 +83,13 @@ class Engine(ABC):
             EngineError: if it cannot.
         """
         raise EngineError("this engine cannot be restarted; run it with isolation=process")
+
+    def reset(self) -> None:  # noqa: B027 - most models have no variables
+        """Give the model's variables their first values again.
+
+        Raises:
+            EngineError: if it failed.
+        """
 
     def expect(self, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
         """Raise EngineError if the model's tensors are not of these shapes, dtypes and quantization."""

@@ -21,16 +21,25 @@ KINDS = Kinds(
     thing="source",
     builtin={
         "camera": "edge_sdk.sources.camera:CameraSource",
+        "libcamera": "edge_sdk.sources.libcamera:LibcameraSource",
+        "gstreamer": "edge_sdk.sources.gstreamer:GStreamerSource",
+        "rtsp": "edge_sdk.sources.rtsp:RtspSource",
         "file": "edge_sdk.sources.video:VideoSource",
         "images": "edge_sdk.sources.images:ImagesSource",
-        "replay": "edge_sdk.sources.replay:ReplaySource",
+        "replay": "edge_sdk.sources.replay:replay",
+        "synthetic": "edge_sdk.sources.synthetic:synthetic",
     },
     examples=(
         "camera:0",
         "camera:/dev/video0?width=640&height=480",
+        "libcamera:0?width=640&height=480",
+        "gstreamer:videotestsrc is-live=true?width=640&height=480",
+        "rtsp://user:password@host/path",
         "file:clip.mp4?pace=fast",
         "images:folder",
         "replay:windows.npz",
+        "replay:log.csv?time=t",
+        "synthetic:sine?rate_hz=100",
     ),
     group="edge_sdk.sources",
 )
@@ -54,11 +63,15 @@ class Sample:
     """One raw input.
 
     Attributes:
-        data: an image, uint8 (height, width[, 3]), or numbers in the shape of the input tensor. Not reused by the source.
+        data: an image, uint8 (height, width[, 3]); readings of a signal, (count, channels); or numbers in the shape of the input tensor.
+            Not reused by the source.
         sequence: counted from 0 by the source, over everything captured.
         captured_ns: when, on the clock of ``time.monotonic_ns``.
         colour: channel order of a 3-channel image.
         name: the file or position it comes from, or "".
+        times_ns: when each reading of a signal was taken, int64 (count,), on the clock of ``captured_ns``, which is the last one's;
+            None where the data is no signal.
+        after_gap: readings are missing between this sample and the one before it: what a model remembers is to be forgotten.
     """
 
     data: Array
@@ -66,6 +79,8 @@ class Sample:
     captured_ns: int
     colour: Colour = "bgr"
     name: str = ""
+    times_ns: Array | None = None
+    after_gap: bool = False
 
 
 class Source(ABC):
@@ -76,11 +91,15 @@ class Source(ABC):
             Otherwise the loop reads when it is ready and nothing is dropped.
         period_s: the longest regular time between two samples, in seconds, where it is known: so much silence is no hang.
         backlog: how many samples of a live source may wait; 1 keeps the newest only, which is right for frames.
+        stuck_s: after how many seconds of identical frames it is told that they stand still; None where frames may be identical.
+        description: which device it is and through what it is read, for people, where the source chose that.
     """
 
     live: bool = False
     backlog: int = 1
     period_s: float = 0.0
+    stuck_s: float | None = None
+    description: str = ""
     _sequence = 0
     _was_opened = False
 
@@ -109,15 +128,12 @@ class Source(ABC):
             SourceError: if a sample is broken, and the next read goes on behind it; or the source was never opened.
             SourceLostError: if the device went away.
         """
-        if not self._was_opened:
-            raise SourceError(f"{type(self).__name__} is not open; call open(), or use it in a with block")
+        self._check_opened()
         got = self._read()
         if got is None:
             return None
         data, colour, name, captured_ns = got
-        sample = Sample(data, self._sequence, captured_ns or time.monotonic_ns(), colour, name)
-        self._sequence += 1
-        return sample
+        return self._sample(data, colour, name, captured_ns or time.monotonic_ns(), None)
 
     def close(self) -> None:
         """Let go of it; harmless if not open.
@@ -126,6 +142,17 @@ class Source(ABC):
         when it comes back.
         """
         self._close()
+
+    def _check_opened(self) -> None:
+        if not self._was_opened:
+            raise SourceError(f"{type(self).__name__} is not open; call open(), or use it in a with block")
+
+    def _sample(
+        self, data: Array, colour: Colour, name: str, captured_ns: int, times_ns: Array | None, after_gap: bool = False
+    ) -> Sample:
+        sample = Sample(data, self._sequence, captured_ns, colour, name, times_ns, after_gap)
+        self._sequence += 1
+        return sample
 
     @abstractmethod
     def _open(self) -> None: ...
@@ -136,3 +163,35 @@ class Source(ABC):
 
     @abstractmethod
     def _close(self) -> None: ...
+
+
+class SignalSource(Source):
+    """Base of sources that give readings: of a sensor, of sound. A sample is what came since the last one, in pieces of any length.
+
+    Where the contract's input is a window, ``edge_sdk.windows`` cuts them from it; otherwise a piece must have the input's shape.
+
+    Attributes:
+        channels: the name of each column.
+        rate_hz: readings a second, where the device states them.
+    """
+
+    live = True
+    backlog = 64
+    channels: tuple[str, ...] = ()
+    rate_hz: float | None = None
+
+    def read(self) -> Sample | None:
+        """See the base class; the sample has ``times_ns``."""
+        self._check_opened()
+        got = self._readings()
+        if got is None:
+            return None
+        data, times_ns = got
+        return self._sample(data, "bgr", "", int(times_ns[-1]), times_ns)
+
+    @abstractmethod
+    def _readings(self) -> tuple[Array, Array] | None:
+        """Readings (count, channels), at least one, and when each was taken, int64 (count,); None at the end. Waits for them."""
+
+    def _read(self) -> None:
+        raise NotImplementedError("a signal has readings")

@@ -57,7 +57,9 @@ class Classify(Task):
         self._labels = names_of(classes, labels)
         self._read = None if settings.activation == "softmax" else ScoreReader(self._spec, settings.activation)
 
-    def decode(self, outputs: Sequence[Array], placement: Placement | None) -> tuple[ClassScore, ...]:
+    def decode(
+        self, outputs: Sequence[Array], placement: Placement | None, captured_ns: int = 0, input_: Array | None = None
+    ) -> tuple[ClassScore, ...]:
         """The best classes with at least the threshold's score; ``placement`` is of no use here."""
         stored = outputs[0].reshape(-1)
         best = descending(stored, self._top_k)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from edge_sdk.contract import describe_validation
+from edge_sdk.errors import ConfigError
 
 
 def _several(value: object) -> object:
@@ -97,3 +101,19 @@ class GovernorSettings(_Strict):
                 raise ValueError(f"rung {number} ({rung}) does not differ from the one before")
             before = rung
         return self
+
+
+def settings_from(given: bool | Mapping[str, object] | GovernorSettings) -> GovernorSettings | None:
+    """The settings meant: ``True`` is the default ladder, ``False`` none.
+
+    Raises:
+        ConfigError: if a key of a table is unknown or out of range.
+    """
+    if isinstance(given, bool):
+        return GovernorSettings() if given else None
+    if isinstance(given, GovernorSettings):
+        return given
+    try:
+        return GovernorSettings.model_validate(given)
+    except ValidationError as exc:
+        raise ConfigError(describe_validation(exc, "[governor]")) from exc
