@@ -171,6 +171,35 @@ def test_a_camera_faster_than_the_engine_is_no_overload_while_results_are_on_tim
     assert run.dropped > 1_000 and run.steps == []
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_queues_up_while_a_step_is_taken_makes_no_other_step(seed: int) -> None:
+    run = simulate(
+        GovernorSettings(rungs=(Rung(run_every=2), Rung(variant="tiny"))),
+        lambda rung, at_s: (13.4 if rung.variant is None else 1) * (3 if 20 <= at_s < 50 else 1),
+        seconds=90,
+        period_s=lambda _: 1 / 60,  # the loop is busy for 80 % of the time: what a step leaves behind drains slowly
+        deadline_ms=25,
+        lossless=True,
+        switch_ms=100,
+        seed=seed,
+    )
+    assert [step.rung for _, step in run.steps if step.kind == "climbed"] == [2]
+    assert run.back_at_s(50) is not None and run.back_at_s(50) < 60
+
+
+def test_the_comparison_of_two_variants_is_of_the_time_of_overload_only() -> None:
+    governor = Governor(GovernorSettings(rungs=(Rung(variant="small"),)), deadline_ms=50, now_ns=START_NS)
+    told(governor, "." * 100)
+    late = (
+        governor.result(START_NS + 4 * S + number * S // 25, late=True, age_ms=60, service_ms=60)  # where it was 15
+        for number in range(1, 10)
+    )
+    assert any(late) and governor.rung == 1
+    for number in range(1, 10):
+        governor.result(START_NS + 5 * S + number * S // 25, late=False, age_ms=20, service_ms=20)
+    assert governor._ratios[0, 1] == pytest.approx(3)
+
+
 # --- policy
 
 
