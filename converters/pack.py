@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import JsonValue
 
 from converters.calibrate.samples import RawSample, open_samples
 from converters.interpreter import open_interpreter
@@ -18,7 +19,7 @@ from converters.verify.sides import Side
 from edge_sdk import __version__
 from edge_sdk.bundle import Manifest, Variant
 from edge_sdk.bundle.golden import difference, golden_inputs, golden_outputs
-from edge_sdk.bundle.manifest import Head, schema_version_for
+from edge_sdk.bundle.manifest import ON_GROUND_TRUTH, Head, schema_version_for
 from edge_sdk.bundle.write import stored_files, writing_bundle
 from edge_sdk.contract import Contract
 from edge_sdk.tensors import Array, TensorSpec
@@ -166,11 +167,19 @@ def packing(
         boards=tuple(boards),
         golden_inputs="golden/inputs.npz",
         report="report.json",
-        measured={figure.name: figure.value for figure in figures.parity.agreement} if figures.parity else {},
+        measured=_measured(figures),
         files=stored_files(files),
     )
     with writing_bundle(path, manifest, files, overwrite=overwrite):
         yield
+
+
+def _measured(figures: Figures) -> dict[str, JsonValue]:
+    """What the first variant is worth: on ground truth where there was any, and by agreement with float."""
+    metrics = figures.evaluation.metrics if figures.evaluation else ()
+    agreement = figures.parity.agreement if figures.parity else ()
+    worth: dict[str, JsonValue] = {metric.name + ON_GROUND_TRUTH: metric.int8_value for metric in metrics}
+    return {**worth, **{figure.name: figure.value for figure in agreement}}
 
 
 def variant_ids(packed: Sequence[Packed]) -> tuple[str, ...]:
