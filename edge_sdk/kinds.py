@@ -1,8 +1,8 @@
 """Sources and sinks are chosen by kind, with settings that stand in a table or in one line of text.
 
 ``file:clip.mp4?pace=fast&step=2`` and ``{"kind": "file", "path": "clip.mp4", "pace": "fast", "step": 2}`` are the same. In text the
-location stands between the first ``:`` and the first ``?`` and is taken as it is, without ``%`` escapes; so are the values. What text
-cannot hold (a path with a ``?``) goes into a table.
+location stands between the first ``:`` and the first ``?`` and is taken as it is, without ``%`` escapes; so are the values, and the
+items of a list are joined by commas. What text cannot hold (a path with a ``?``) goes into a table.
 """
 
 from __future__ import annotations
@@ -11,15 +11,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from edge_sdk.contract import describe_validation
 from edge_sdk.errors import ConfigError
+from edge_sdk.redact import redacted
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
+
+
+def _items(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(item.strip() for item in value.split(","))
+    return (value,) if isinstance(value, int | float) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_items)]  # of settings: "ax,ay,az", or a list
+Numbers = Annotated[tuple[float, ...], BeforeValidator(_items)]
 
 
 class Settings(BaseModel):
@@ -119,25 +130,26 @@ class Kinds:
             ConfigError: if the text has no kind, or is not of the form ``kind:location?key=value&key=value``.
         """
         head, has_query, query = text.partition("?")
+        shown = redacted(text)
         kind, _, location = head.partition(":")
         if kind not in self.builtin and kind not in self.names():
             raise ConfigError(
-                f"{self.thing} {text!r} does not begin with a kind; write one such as {', '.join(self.examples)}"
+                f"{self.thing} {shown!r} does not begin with a kind; write one such as {', '.join(self.examples)}"
             )
         key = self.find(kind).settings_class.location
         if key is not None and not location:
-            raise ConfigError(f"{self.thing} {text!r} lacks its {key}; write {kind}:{key.upper()}")
+            raise ConfigError(f"{self.thing} {shown!r} lacks its {key}; write {kind}:{key.upper()}")
         if key is None and location:
-            raise ConfigError(f"{self.thing} {text!r}: {kind} has no location; write {kind} or {kind}:?key=value")
+            raise ConfigError(f"{self.thing} {shown!r}: {kind} has no location; write {kind} or {kind}:?key=value")
         given: dict[str, object] = {} if key is None else {key: location}
         for pair in query.split("&") if has_query else ():
             name, equals, value = pair.partition("=")
             if not name or not equals:
                 raise ConfigError(
-                    f"{self.thing} {text!r}: {pair!r} is not of the form key=value; pairs are joined by &"
+                    f"{self.thing} {shown!r}: {redacted(pair)!r} is not of the form key=value; pairs are joined by &"
                 )
             if name in given:
-                raise ConfigError(f"{self.thing} {text!r} states {name} twice")
+                raise ConfigError(f"{self.thing} {shown!r} states {name} twice")
             given[name] = value
         return kind, given
 

@@ -87,7 +87,7 @@ class Runner:
         engine_ns = perf_counter_ns()
         outputs = self.engine.run()
         decode_ns = perf_counter_ns()
-        value = self._task.decode(outputs, placement, sample.captured_ns)
+        value = self._task.decode(outputs, placement, sample.captured_ns, self.engine.input_arrays[0])
         done_ns = perf_counter_ns()
         stages = ((engine_ns - encode_ns) * _MS, (decode_ns - engine_ns) * _MS, (done_ns - decode_ns) * _MS)
         return value, Stages(queue_ms, *stages)
@@ -99,6 +99,15 @@ class Runner:
             EngineError: if the engine failed at it.
         """
         self._task.reset()
+        self.engine.reset()
+
+    def follow(self, before: Runner) -> None:
+        """Go on where another runner left off: its task's memory is taken over, the model's variables begin anew.
+
+        Raises:
+            EngineError: if the engine failed at it.
+        """
+        self._task.follow(before._task)
         self.engine.reset()
 
     def close(self) -> None:

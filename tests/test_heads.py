@@ -135,7 +135,7 @@ def bundle(path: Path, heads: tuple[Head, ...]) -> Path:
     files = {"model": b"nothing"}
     variant = Variant(id="null", kind="null", file="model", inputs=(INPUT,), outputs=(OUTPUT,), heads=heads)
     manifest = Manifest(
-        schema_version=schema_version_for([variant]),
+        schema_version=schema_version_for([variant], Contract(input="tensor")),
         name="null",
         created_by="a test",
         contract=Contract(input="tensor"),

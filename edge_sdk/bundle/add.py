@@ -46,7 +46,9 @@ def add_variants(base: Bundle, other: Bundle, output: Path, *, suffix: str, over
         update={
             "variants": variants,
             "schema_version": max(
-                base.manifest.schema_version, other.manifest.schema_version, schema_version_for(variants)
+                base.manifest.schema_version,
+                other.manifest.schema_version,
+                schema_version_for(variants, base.manifest.task, base.manifest.contract),
             ),
             "boards": tuple(dict.fromkeys((*base.manifest.boards, *other.manifest.boards))),
             "files": stored_files(files),

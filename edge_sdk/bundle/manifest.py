@@ -1,13 +1,13 @@
 """The bundle's manifest: what ``manifest.json`` holds. A change that old readers cannot read raises SCHEMA_VERSION.
 
-A bundle is written as the lowest version that says what it needs: 2 has heads; 3 has variants of a contract, task or measurement of
-their own.
+A bundle is written as the lowest version that says what it needs: 2 has heads; 3 has windows as input, variants of a contract, task or
+measurement of their own, the tasks keyword, anomaly, segment and pose, and ids of detections.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Protocol
 
 from pydantic import (
     AfterValidator,
@@ -179,9 +179,20 @@ class Variant(_Strict):
 Version = Literal[1, 2, 3]
 
 
-def schema_version_for(variants: Iterable[Variant]) -> Version:
-    """The lowest version that says what these variants need."""
-    variants = tuple(variants)
+class Versioned(Protocol):
+    """Settings that say since when readers know them."""
+
+    @property
+    def schema_version(self) -> Version:
+        """The lowest version whose readers know them."""
+
+
+def schema_version_for(variants: Iterable[Variant], *settings: Versioned) -> Version:
+    """The lowest version that says what these variants and settings (task, contract) need."""
+    return max(_version_of(tuple(variants)), *(each.schema_version for each in settings), 1)
+
+
+def _version_of(variants: tuple[Variant, ...]) -> Version:
     if any(variant.of_its_own for variant in variants):
         return 3
     return 2 if any(variant.heads for variant in variants) else 1
@@ -205,6 +216,8 @@ class Manifest(_Strict):
 
     @model_validator(mode="after")
     def _version_tells(self) -> Manifest:
-        if self.schema_version < schema_version_for(self.variants):
-            raise ValueError(f"schema_version {self.schema_version} is too low for what the variants state")
+        if self.schema_version < (needed := schema_version_for(self.variants, self.task, self.contract)):
+            raise ValueError(
+                f"schema_version {self.schema_version} is too low for what contract, task and variants state, which needs {needed}"
+            )
         return self

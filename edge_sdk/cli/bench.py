@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import perf_counter
+from time import monotonic_ns, perf_counter
 
 import click
 import numpy as np
@@ -166,7 +166,7 @@ def _whole_way(bundle: Bundle, variant: Variant, engine: Engine) -> tuple[Step, 
         encoded = perf_counter()
         outputs = engine.run()
         ran = perf_counter()
-        task.decode(outputs, placement)
+        task.decode(outputs, placement, monotonic_ns(), engine.input_arrays[0])
         end = perf_counter()
         for stage, took_s in zip(
             stages.values(), (end - start, encoded - start, ran - encoded, end - ran), strict=True

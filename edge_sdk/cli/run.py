@@ -118,6 +118,8 @@ def run(
             hang_ms=app.loop.hang_ms,
             silence_ms=app.loop.silence_ms,
             reopen_s=app.loop.reopen_s,
+            hop=app.loop.hop,
+            governor=app.governor or False,
             engine=model.engine,
             engine_options={**model.options, **_pairs(engine_options)},
             isolation=model.isolation,
