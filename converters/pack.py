@@ -144,7 +144,7 @@ def packing(
         files[f"golden/{id_}.npz"] = golden_outputs(each.golden.outputs)
         variants.append(variant)
     manifest = Manifest(
-        schema_version=schema_version_for(variants),
+        schema_version=schema_version_for(variants, figures.task, figures.contract),
         name=figures.name,
         created_by=f"edge-sdk {__version__}",
         contract=figures.contract,

@@ -59,11 +59,11 @@ class Runner:
             raise ConfigError(f"variant {variant.id} has {len(variant.inputs)} inputs; the loop feeds models of one")
         self.variant = variant
         spec = variant.inputs[0]
-        settings = override(bundle.manifest.task, task)
+        settings = override(bundle.task_of(variant), task)
         self._task = make_task(
             settings, input_=spec, outputs=variant.outputs, labels=bundle.labels(), heads=variant.heads
         )
-        self._encoder = Encoder(bundle.manifest.contract, spec)
+        self._encoder = Encoder(bundle.contract_of(variant), spec)
         self.engine: Engine = open_engine(
             engine, bundle.read(variant.file), options, isolation=isolation, hang_ms=hang_ms
         )
@@ -87,7 +87,7 @@ class Runner:
         engine_ns = perf_counter_ns()
         outputs = self.engine.run()
         decode_ns = perf_counter_ns()
-        value = self._task.decode(outputs, placement, sample.captured_ns)
+        value = self._task.decode(outputs, placement, sample.captured_ns, self.engine.input_arrays[0])
         done_ns = perf_counter_ns()
         stages = ((engine_ns - encode_ns) * _MS, (decode_ns - engine_ns) * _MS, (done_ns - decode_ns) * _MS)
         return value, Stages(queue_ms, *stages)

@@ -68,7 +68,8 @@ class Side:
         except ContractError as exc:
             raise DataError(f"{sample.name}: {exc}") from exc
         self.outputs_now = self._engine.run()
-        return self._task.decode(self._assembler.assemble(self.outputs_now), self.placement_now)
+        self._task.reset()  # samples need not follow each other
+        return self._task.decode(self._assembler.assemble(self.outputs_now), self.placement_now, input_=self.input_now)
 
     def real_outputs(self) -> list[Array]:
         """The outputs of the last run as real numbers, float32, heads put together; the next run may overwrite them."""

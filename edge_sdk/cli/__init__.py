@@ -17,6 +17,7 @@ _COMMANDS = {
     "convert": ("converters.cli:convert", "Turn a trained model into a proven int8 bundle."),
     "sweep": ("converters.sweep.cli:sweep", "Find the best accuracy, latency and size among many settings."),
     "inspect": ("edge_sdk.cli.inspect:inspect", "Show what is in a bundle or a .tflite model."),
+    "bundle": ("edge_sdk.cli.bundle:bundle", "Pack a smaller model's variants into a bundle."),
     "run": ("edge_sdk.cli.run:run", "Run a bundle over a camera, video or files, under the watchdog."),
     "bench": ("edge_sdk.cli.bench:bench", "Measure a bundle or a .tflite model on this machine."),
     "boards": ("edge_sdk.cli.boards:boards", "List the boards, show one, or say which one this is."),

@@ -23,7 +23,8 @@ KINDS = Kinds(
         "camera": "edge_sdk.sources.camera:CameraSource",
         "file": "edge_sdk.sources.video:VideoSource",
         "images": "edge_sdk.sources.images:ImagesSource",
-        "replay": "edge_sdk.sources.replay:ReplaySource",
+        "replay": "edge_sdk.sources.replay:replay",
+        "synthetic": "edge_sdk.sources.synthetic:synthetic",
     },
     examples=(
         "camera:0",
@@ -31,6 +32,8 @@ KINDS = Kinds(
         "file:clip.mp4?pace=fast",
         "images:folder",
         "replay:windows.npz",
+        "replay:log.csv?time=t",
+        "synthetic:sine?rate_hz=100",
     ),
     group="edge_sdk.sources",
 )
@@ -82,11 +85,13 @@ class Source(ABC):
             Otherwise the loop reads when it is ready and nothing is dropped.
         period_s: the longest regular time between two samples, in seconds, where it is known: so much silence is no hang.
         backlog: how many samples of a live source may wait; 1 keeps the newest only, which is right for frames.
+        stuck_s: after how many seconds of identical frames it is told that they stand still; None where frames may be identical.
     """
 
     live: bool = False
     backlog: int = 1
     period_s: float = 0.0
+    stuck_s: float | None = None
     _sequence = 0
     _was_opened = False
 

@@ -66,6 +66,7 @@ class CameraSource(Source):
 
     settings_class = CameraSettings
     live = True
+    stuck_s = 5.0
 
     def __init__(self, settings: CameraSettings, *, capture: Callable[[str], Capture] | None = None) -> None:
         self.settings = settings
