@@ -59,12 +59,22 @@ def run(*words: object, timeout_s: float) -> str:
 
 def debian(root: Path, packages: str, *options: str, timeout_s: float = 600) -> None:
     """A root folder with these packages, separated by commas."""
-    run("mmdebstrap", "--mode=root", f"--include={packages}", *SMALL, *options, DEBIAN[0], root, DEBIAN[1], timeout_s=timeout_s)
+    run(
+        "mmdebstrap",
+        "--mode=root",
+        f"--include={packages}",
+        *SMALL,
+        *options,
+        DEBIAN[0],
+        root,
+        DEBIAN[1],
+        timeout_s=timeout_s,
+    )
 
 
 def enter(root: Path, *words: object, timeout_s: float, shared: Path | None = None, **environment: str) -> str:
     """What a command prints that runs in a root folder; ``shared`` is its /mnt/host. Nothing stays mounted."""
-    (root / "mnt/host").mkdir(exist_ok=True)
+    (root / "mnt/host").mkdir(parents=True, exist_ok=True)
     inside = 'root=$1 shared=$2; shift 2; mount -t proc proc "$root/proc"; mount --rbind /dev "$root/dev"'
     inside += '; [ -z "$shared" ] || mount --bind "$shared" "$root/mnt/host"; exec chroot "$root" /usr/bin/env -i "$@"'
     settings = {

@@ -60,11 +60,33 @@ class Machine:
 
     def command(self, shared: Path, disk: Path | None = None) -> list[str]:
         """QEMU's, to boot and run ``session.sh`` of the shared folder; a reset ends it as power-off does."""
-        drive = f"file={disk or self.disk},format=raw,if=none,id=disk," + ("cache=writeback" if disk else "snapshot=on,cache=unsafe")
+        drive = f"file={disk or self.disk},format=raw,if=none,id=disk," + (
+            "cache=writeback" if disk else "snapshot=on,cache=unsafe"
+        )
         return [
-            *("nice", "qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "1024", "-smp", "2"),
+            *(
+                "nice",
+                "qemu-system-x86_64",
+                "-M",
+                "q35",
+                "-accel",
+                "tcg,thread=multi",
+                "-cpu",
+                "max",
+                "-m",
+                "1024",
+                "-smp",
+                "2",
+            ),
             *("-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"),
-            *("-kernel", str(self.folder / "vmlinuz"), "-initrd", str(self.folder / "initrd"), "-append", KERNEL_ARGUMENTS),
+            *(
+                "-kernel",
+                str(self.folder / "vmlinuz"),
+                "-initrd",
+                str(self.folder / "initrd"),
+                "-append",
+                KERNEL_ARGUMENTS,
+            ),
             *("-drive", drive, "-device", "virtio-blk-pci,drive=disk", "-device", "virtio-rng-pci"),
             *("-fsdev", f"local,id=host,path={shared},security_model=none,multidevs=remap"),
             *("-device", "virtio-9p-pci,fsdev=host,mount_tag=host"),
@@ -110,7 +132,12 @@ def prepare(shared: Path, command: str, files: Sequence[Path] = ()) -> None:
 def booted(machine: Machine, shared: Path, disk: Path) -> Iterator[Callable[[str], None]]:
     """A machine on a disk of its own, whose power is cut at the end of the block; gives a function that waits for a line of its console."""
     process = subprocess.Popen(
-        machine.command(shared, disk), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace", start_new_session=True
+        machine.command(shared, disk),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
     )
     assert process.stdout is not None
 
@@ -160,7 +187,15 @@ def _make_parts(wheel: Path, parts: Path) -> None:
     wheels = root / "opt/wheels"
     download(wheels, requirements(wheel, "x86_64", EXTRAS), TAGS)
     enter(root, "python3", "-m", "venv", "/opt/edge", timeout_s=200)
-    enter(root, "pip", "install", "--quiet", "--no-index", *(f"/opt/wheels/{path.name}" for path in wheels.iterdir()), timeout_s=300)
+    enter(
+        root,
+        "pip",
+        "install",
+        "--quiet",
+        "--no-index",
+        *(f"/opt/wheels/{path.name}" for path in wheels.iterdir()),
+        timeout_s=300,
+    )
     shutil.rmtree(wheels)
     (root / "etc/fstab").write_text(MOUNTS)
     (root / "etc/systemd/system/play.service").write_text(PLAY)

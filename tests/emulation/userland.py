@@ -111,7 +111,11 @@ def _make_root(processor: Processor, wheel: Path, root: Path) -> None:
     for library in root.glob("usr/lib/*/*/lib*.so.3"):  # BLAS and LAPACK, which a package's script would have linked
         (library.parents[1] / library.name).symlink_to(library.relative_to(library.parents[1]))
     _show_processors(root)
-    needs = [need for need in requirements(wheel, processor.machine, processor.extras) if need.name not in processor.of_system]
+    needs = [
+        need
+        for need in requirements(wheel, processor.machine, processor.extras)
+        if need.name not in processor.of_system
+    ]
     tags = tuple(f"{glibc}_{processor.machine}" for glibc in processor.glibc)
     wheels = root / "opt/wheels"
     alone = [need for need in needs if need.name == "tflite-runtime"]  # it needs numpy, for which there is no wheel

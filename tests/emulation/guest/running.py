@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -19,13 +21,34 @@ NULL = ["--engine", "null", "--engine-option", "input=1,128,128,3 uint8"]
 class Run:
     """One ``edge-sdk run`` under way."""
 
-    def __init__(self, source: str, *flags: str, as_user: int | None = None, **loop: float) -> None:
-        self.out = Path("/tmp/out.jsonl")
-        self.out.unlink(missing_ok=True)
-        app = Path("/tmp/app.toml")
+    def __init__(
+        self,
+        source: str,
+        *flags: str,
+        as_user: int | None = None,
+        supervised: bool = False,
+        tables: str = "",
+        **loop: float,
+    ) -> None:
+        """Start it.
+
+        Args:
+            source: of the samples.
+            flags: further ones.
+            as_user: whose process it is; default root's.
+            supervised: from a parent that looks after it, which takes some seconds more to start here.
+            tables: further ones of its app.toml.
+            loop: changes to its table ``[loop]``.
+        """
+        self.folder = Path(tempfile.mkdtemp(prefix="app-"))
+        os.chown(self.folder, as_user or 0, -1)
+        self.out = self.folder / "out.jsonl"
+        app = self.folder / "app.toml"
         settings = "\n".join(f"{key} = {value}" for key, value in {"deadline_ms": 100, **loop}.items())
-        app.write_text(f'source = "{source}"\n[model]\nbundle = "{BUNDLE}"\n[loop]\n{settings}\n')
-        command = [*SDK, "run", str(app), *NULL, "--sink", f"jsonl:{self.out}", "--json", *flags]
+        supervisor = '[supervisor]\nstate_dir = "state"\n'
+        app.write_text(f'source = "{source}"\n[model]\nbundle = "{BUNDLE}"\n[loop]\n{settings}\n{supervisor}{tables}')
+        how = [] if supervised else ["--no-supervise"]
+        command = [*SDK, "run", str(app), *NULL, *how, "--sink", f"jsonl:{self.out}", "--json", *flags]
         self.started = time.monotonic()
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, user=as_user, cwd="/tmp"
