@@ -171,7 +171,14 @@ def test_json_lines_hold_every_result_and_event(tmp_path: Path) -> None:
         "type": "result",
         "name": "clip.mp4#3",
         "value": [
-            {"box": [20, 10, 60, 50], "label": "face", "index": 0, "score": 0.947, "keypoints": [[30, 20], [45, 21]]}
+            {
+                "box": [20, 10, 60, 50],
+                "label": "face",
+                "index": 0,
+                "score": 0.947,
+                "keypoints": [[30, 20], [45, 21]],
+                "track": None,
+            }
         ],
         "sequence": 3,
         "captured_ns": 99_999_999,

@@ -118,6 +118,8 @@ class _Between:
 
 def in_short(value: Any) -> str:
     """A result's value in one short line."""
+    if value is None:
+        return "nothing found"
     if isinstance(value, Mapping):
         return _join([f"{name} {_array_in_short(array)}" for name, array in value.items()])
     if isinstance(value, np.ndarray):
@@ -135,7 +137,10 @@ def _join(parts: list[str]) -> str:
 def _one_in_short(found: Any) -> str:
     if isinstance(found, Detection):
         xmin, ymin, xmax, ymax = found.box
-        return f"{found.label} {found.score:.2f} at {xmin:.0f},{ymin:.0f} size {xmax - xmin:.0f}x{ymax - ymin:.0f}"
+        number = "" if found.track is None else f"#{found.track} "
+        return (
+            f"{number}{found.label} {found.score:.2f} at {xmin:.0f},{ymin:.0f} size {xmax - xmin:.0f}x{ymax - ymin:.0f}"
+        )
     if isinstance(found, ClassScore):
         return f"{found.label} {found.score:.2f}"
     text = str(found)

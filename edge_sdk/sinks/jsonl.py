@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,6 +18,14 @@ from edge_sdk.kinds import Settings
 from edge_sdk.outputs import refuse_existing
 from edge_sdk.result import Event, Result
 from edge_sdk.sinks import Sink
+
+
+@runtime_checkable
+class Recorded(Protocol):
+    """A value that says itself what its record is."""
+
+    def as_record(self) -> Mapping[str, Any]:
+        """What JSON holds of it."""
 
 
 class JsonlSettings(Settings):
@@ -38,7 +46,7 @@ class JsonlSink(Sink):
     The file is made, or what is there replaced, by the first record: without any, everything is as it was.
 
     A record has ``type`` (``result`` or ``event``), ``utc`` (when it was written) and the fields of ``edge_sdk.result``; of the sample its
-    name only. Arrays become lists; NaN and infinity, which JSON does not have, become null.
+    name only. Arrays become lists, masks run lengths; NaN and infinity, which JSON does not have, become null.
 
     Raises:
         OutputError: if the file exists without ``overwrite``, or cannot be written.
@@ -125,6 +133,8 @@ def _plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int | str):
         return value
+    if isinstance(value, Recorded):
+        return _plain(value.as_record())
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
