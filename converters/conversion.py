@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from converters.calibrate.checks import Watch
@@ -169,7 +170,7 @@ class _Work:
         found = _Found(model, before, data, statistics, watch, fit, (first, *others), repaired)
         with ExitStack() as whole:  # bundle and report take their places together, the bundle last
             with self._step("pack"):
-                golden = raw_inputs(self._golden, before, statistics.ranges(first.made.recipe.ranges))
+                golden = raw_inputs(self._golden, before, statistics.ranges(first.made.recipe.ranges), data.samples)
                 packed = [
                     Packed(each.made, each.proof, make_golden(golden.inputs, each.made.model.content, each.made.side))
                     for each in found.variants
@@ -196,11 +197,15 @@ class _Work:
         return Side(content, self._told.contract, task_for_comparison(self._told.task), self._told.labels)
 
     def _data(self, before: Side) -> _Data:
-        told, shape = self._told.data, before.inputs[0].shape
-        samples = open_samples(str(told.data), shape=shape, max_samples=told.max_samples)
-        held_out = (
-            None if told.holdout is None else open_samples(told.holdout, shape=shape, max_samples=told.max_samples)
+        told = self._told.data
+        opened = partial(
+            open_samples,
+            shape=before.inputs[0].shape,
+            window=self._told.contract.window,
+            max_samples=told.max_samples,
         )
+        samples = opened(str(told.data))
+        held_out = None if told.holdout is None else opened(told.holdout)
         truth, evaluate = None, self._told.evaluate
         if evaluate.data is not None:
             truth = read_truth(

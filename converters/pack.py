@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from converters.calibrate.ranges import Ranges
-from converters.calibrate.samples import RawSample, open_samples
+from converters.calibrate.samples import RawSample, Samples, open_samples
 from converters.interpreter import open_interpreter
 from converters.report.figures import Figures, Proof
 from converters.variant import Made
@@ -24,6 +24,7 @@ from edge_sdk.contract import Contract
 from edge_sdk.tensors import Array, TensorSpec
 
 _SYNTHETIC, _CHOSEN = 2, 4
+_LOOKED_AT = 20  # windows
 _SEED = 0
 _LEAST_STEPS, _LEAST_SHARE = 1.0, 1e-3  # kernels that round alike still differ by so much
 
@@ -62,20 +63,24 @@ class Packed:
     golden: GoldenVectors
 
 
-def raw_inputs(chosen: str | None, before: Side, ranges: Ranges) -> RawInputs:
+def raw_inputs(chosen: str | None, before: Side, ranges: Ranges, samples: Samples) -> RawInputs:
     """Raw inputs for golden vectors: made up from a fixed seed, or the first samples of ``chosen``.
 
     Args:
         chosen: data of the user's choice, or None.
         before: the float model.
         ranges: of its tensors; made-up numbers lie in the range of its input.
+        samples: the calibration data; made-up windows lie between the smallest and the largest reading of its first.
 
     Raises:
         DataError: if ``chosen`` cannot be read.
     """
+    window = before.contract.window
+    if chosen is None and window is not None:
+        return RawInputs(synthetic_windows(samples.first(_LOOKED_AT)), f"made up, seed {_SEED}")
     if chosen is None:
         return RawInputs(synthetic_inputs(before.contract, before.inputs[0], ranges), f"made up, seed {_SEED}")
-    samples = open_samples(chosen, shape=before.inputs[0].shape).first(_CHOSEN)
+    samples = open_samples(chosen, shape=before.inputs[0].shape, window=window).first(_CHOSEN)
     return RawInputs(tuple(_blue_first(sample) for sample in samples), samples.description)
 
 
@@ -114,6 +119,14 @@ def synthetic_inputs(contract: Contract, spec: TensorSpec, ranges: Ranges) -> tu
     if contract.mean is not None and contract.std is not None:
         real = real * np.array(contract.std) + np.array(contract.mean)
     return tuple(real.astype(np.float32))
+
+
+def synthetic_windows(samples: Samples) -> tuple[Array, ...]:
+    """Noise like raw windows: of their form and type, each channel between its smallest and its largest reading in ``samples``."""
+    windows = np.array([sample.data for sample in samples])
+    low, high = windows.min(axis=(0, 1)), windows.max(axis=(0, 1))
+    noise = np.random.default_rng(_SEED).uniform(low, high, (_SYNTHETIC, *windows.shape[1:]))
+    return tuple((np.rint(noise) if windows.dtype.kind in "iu" else noise).astype(windows.dtype))
 
 
 @contextlib.contextmanager
