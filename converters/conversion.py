@@ -171,7 +171,12 @@ class _Work:
             with self._step("pack"):
                 golden = raw_inputs(self._golden, before, statistics.ranges(first.made.recipe.ranges))
                 packed = [
-                    Packed(each.made, each.proof, make_golden(golden.inputs, each.made.model.content, each.made.side))
+                    Packed(
+                        each.made,
+                        each.proof,
+                        make_golden(golden.inputs, each.made.model.content, each.made.side),
+                        measured_task(told.task, each.outputs.threshold),
+                    )
                     for each in found.variants
                 ]
                 said = Golden(count=len(golden.inputs), origin=f"{golden.origin}; {packed[0].golden.said}")

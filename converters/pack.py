@@ -21,6 +21,7 @@ from edge_sdk.bundle.golden import difference, golden_inputs, golden_outputs
 from edge_sdk.bundle.manifest import schema_version_for
 from edge_sdk.bundle.write import stored_files, writing_bundle
 from edge_sdk.contract import Contract
+from edge_sdk.tasks import TaskSettings
 from edge_sdk.tensors import Array, TensorSpec
 
 _SYNTHETIC, _CHOSEN = 2, 4
@@ -55,11 +56,12 @@ class GoldenVectors:
 
 @dataclass(frozen=True)
 class Packed:
-    """A variant for the bundle."""
+    """A variant for the bundle; ``task`` is its own, where it is not the bundle's: its scores have another threshold."""
 
     made: Made
     proof: Proof
     golden: GoldenVectors
+    task: TaskSettings
 
 
 def raw_inputs(chosen: str | None, before: Side, ranges: Ranges) -> RawInputs:
@@ -139,7 +141,7 @@ def packing(
         files["labels.txt"] = ("\n".join(figures.labels) + "\n").encode()
     variants = []
     for id_, each in zip(variant_ids([p.made for p in packed]), packed, strict=True):
-        variant = _variant(id_, each)
+        variant = _variant(id_, each, None if each.task == figures.task else each.task)
         files[variant.file] = each.made.model.content
         files[f"golden/{id_}.npz"] = golden_outputs(each.golden.outputs)
         variants.append(variant)
@@ -172,7 +174,7 @@ def variant_ids(made: Sequence[Made]) -> tuple[str, ...]:
     )
 
 
-def _variant(id_: str, packed: Packed) -> Variant:
+def _variant(id_: str, packed: Packed, task: TaskSettings | None) -> Variant:
     return Variant(
         id=id_,
         kind=packed.made.model.kind,
@@ -183,6 +185,7 @@ def _variant(id_: str, packed: Packed) -> Variant:
         golden=f"golden/{id_}.npz",
         golden_tolerance=packed.golden.tolerance,
         heads=packed.made.heads,
+        task=task,
     )
 
 
