@@ -177,7 +177,9 @@ class _Work:
         with self._step("pack"):
             ranges, entry = statistics.ranges(first.made.recipe.ranges), before.inputs[0].name
             raw = raw_inputs(self._golden, before, (ranges.minima[entry], ranges.maxima[entry]), data.samples)
-            packed = [Packed.of(each, raw.inputs) for each in found.variants]
+            packed = [
+                Packed.of(each, raw.inputs, measured_task(told.task, each.outputs.threshold)) for each in found.variants
+            ]
             said = Golden(count=len(raw.inputs), origin=f"{raw.origin}; {packed[0].golden.said}")
             figures = self._figures(found, said)
         return self._write(figures, packed, raw, paths, overwrite=overwrite)

@@ -22,6 +22,7 @@ from edge_sdk.bundle.golden import difference, golden_inputs, golden_outputs
 from edge_sdk.bundle.manifest import ON_GROUND_TRUTH, Head, schema_version_for
 from edge_sdk.bundle.write import stored_files, writing_bundle
 from edge_sdk.contract import Contract
+from edge_sdk.tasks import TaskSettings
 from edge_sdk.tensors import Array, TensorSpec
 from edge_sdk.window_settings import FULL_SCALE, WindowSettings
 
@@ -58,20 +59,24 @@ class GoldenVectors:
 
 @dataclass(frozen=True)
 class Packed:
-    """A variant for the bundle: the model, the name of what made it so, and what is known of it."""
+    """A variant for the bundle: the model, the name of what made it so, and what is known of it.
+
+    ``task`` may be its own, not the bundle's: its scores have another threshold.
+    """
 
     model: QuantizedModel
     recipe: str
     heads: tuple[Head, ...]
     proof: Proof
     golden: GoldenVectors
+    task: TaskSettings
 
     @staticmethod
-    def of(assessed: Assessed, inputs: Sequence[Array]) -> Packed:
+    def of(assessed: Assessed, inputs: Sequence[Array], task: TaskSettings) -> Packed:
         """Of a variant that was made here; ``inputs`` are raw ones for its golden vectors."""
         made = assessed.made
         golden = make_golden(inputs, made.model.content, made.side)
-        return Packed(made.model, made.recipe.name, made.heads, assessed.proof, golden)
+        return Packed(made.model, made.recipe.name, made.heads, assessed.proof, golden, task)
 
 
 def raw_inputs(
@@ -174,7 +179,7 @@ def packing(
         files["labels.txt"] = ("\n".join(figures.labels) + "\n").encode()
     variants = []
     for id_, each in zip(variant_ids(packed), packed, strict=True):
-        variant = _variant(id_, each)
+        variant = _variant(id_, each, None if each.task == figures.task else each.task)
         files[variant.file] = each.model.content
         files[f"golden/{id_}.npz"] = golden_outputs(each.golden.outputs)
         variants.append(variant)
@@ -215,7 +220,7 @@ def variant_ids(packed: Sequence[Packed]) -> tuple[str, ...]:
     )
 
 
-def _variant(id_: str, packed: Packed) -> Variant:
+def _variant(id_: str, packed: Packed, task: TaskSettings | None) -> Variant:
     return Variant(
         id=id_,
         kind=packed.model.kind,
@@ -226,6 +231,7 @@ def _variant(id_: str, packed: Packed) -> Variant:
         golden=f"golden/{id_}.npz",
         golden_tolerance=packed.golden.tolerance,
         heads=packed.heads,
+        task=task,
     )
 
 
