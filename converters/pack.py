@@ -22,8 +22,10 @@ from edge_sdk.bundle.manifest import Head, schema_version_for
 from edge_sdk.bundle.write import stored_files, writing_bundle
 from edge_sdk.contract import Contract
 from edge_sdk.tensors import Array, TensorSpec
+from edge_sdk.window_settings import FULL_SCALE
 
 _SYNTHETIC, _CHOSEN = 2, 4
+_LOUD = 3_000  # of made-up sound, of 32,768
 _SEED = 0
 _LEAST_STEPS, _LEAST_SHARE = 1.0, 1e-3  # kernels that round alike still differ by so much
 
@@ -119,6 +121,8 @@ def make_golden(inputs: Sequence[Array], content: bytes, side: Side) -> GoldenVe
 def synthetic_inputs(contract: Contract, spec: TensorSpec, real_range: tuple[float, float]) -> tuple[Array, ...]:
     """Noise in the form of a raw sample: bytes of the input tensor's own size, so that no resize takes part, or numbers in its range."""
     rng = np.random.default_rng(_SEED)
+    if contract.window is not None and contract.window.units == FULL_SCALE:
+        return tuple(rng.integers(-_LOUD, _LOUD, (_SYNTHETIC, *contract.window.shape), np.int16))
     shape = (_SYNTHETIC, *spec.shape[1:])
     if contract.input == "image":
         return tuple(rng.integers(0, 256, shape, np.uint8))
