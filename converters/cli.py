@@ -91,7 +91,11 @@ Exit codes: 0 done, 1 error, 2 something is missing or unknown, 3 the gate faile
 )
 @click.option("--budget", metavar="TIME", help="How long repair may take, such as 90s or 1h. Default: 10m.")
 @click.option("--no-repair", is_flag=True, help="Leave a model that fails the gate, or has a bad layer, as it is.")
-@click.option("--task", type=click.Choice(["raw", "classify", "detect"]), help="What the outputs mean. Default: raw.")
+@click.option(
+    "--task",
+    type=click.Choice(["raw", "classify", "detect", "keyword", "anomaly", "segment", "pose"]),
+    help="What the outputs mean. Default: raw.",
+)
 @click.option("--labels", type=click.Path(path_type=Path), help="A file with one class name a line.")
 @click.option(
     "--input", type=click.Choice(["image", "tensor"]), help="Bytes to resize and normalise, or numbers as they are."

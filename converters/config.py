@@ -44,13 +44,30 @@ from edge_sdk.contract import Contract, contract_from, describe_validation
 from edge_sdk.errors import ConfigError
 from edge_sdk.inputs import read_plain_file, read_toml
 from edge_sdk.printable import no_control_characters
-from edge_sdk.tasks.settings import ClassifySettings, DetectSettings, RawSettings, TaskSettings
+from edge_sdk.tasks import (
+    AnomalySettings,
+    ClassifySettings,
+    DetectSettings,
+    KeywordSettings,
+    PoseSettings,
+    RawSettings,
+    SegmentSettings,
+    TaskSettings,
+)
 
 _MAX_LABELS_BYTES = 1 << 20
 _TABLES = ("load", "contract", "task", "calibration", "quantize", "evaluate", "gate")
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
-_TASKS: dict[str, type[BaseModel]] = {"raw": RawSettings, "classify": ClassifySettings, "detect": DetectSettings}
+_TASKS: dict[str, type[BaseModel]] = {
+    "raw": RawSettings,
+    "classify": ClassifySettings,
+    "detect": DetectSettings,
+    "keyword": KeywordSettings,
+    "anomaly": AnomalySettings,
+    "segment": SegmentSettings,
+    "pose": PoseSettings,
+}
 _OF_THE_CALLER = ("trust", "real_range")  # a file that comes with a model does not say that it is to be trusted
 
 

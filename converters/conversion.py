@@ -41,8 +41,8 @@ from converters.report.figures import Golden, Repair, Step
 from converters.variant import Assessed, Bench, Made
 from converters.verify.evaluate import Truth, read_truth
 from converters.verify.gate import decide_without_labels, require
-from converters.verify.parity import task_for_comparison
-from converters.verify.sides import Side
+from converters.verify.judges import few_for, measured_task
+from converters.verify.sides import Side, task_for_comparison
 from edge_sdk.contract import Contract, Encoder
 from edge_sdk.errors import ConfigError
 from edge_sdk.outputs import refuse_existing
@@ -288,6 +288,7 @@ class _Work:
         flatters: tuple[str, ...] = () if data.held_out is not None else (_FLATTERS,)
         if data.held_out is not None and (passed_over := data.held_out.passed_over) is not None:
             flatters = (f"Of --holdout, {passed_over}",)
+        few = few_for(told.task, len(data.compared))
         return Figures(
             name=found.model.name,
             kind=first.made.model.kind,
@@ -298,7 +299,7 @@ class _Work:
             float_bytes=len(found.model.content),
             int8_bytes=len(first.made.model.content),
             contract=told.contract,
-            task=told.task,
+            task=measured_task(told.task, first.outputs.threshold),
             labels=told.labels,
             boards=runs,
             calibration=calibration_figures(data.samples, found.statistics, first.made.recipe, found.watch),
@@ -310,7 +311,14 @@ class _Work:
             variants=tuple(map(other_variant, others, latencies[1:])),
             latency=latencies[0],
             golden=golden,
-            warnings=(*found.fit, *found.statistics.warnings, *first.outputs.warnings, *flatters, *unserved(runs)),
+            warnings=(
+                *found.fit,
+                *found.statistics.warnings,
+                *first.outputs.warnings,
+                *flatters,
+                *few,
+                *unserved(runs),
+            ),
             sample_pictures=sample_pictures(data.compared.spread(3), told.contract, found.before.inputs[0]),
             histograms=first.histograms,
         )

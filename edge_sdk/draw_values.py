@@ -122,14 +122,15 @@ def _draw_spotting(cv2: Any, image: Array, found: Spotting) -> None:
 
 
 def _draw_anomaly(cv2: Any, image: Array, found: Anomaly) -> None:
-    """A bar of the score, with a mark at the threshold, which stands in its middle."""
+    """A bar of the score, with notches at the threshold, which stands in its middle."""
     room = min(260, image.shape[1] - 2 * MARGIN)
     bar = image[MARGIN : MARGIN + 22, MARGIN : MARGIN + room]
     bar //= 3
     share = found.score / (2 * found.threshold) if found.threshold > 0 else 1.0
     length = round(room * min(max(share, 0.0), 1.0)) if math.isfinite(share) else room
     bar[:, :length] += np.array(_ALARM if found.anomalous else PALETTE[2], np.uint8) // 3 * 2
-    bar[:, room // 2 : room // 2 + 2] = INK
+    for notch in (bar[:4], bar[-4:]):
+        notch[:, room // 2 : room // 2 + 2] = INK
     write(cv2, image, str(found), (MARGIN + 6, MARGIN + 16), INK, scale=0.45, room=room - 12)
 
 

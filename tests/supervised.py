@@ -102,7 +102,8 @@ def supervised(app: Path, *flags: str, **settings: object) -> Iterator[Supervise
     command = [sys.executable, "-m", "edge_sdk.cli", "run", str(app), *flags]
     with err.open("w") as file, (app.parent / "out.txt").open("w") as out:
         settings.setdefault("stdout", out)
-        process = subprocess.Popen(command, stderr=file, text=True, env=environment, **settings)  # type: ignore[call-overload]
+        settings.setdefault("stderr", file)
+        process = subprocess.Popen(command, text=True, env=environment, **settings)  # type: ignore[call-overload]
     running = Supervised(app.parent, process, err)
     family: set[int] = set()
     try:

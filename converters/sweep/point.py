@@ -22,10 +22,10 @@ from converters.report.accuracy import Interval, Metric
 from converters.sweep.figures import Accuracy, PointFigures
 from converters.verify.evaluate import compare, read_truth
 from converters.verify.evaluate import measure as measure_truth
-from converters.verify.parity import OutputFigures, compare_outputs, task_for_comparison
+from converters.verify.parity import OutputFigures, compare_outputs
 from converters.verify.prove import prove
 from converters.verify.settings import EvaluateSettings
-from converters.verify.sides import Side
+from converters.verify.sides import Side, task_for_comparison
 from edge_sdk.contract import Contract, Encoder
 from edge_sdk.errors import ConfigError, ModelError
 from edge_sdk.tasks import TaskSettings

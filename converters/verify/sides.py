@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from converters.calibrate.samples import RawSample
@@ -10,7 +11,16 @@ from edge_sdk.contract import Contract, Encoder, Placement
 from edge_sdk.engines.isolation import open_engine
 from edge_sdk.errors import ContractError, DataError
 from edge_sdk.heads import Assembler
-from edge_sdk.tasks import TaskSettings, make_task
+from edge_sdk.tasks import (
+    AnomalySettings,
+    ClassifySettings,
+    DetectSettings,
+    KeywordSettings,
+    PoseSettings,
+    TaskSettings,
+    make_task,
+)
+from edge_sdk.tasks.settings import ThresholdRule
 from edge_sdk.tensors import Array
 
 
@@ -87,3 +97,26 @@ class Side:
     def run_engine(self) -> None:
         """Run the model once more on the input it has, for timing."""
         self._engine.run()
+
+
+def task_for_comparison(task: TaskSettings) -> TaskSettings:
+    """The task as single samples are compared by.
+
+    No threshold hides the best class, a score or a pose, the five best classes are given, and nothing is smoothed or tracked over samples
+    that need not follow each other.
+    """
+    changes: dict[str, object] = {}
+    match task:
+        case ClassifySettings():
+            changes = {"threshold": float("-inf"), "top_k": 5}
+        case DetectSettings():
+            changes = {"track": None}
+        case KeywordSettings():
+            changes = {"smoothing_ms": None, "smoothing_results": None}
+        case AnomalySettings():
+            changes = {"smoothing_results": 1}
+            if isinstance(task.threshold, ThresholdRule):
+                changes["threshold"] = math.inf  # it is being measured
+        case PoseSettings():
+            changes = {"threshold": float("-inf")}
+    return task.model_copy(update=changes)

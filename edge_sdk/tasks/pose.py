@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,11 @@ class Pose:
     score: float | None = None
     labels: tuple[str, ...] = field(default=(), repr=False)
     skeleton: tuple[tuple[int, int], ...] = field(default=(), repr=False)
+
+    def as_record(self) -> dict[str, Any]:
+        """For JSON: what differs from sample to sample, and the labels."""
+        record = {"points": self.points, "scores": self.scores, "score": self.score}
+        return record | ({"labels": self.labels} if self.labels else {})
 
     def __str__(self) -> str:
         score = "" if self.score is None else f" {self.score:.2f}"
@@ -114,7 +120,7 @@ class _Coordinates:
             raise ConfigError(
                 f"[task] visibility = {settings.visibility} is none of a keypoint's numbers, 2 to {numbers - 1}"
             )
-        self.count = _first(settings, all_ // numbers, spec)
+        self.count = keypoints_of(settings, spec)
         self._spec, self._settings = spec, settings
         self._order = slice(0, 2) if settings.order == "xy" else slice(1, None, -1)
         self._unit = np.array(size if settings.relative else (1, 1), np.float32)
@@ -146,7 +152,7 @@ class _Heatmaps:
                 f"[task] form = heatmaps takes points (1, height, width, keypoints); {spec.name!r} has shape {spec.shape}"
             )
         height, width = spec.shape[1:3]
-        self.count = _first(settings, spec.shape[3], spec)
+        self.count = keypoints_of(settings, spec)
         self._stride = np.array((size[0] / width, size[1] / height), np.float32)
         self._score = ScoreReader(spec, settings.visibility_activation)
         self._refine = settings.refine
@@ -176,8 +182,13 @@ def _neighbours(maps: Array, rows: Array, columns: Array, axis: int, step: int, 
     return real
 
 
-def _first(settings: PoseSettings, there: int, spec: TensorSpec) -> int:
-    """How many keypoints are reported."""
+def keypoints_of(settings: PoseSettings, spec: TensorSpec) -> int:
+    """How many keypoints are reported of an output.
+
+    Raises:
+        ConfigError: if it has not so many.
+    """
+    there = spec.shape[-1] if settings.form == "heatmaps" else math.prod(spec.shape) // settings.numbers
     if settings.keypoints is not None and settings.keypoints > there:
         raise ConfigError(f"[task] keypoints = {settings.keypoints}, and points = {spec.name!r} has {there}")
     return settings.keypoints or there

@@ -38,6 +38,7 @@ _PATIENCE = 30  # results that a retry needs
 _DOUBLINGS = 5  # of a wait
 _SOON_S, _SOON = 10.0, 30  # "soon" is within this time, or within so many results;
 _SOON_HEAT = 4.0  # of heat, within so many heat_wait_s
+_DRAINS_UP, _DRAINS_DOWN = 0.25, 0.05  # how fast ages must sink, in seconds a second, while a queue drains after a step
 _S = 1e-9  # of nanoseconds
 Cause = Literal["misses", "heat"]
 Way = Literal["calm", "retry", "heat"]
@@ -97,7 +98,7 @@ class Governor:
         self._stepped_ns = self._last_ns = now_ns
         self._hot = self._ended = False
         self._cool_ns: int | None = now_ns  # since when it is cool enough to come back
-        self._load, self._late_s = Load(), 0.0
+        self._load, self._late_s, self._bad_services = Load(), 0.0, 0
         self._begin(now_ns)
 
     def result(
@@ -133,8 +134,15 @@ class Governor:
         if self._load.count == _FEWEST:
             self._compare()
         bad = late or queue_ms > self._queue_ms or (dropped > 0 and self._lossless)
-        late_s = self._late_s + (bad - self._allowed) * counts_s
-        self._late_s = late_s if late_s > 0.0 else 0.0
+        late_s = self._late_s - self._allowed * counts_s
+        if bad and not (self._lossless and self._drains(now_ns, age_ms)):
+            late_s += counts_s
+            self._bad_services += 1
+            self._bad_service_ms += (service_ms - self._bad_service_ms) / self._bad_services
+        if late_s > 0.0:
+            self._late_s = late_s
+        else:
+            self._late_s, self._bad_services = 0.0, 0
         if bad:
             if late_s > self._enough_s(now_ns):
                 return self._climb(now_ns, "misses", self._why(late, age_ms, queue_ms))
@@ -176,7 +184,11 @@ class Governor:
     def _begin(self, now_ns: int) -> None:
         """Judge the rung anew: what was before counts no more."""
         self._since_ns = self._fits_ns = now_ns
-        self._late_s = 0.0
+        self._late_s = self._bad_service_ms = (
+            0.0  # lateness added up, and the mean service time of the results that did
+        )
+        self._bad_services = 0
+        self._queued: tuple[int, float] | None = None  # the first late result: when, and its age
         self._load = Load()
         self._restart_calm(now_ns)
 
@@ -186,7 +198,10 @@ class Governor:
     def _step(self, kind: Literal["climbed", "descended"], rung: int, why: str, now_ns: int) -> Step:
         if self._load.count < _FEWEST:
             self._compare()
-        self._before, self._before_service_ms = self.rung, self._load.service_ms
+        service_ms = (
+            self._bad_service_ms if self._bad_services else self._load.service_ms
+        )  # not what was before the overload
+        self._before, self._before_service_ms = self.rung, service_ms
         self.rung, self._stepped_ns = rung, now_ns
         self._begin(now_ns)
         return Step(kind, rung, f"{why}; now rung {rung} of {len(self.ladder) - 1}: {self.ladder[rung]}")
@@ -196,6 +211,14 @@ class Governor:
     def _enough_s(self, now_ns: int) -> float:
         """How much lateness makes it climb: soon after a step it is likelier to be right."""
         return self.settings.climb_after_s * (0.5 if self._soon(now_ns, self._stepped_ns) else 1.0)
+
+    def _drains(self, now_ns: int, age_ms: float) -> bool:
+        """Whether what queued up before the step, or while it was taken, becomes less: that is no fault of the rung."""
+        if self._queued is None:
+            self._queued = now_ns, age_ms
+        began_ns, began_ms = self._queued
+        fast = _DRAINS_UP if self.rung > self._before else _DRAINS_DOWN
+        return age_ms < began_ms - fast * (now_ns - began_ns) * 1e-6
 
     def _soon(self, now_ns: int, then_ns: int, soon_s: float = _SOON_S) -> bool:
         return (now_ns - then_ns) * _S <= soon_s or self._load.count <= _SOON

@@ -129,6 +129,16 @@ class Page:
         return f"/proc/{os.getpid()}/fd/{self._fd}"
 
 
+def slots_at(path: str) -> tuple[memoryview, ...]:
+    """The slots of the page at ``path``, to look at.
+
+    Raises:
+        ConfigError: if there is no such page.
+    """
+    with _page_locked(path) as (_, slots):
+        return slots
+
+
 def due_ns(slot: memoryview) -> int:
     """When the slot's next sign is due; read until two readings agree, as a 32-bit processor writes it in halves."""
     seen, again = slot[DUE_NS], slot[DUE_NS]
