@@ -329,6 +329,14 @@ def test_throttling_climbs_also_where_no_temperature_is_known() -> None:
     assert step is not None and step.reason == "the clock is capped; now rung 1 of 3: 1 of 2 samples"
 
 
+def test_what_a_cool_board_throttles_for_is_not_heat() -> None:
+    governor = Governor(DEFAULT, deadline_ms=50, now_ns=START_NS)
+    weak_supply = heated(60, "the supply voltage is too low")
+    assert [governor.heat(weak_supply, START_NS + t * S) for t in range(60)] == [None] * 60
+    step = governor.heat(heated(71, "the firmware throttles"), START_NS + 61 * S)  # not 10 degrees below 80
+    assert step is not None and step.reason.startswith("the firmware throttles; now rung 1")
+
+
 def test_it_comes_back_from_heat_only_some_degrees_below_and_after_a_while() -> None:
     governor = Governor(DEFAULT, deadline_ms=50, now_ns=START_NS)
     governor.heat(heated(76), START_NS)

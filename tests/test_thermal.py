@@ -214,7 +214,7 @@ def test_the_watch_says_a_broken_zone_once_and_goes_on(tree: Tree) -> None:
     file = tree.zone(0, "cpu-thermal", 40_000)
     readings = Readings(HeatReader(ORIN, root=tree.root, vcgencmd=NO_COMMAND))
     said: list[str] = []
-    watch = HeatWatch(None, said.append, period_s=0.001, reader=readings)  # type: ignore[arg-type]
+    watch = HeatWatch(readings, period_s=0.001, on_problem=said.append)  # type: ignore[arg-type]
     try:
         assert watch.latest == Heat() and watch.read_ns == 0
         for content, celsius in ((41_000, 41), ("?", None), ("?", None), (43_000, 43), ("?", None), (44_000, 44)):

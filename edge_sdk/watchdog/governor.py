@@ -13,8 +13,9 @@ what is measured now: the age, and the service time times what the rung below ta
 tried all the same after ``retry_s``, as a forecast can be wrong. A descent after which it soon climbs again has failed: the next one of
 its kind waits twice as long, at most ``longest_wait_s``; one that holds takes a doubling back.
 
-Heat. It climbs one rung at ``climb_celsius``, or when the board says that it throttles, and waits ``heat_wait_s`` for the effect before
-it climbs another; it leaves that rung when it was ``cooler_celsius`` below for ``heat_wait_s``.
+Heat. It climbs one rung at ``climb_celsius``, or when the board says that it throttles and is not known to be cool, and waits
+``heat_wait_s`` for the effect before it climbs another; it leaves that rung when it was ``cooler_celsius`` below for ``heat_wait_s``. What
+a board that is cool throttles for, such as a weak supply, shows in the lateness if it matters.
 """
 
 from __future__ import annotations
@@ -160,8 +161,9 @@ class Governor:
         if limit is None and heat.throttle_celsius is not None:
             limit = heat.throttle_celsius - self.settings.margin_celsius
         above = -math.inf if heat.celsius is None or limit is None else heat.celsius - limit
-        self._hot = above >= 0 or bool(heat.throttled)
-        if self._hot or above > -self.settings.cooler_celsius:
+        warm = above > -self.settings.cooler_celsius
+        self._hot = above >= 0 or (bool(heat.throttled) and (warm or above == -math.inf))
+        if self._hot or warm:
             self._cool_ns = None
         elif self._cool_ns is None:
             self._cool_ns = now_ns
@@ -289,12 +291,10 @@ class Governor:
             or not self._waited("heat", settings.heat_wait_s, max(self._cool_ns, self._stepped_ns), now_ns)
         ):
             return None
-        if not fits:
-            return (
-                "retry" if self._waited("retry", settings.retry_s, self._calm_ns, now_ns, results=_PATIENCE) else None
-            )
-        if self._waited("calm", settings.calm_s, max(self._calm_ns, self._fits_ns), now_ns):
+        if fits and self._waited("calm", settings.calm_s, max(self._calm_ns, self._fits_ns), now_ns):
             return "heat" if heat_climbed else "calm"
+        if not fits and self._waited("retry", settings.retry_s, self._calm_ns, now_ns, results=_PATIENCE):
+            return "retry"
         return None
 
     def _waited(self, way: Way, wait_s: float, since_ns: int, now_ns: int, *, results: int = 1) -> bool:

@@ -137,10 +137,9 @@ class HeatWatch:
     """Reads heat every ``period_s`` seconds in a thread of its own, so that the loop waits for no file. A context manager.
 
     Args:
-        thermal: where the board's profile says to look; without it every thermal zone and cooling device is read.
-        on_problem: told once of every file or command that cannot be read, in that thread.
+        reader: what is read.
         period_s: between two readings.
-        reader: reads; default one for ``thermal``.
+        on_problem: told once of every file or command that cannot be read, in that thread.
 
     Attributes:
         latest: the latest reading; nothing is known before the first.
@@ -148,16 +147,10 @@ class HeatWatch:
     """
 
     def __init__(
-        self,
-        thermal: Thermal | None = None,
-        on_problem: Callable[[str], object] | None = None,
-        *,
-        period_s: float = 2.0,
-        reader: HeatReader | None = None,
+        self, reader: HeatReader, *, period_s: float = 2.0, on_problem: Callable[[str], object] | None = None
     ) -> None:
         self.latest, self.read_ns = Heat(), 0
-        self._reader, self._period_s = reader or HeatReader(thermal), period_s
-        self._on_problem = on_problem
+        self._reader, self._period_s, self._on_problem = reader, period_s, on_problem
         self._said: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="heat", daemon=True)
