@@ -20,7 +20,7 @@ from edge_sdk.watchdog.events import S_NS, Events
 from edge_sdk.watchdog.ledger import Ledger
 from edge_sdk.watchdog.life import Life, in_words
 from edge_sdk.watchdog.notify import Notifier
-from edge_sdk.watchdog.plan import APP_VARIABLE, Plan, plan_from
+from edge_sdk.watchdog.plan import APP_VARIABLE, LIFE_VARIABLE, Plan, plan_from
 from edge_sdk.watchdog.relay import Relay
 from edge_sdk.watchdog.reload import Check
 
@@ -318,6 +318,7 @@ class Supervisor:
 
     def _environment(self) -> dict[str, str]:
         environment = {**os.environ, pulse.VARIABLE: self._page.path, "PYTHONFAULTHANDLER": "1"}
+        environment[LIFE_VARIABLE] = str(self._ledger.counted["starts"] + 1)
         if self._plan.own:
             environment[APP_VARIABLE] = self._app_toml()
         return environment
