@@ -124,7 +124,7 @@ class Config:
     Attributes:
         file: the model.toml that was used, or None.
         contract, task, labels: what goes into the bundle.
-        data: calibration, holdout and evaluation data; ``data.data`` is not None.
+        data: calibration, holdout and evaluation data; ``data.data`` is not None where it is needed.
         loading: how the model is loaded.
         recipes: of the variants to make; the first is gated and repaired.
         evaluate: data with the right answers, and the metric.
@@ -158,6 +158,7 @@ def read_config(
     quantize: Mapping[str, object],
     evaluate: Mapping[str, object],
     gate: Mapping[str, object],
+    needs_data: bool = True,
 ) -> Config:
     """Read model.toml and put the overrides over it.
 
@@ -167,6 +168,7 @@ def read_config(
         contract, task, data, loading, quantize, evaluate, gate: keys that override those of ``[contract]``, ``[task]``,
             ``[calibration]``, ``[load]``, ``[quantize]``, ``[evaluate]`` and ``[gate]``.
         labels: overrides ``labels``.
+        needs_data: whether calibration data must be there.
 
     Raises:
         ConfigError: if the file cannot be read, a key is unknown, or something is missing; the message asks for it by name.
@@ -184,7 +186,7 @@ def read_config(
         task_told = {}  # another kind has other keys
     task_told.update(task)
     settings = _table(DataSettings, content, "calibration", data, file, folder, paths=("data", "holdout"))
-    if settings.data is None:
+    if settings.data is None and needs_data:
         raise ConfigError(
             "calibration data is missing: give --calibrate DATA (calibrate=...), or data in [calibration] of model.toml"
         )

@@ -30,11 +30,12 @@ from converters.gather import (
 )
 from converters.load import FloatModel, LoadOptions, load
 from converters.mending import Mending, wanted
-from converters.pack import Packed, make_golden, packing, raw_inputs
+from converters.pack import Packed, RawInputs, packing, raw_inputs
 from converters.pictures import sample_pictures
 from converters.progress import Progress, counted, quiet
 from converters.quantize.quantize import quantize
 from converters.quantize.recipe import Recipe
+from converters.ready import ReadyModel, make_ready, read_ready, refuse_settings
 from converters.report import Figures, writing_report
 from converters.report.figures import Golden, Repair, Step
 from converters.variant import Assessed, Bench, Made
@@ -95,7 +96,7 @@ def convert(
 
     Args:
         model: the trained model: ``.keras``, ``.h5``, a SavedModel's folder, ``.onnx``, ``.pt2``, ``.pt``, ``net.py:function`` or a
-            float ``.tflite``.
+            ``.tflite``, float or full-integer already; the latter is proven and packed as it is.
         output: the bundle to write; the report goes beside it (``NAME.report.html``, ``NAME.report.json``).
         calibrate: samples as the model will meet them: a folder of images, a video (``clip.mp4?start=0&stop=60``), .npy, .npz, .csv.
         config: a model.toml; without it, the .toml of the model's own name beside it if there is one.
@@ -126,6 +127,7 @@ def convert(
     paths = _output_paths(Path(output))
     for path in paths:
         refuse_existing(path, overwrite=overwrite)
+    ready = read_ready(Path(model))
     told = read_config(
         Path(model),
         Path(config) if config is not None else None,
@@ -137,10 +139,14 @@ def convert(
         quantize=_given(recipe=_recipes(recipes), ranges=ranges),
         evaluate=_given(data=evaluate, metric=metric),
         gate=_given(max_drop=max_drop, budget=budget, repair=repair),
+        needs_data=ready is None,
     )
+    work = _Work(told, tuple(boards), str(golden) if golden is not None else None, progress or quiet)
+    if ready is not None:
+        refuse_settings(told, ready.path.name)
+        return work.run_ready(ready, paths, overwrite=overwrite)
     if told.max_drop is not None and told.evaluate.data is None and told.task.kind == "raw":
         decide_without_labels(told.max_drop, None)  # says what is missing, before any work
-    work = _Work(told, tuple(boards), str(golden) if golden is not None else None, progress or quiet)
     return work.run(Path(model), paths, overwrite=overwrite)
 
 
@@ -167,23 +173,36 @@ class _Work:
         first, repaired = self._primary(bench, model, statistics, data.samples, take)
         others = [self._assess(bench, self._make(bench, statistics, recipe), model) for recipe in told.recipes[1:]]
         found = _Found(model, before, data, statistics, watch, fit, (first, *others), repaired)
+        with self._step("pack"):
+            ranges, entry = statistics.ranges(first.made.recipe.ranges), before.inputs[0].name
+            raw = raw_inputs(self._golden, before, (ranges.minima[entry], ranges.maxima[entry]))
+            packed = [
+                Packed.of(each, raw.inputs, measured_task(told.task, each.outputs.threshold)) for each in found.variants
+            ]
+            said = Golden(count=len(raw.inputs), origin=f"{raw.origin}; {packed[0].golden.said}")
+            figures = self._figures(found, said)
+        return self._write(figures, packed, raw, paths, overwrite=overwrite)
+
+    def run_ready(self, model: ReadyModel, paths: tuple[Path, Path, Path], *, overwrite: bool) -> ConvertResult:
+        """A model that came full-integer."""
+        figures, packed, raw = make_ready(model, self._told, self._golden, self._boards, self._step, self._progress)
+        return self._write(figures, [packed], raw, paths, overwrite=overwrite)
+
+    def _write(
+        self,
+        figures: Figures,
+        packed: Sequence[Packed],
+        raw: RawInputs,
+        paths: tuple[Path, Path, Path],
+        *,
+        overwrite: bool,
+    ) -> ConvertResult:
+        """The bundle, unless the gate failed, and the report."""
         with ExitStack() as whole:  # bundle and report take their places together, the bundle last
-            with self._step("pack"):
-                golden = raw_inputs(self._golden, before, statistics.ranges(first.made.recipe.ranges))
-                packed = [
-                    Packed(
-                        each.made,
-                        each.proof,
-                        make_golden(golden.inputs, each.made.model.content, each.made.side),
-                        measured_task(told.task, each.outputs.threshold),
-                    )
-                    for each in found.variants
-                ]
-                said = Golden(count=len(golden.inputs), origin=f"{golden.origin}; {packed[0].golden.said}")
-                figures = self._figures(found, said)
-                if not _refused(figures):
+            if not _refused(figures):
+                with self._step("write"):
                     boards = self._boards
-                    whole.enter_context(packing(paths[0], figures, packed, golden.inputs, boards, overwrite=overwrite))
+                    whole.enter_context(packing(paths[0], figures, packed, raw.inputs, boards, overwrite=overwrite))
             of_this_run = {
                 "steps": tuple(self._steps),
                 "peak_memory_mb": peak_memory_mb(),

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.calibrate.ranges import Ranges
 from converters.calibrate.samples import RawSample, open_samples
 from converters.interpreter import open_interpreter
+from converters.quantize.quantize import QuantizedModel
 from converters.report.figures import Figures, Proof
-from converters.variant import Made
+from converters.variant import Assessed
 from converters.verify.sides import Side
 from edge_sdk import __version__
 from edge_sdk.bundle import Manifest, Variant
 from edge_sdk.bundle.golden import difference, golden_inputs, golden_outputs
-from edge_sdk.bundle.manifest import schema_version_for
+from edge_sdk.bundle.manifest import Head, schema_version_for
 from edge_sdk.bundle.write import stored_files, writing_bundle
 from edge_sdk.contract import Contract
 from edge_sdk.tasks import TaskSettings
@@ -56,33 +56,45 @@ class GoldenVectors:
 
 @dataclass(frozen=True)
 class Packed:
-    """A variant for the bundle; ``task`` is its own, where it is not the bundle's: its scores have another threshold."""
+    """A variant for the bundle: the model, the name of what made it so, and what is known of it.
 
-    made: Made
+    ``task`` is its own, where it may be another than the bundle's: its scores have another threshold.
+    """
+
+    model: QuantizedModel
+    recipe: str
+    heads: tuple[Head, ...]
     proof: Proof
     golden: GoldenVectors
-    task: TaskSettings
+    task: TaskSettings | None = None
+
+    @staticmethod
+    def of(assessed: Assessed, inputs: Sequence[Array], task: TaskSettings) -> Packed:
+        """Of a variant that was made here; ``inputs`` are raw ones for its golden vectors."""
+        made = assessed.made
+        golden = make_golden(inputs, made.model.content, made.side)
+        return Packed(made.model, made.recipe.name, made.heads, assessed.proof, golden, task)
 
 
-def raw_inputs(chosen: str | None, before: Side, ranges: Ranges) -> RawInputs:
+def raw_inputs(chosen: str | None, before: Side, real_range: tuple[float, float]) -> RawInputs:
     """Raw inputs for golden vectors: made up from a fixed seed, or the first samples of ``chosen``.
 
     Args:
         chosen: data of the user's choice, or None.
-        before: the float model.
-        ranges: of its tensors; made-up numbers lie in the range of its input.
+        before: the float model, or one that came quantized.
+        real_range: of its input's numbers; made-up ones lie in it.
 
     Raises:
         DataError: if ``chosen`` cannot be read.
     """
     if chosen is None:
-        return RawInputs(synthetic_inputs(before.contract, before.inputs[0], ranges), f"made up, seed {_SEED}")
+        return RawInputs(synthetic_inputs(before.contract, before.inputs[0], real_range), f"made up, seed {_SEED}")
     samples = open_samples(chosen, shape=before.inputs[0].shape).first(_CHOSEN)
     return RawInputs(tuple(_blue_first(sample) for sample in samples), samples.description)
 
 
 def make_golden(inputs: Sequence[Array], content: bytes, side: Side) -> GoldenVectors:
-    """Run a variant on the raw inputs, on the optimised kernels and on TensorFlow Lite's own.
+    """Run a variant on the raw inputs, on the optimised kernels and on TensorFlow Lite's own; one with variables from their first values.
 
     Raises:
         DataError: if an input does not fit the contract.
@@ -90,6 +102,9 @@ def make_golden(inputs: Sequence[Array], content: bytes, side: Side) -> GoldenVe
     other = open_interpreter(content, optimised=False)
     outputs, gap = [], 0.0
     for number, data in enumerate(inputs):
+        if side.stateful:
+            side.reset()
+            other = open_interpreter(content, optimised=False)
         side.run(RawSample(data, "bgr", f"golden vector {number}"))
         stored = tuple(array.copy() for array in side.outputs_now)
         outputs.append(stored)
@@ -106,13 +121,13 @@ def make_golden(inputs: Sequence[Array], content: bytes, side: Side) -> GoldenVe
     return GoldenVectors(tuple(outputs), said, max(_LEAST_STEPS if steps else _LEAST_SHARE, 2 * gap))
 
 
-def synthetic_inputs(contract: Contract, spec: TensorSpec, ranges: Ranges) -> tuple[Array, ...]:
+def synthetic_inputs(contract: Contract, spec: TensorSpec, real_range: tuple[float, float]) -> tuple[Array, ...]:
     """Noise in the form of a raw sample: bytes of the input tensor's own size, so that no resize takes part, or numbers in its range."""
     rng = np.random.default_rng(_SEED)
     shape = (_SYNTHETIC, *spec.shape[1:])
     if contract.input == "image":
         return tuple(rng.integers(0, 256, shape, np.uint8))
-    real = rng.uniform(ranges.minima[spec.name], ranges.maxima[spec.name], shape)
+    real = rng.uniform(*real_range, shape)
     if contract.mean is not None and contract.std is not None:
         real = real * np.array(contract.std) + np.array(contract.mean)
     return tuple(real.astype(np.float32))
@@ -140,9 +155,9 @@ def packing(
     if figures.labels:
         files["labels.txt"] = ("\n".join(figures.labels) + "\n").encode()
     variants = []
-    for id_, each in zip(variant_ids([p.made for p in packed]), packed, strict=True):
+    for id_, each in zip(variant_ids(packed), packed, strict=True):
         variant = _variant(id_, each, None if each.task == figures.task else each.task)
-        files[variant.file] = each.made.model.content
+        files[variant.file] = each.model.content
         files[f"golden/{id_}.npz"] = golden_outputs(each.golden.outputs)
         variants.append(variant)
     manifest = Manifest(
@@ -156,35 +171,35 @@ def packing(
         boards=tuple(boards),
         golden_inputs="golden/inputs.npz",
         report="report.json",
-        measured={figure.name: figure.value for figure in figures.parity.agreement},
+        measured={figure.name: figure.value for figure in figures.parity.agreement} if figures.parity else {},
         files=stored_files(files),
     )
     with writing_bundle(path, manifest, files, overwrite=overwrite):
         yield
 
 
-def variant_ids(made: Sequence[Made]) -> tuple[str, ...]:
+def variant_ids(packed: Sequence[Packed]) -> tuple[str, ...]:
     """An id for each: its kind; where the kind is there already, the recipe's name behind it, such as ``tflite-int8-uint8-io``."""
-    kinds = [each.model.kind for each in made]
+    kinds = [each.model.kind for each in packed]
     return tuple(
         kind
         if kind not in kinds[:place]
-        else f"{kind}-{each.recipe.name.removeprefix(kind.removeprefix('tflite-')).lstrip('-')}"
-        for place, (kind, each) in enumerate(zip(kinds, made, strict=True))
+        else f"{kind}-{each.recipe.removeprefix(kind.removeprefix('tflite-')).lstrip('-')}"
+        for place, (kind, each) in enumerate(zip(kinds, packed, strict=True))
     )
 
 
 def _variant(id_: str, packed: Packed, task: TaskSettings | None) -> Variant:
     return Variant(
         id=id_,
-        kind=packed.made.model.kind,
+        kind=packed.model.kind,
         file=f"variants/{id_}.tflite",
         inputs=packed.proof.inputs,
         outputs=packed.proof.outputs,
         operators=packed.proof.operators,
         golden=f"golden/{id_}.npz",
         golden_tolerance=packed.golden.tolerance,
-        heads=packed.made.heads,
+        heads=packed.heads,
         task=task,
     )
 

@@ -26,6 +26,7 @@ from edge_sdk.contract import describe_validation
 from edge_sdk.errors import ConfigError
 from edge_sdk.inputs import parse_toml, read_text
 from edge_sdk.watchdog.deadline import check_ms
+from edge_sdk.watchdog.ladder import GovernorSettings
 
 
 def _text_or_table(value: object) -> object:
@@ -72,6 +73,7 @@ class LoopTable(_Strict):
     hang_ms: float | None = None
     silence_ms: float | None = None
     reopen_s: float = Field(default=30.0, ge=0)
+    hop: int | None = Field(default=None, ge=1)
 
     @field_validator("deadline_ms", "hang_ms", "silence_ms")
     @classmethod
@@ -142,17 +144,21 @@ class Program(_Supervised):
 
 
 class App(_Supervised):
-    """The whole file. ``[source]`` and ``[[sink]]`` have a ``kind`` and its settings; either may be one line of text instead."""
+    """The whole file. ``[source]`` and ``[[sink]]`` have a ``kind`` and its settings; either may be one line of text instead.
+
+    ``[governor]``, also an empty one, lets the loop climb a ladder under overload and heat.
+    """
 
     model: ModelTable
     source: Wanted
     loop: LoopTable
     task: dict[str, JsonValue] = {}
+    governor: GovernorSettings | None = None
     sink: Annotated[tuple[Wanted, ...], BeforeValidator(_several)] = ()
 
 
 _TABLES = {
-    App: f"; tables are [model], [source], [loop], [task], [[sink]], {_OURS}",
+    App: f"; tables are [model], [source], [loop], [task], [governor], [[sink]], {_OURS}",
     Program: f"; with [app] command the tables are {_OURS}: the program has its own settings",
 }
 

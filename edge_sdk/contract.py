@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from edge_sdk.errors import ConfigError, ContractError, needs
+from edge_sdk.features.settings import FeatureSettings
 from edge_sdk.tensors import Array, TensorSpec
 from edge_sdk.window_numbers import WindowNumbers
 from edge_sdk.window_settings import WindowSettings
@@ -37,6 +38,7 @@ class Contract(BaseModel):
         resize: ``"stretch"``, ``"letterbox"`` (keep the aspect, centre, fill with ``pad``) or ``"crop"`` (largest centred part) (images).
         pad: the byte that letterboxing fills with.
         window: what a window is (windows).
+        features: what is computed of a window before the model gets it, if anything (windows).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -49,6 +51,7 @@ class Contract(BaseModel):
     resize: Literal["stretch", "letterbox", "crop"] | None = None
     pad: int = 0
     window: WindowSettings | None = None
+    features: FeatureSettings | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Contract:
@@ -60,8 +63,12 @@ class Contract(BaseModel):
             raise ValueError(
                 f"colour, range and resize are for input = image; a {self.input} takes mean and std at most"
             )
-        if self.input != "window" and self.window is not None:
-            raise ValueError(f"[contract.window] is for input = window; found input = {self.input}")
+        if self.input != "window" and (self.window is not None or self.features is not None):
+            raise ValueError(
+                f"[contract.window] and [contract.features] are for input = window; found input = {self.input}"
+            )
+        if self.window is not None and self.features is not None:
+            self.features.check(self.window)
         if any(s <= 0 for s in self.std or ()) or (self.range is not None and self.range[0] >= self.range[1]):
             raise ValueError("std must be above 0, and range must rise")
         if not 0 <= self.pad <= 255:
@@ -93,8 +100,9 @@ class Contract(BaseModel):
     def _without_window(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Older readers take no key that they do not know."""
         content: dict[str, Any] = handler(self)
-        if self.window is None:
-            content.pop("window", None)
+        for key in ("window", "features"):
+            if getattr(self, key) is None:
+                content.pop(key, None)
         return content
 
     @property
@@ -114,7 +122,7 @@ class Contract(BaseModel):
 
     def window_numbers(self) -> WindowNumbers | None:
         """What makes a model's numbers of a raw window, or None where the input is none."""
-        return None if self.window is None else WindowNumbers(self.window)
+        return None if self.window is None else WindowNumbers(self.window, self.features)
 
     def check(self, spec: TensorSpec) -> None:
         """Raise ContractError if an input tensor of this ``spec`` cannot be made by this contract."""

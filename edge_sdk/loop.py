@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic_ns
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from edge_sdk.accounting import Accounting, Outcome
+from edge_sdk.audience import Audience
 from edge_sdk.bad_samples import BadSamples
-from edge_sdk.bundle import Bundle
+from edge_sdk.bundle import Bundle, Variant
+from edge_sdk.climber import Climber
 from edge_sdk.engines import Engine, Options
 from edge_sdk.engines.isolation import Isolation
 from edge_sdk.errors import ConfigError, ContractError, EngineError, SourceError
-from edge_sdk.ladder import Ladder, Rung
 from edge_sdk.loop_report import LoopReport
 from edge_sdk.profiles import our_boards
 from edge_sdk.reader import Reader
@@ -31,10 +32,14 @@ from edge_sdk.sinks import Sink
 from edge_sdk.sources import Sample, Source, source_from
 from edge_sdk.watchdog.deadline import Deadline, check_ms
 from edge_sdk.watchdog.durations import Durations
+from edge_sdk.watchdog.ladder import GovernorSettings, Rung, settings_from
 from edge_sdk.watchdog.pulse import BUDGET_S, join
 from edge_sdk.watchdog.recovery import EngineRecovery
+from edge_sdk.windows import OnGap, Windows
 
-_EVENTS_KEPT = 1_000  # the latest
+if TYPE_CHECKING:
+    from boards.profile import Board
+
 _OPEN_S = 75.0  # an engine that starts for the first time, or a source that opens, may take so long
 _FUTURE_MS = 1_000.0  # a capture time further ahead is on another clock
 _MS = 1e-6  # of nanoseconds
@@ -57,6 +62,9 @@ class Loop:
         sinks: take every result and event, besides you; closed with the loop.
         silence_ms: a source that gives nothing for so long is closed and opened again; default max(hang_ms, 10000).
         reopen_s: for how long a source that went away, or an engine that cannot be started again, is tried.
+        governor: under overload or heat the loop climbs a ladder: ``True`` for the default one, or the settings, as a ``[governor]``
+            table has them.
+        hop: readings from one window of a signal to the next, where the contract's is not wanted.
         on_event: called with every event, also from the source's thread.
 
     Under ``edge-sdk run`` it joins the supervisor by itself, and goes on with the counters and the rung that it had before a restart.
@@ -82,6 +90,8 @@ class Loop:
         sinks: Sequence[Sink] = (),
         silence_ms: float | None = None,
         reopen_s: float = 30.0,
+        governor: bool | Mapping[str, object] | GovernorSettings = False,
+        hop: int | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
         self.deadline = Deadline(deadline_ms)
@@ -93,13 +103,12 @@ class Loop:
         self._engine_name, self._isolation, self._engine_options = engine, isolation, engine_options
         self._variant_id, self._board, self._task_overrides = variant, board, task or {}
         self._working = threading.RLock()  # held while a sample is in work, so that closing waits for its end
-        self._sinks_lock = threading.RLock()  # events also come from the source's thread
         self._stop = threading.Event()
-        self._sinks, self._reopen_s, self._on_event = sinks, reopen_s, on_event
+        self._governor, self._hop = settings_from(governor), hop
+        self._sinks, self._reopen_s = sinks, reopen_s
+        self._audience = Audience(sinks, on_event)
         self._stages = {name: Durations() for name in ("queue", "encode", "engine", "decode")}
-        self._bad_samples = BadSamples(self._tell)
-        self._events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
-        self._event_counts: Counter[str] = Counter()
+        self._bad_samples = BadSamples(self._audience.tell)
         self._last_sequence = self._last_taken = -1
         self._exit = contextlib.ExitStack()
         self._started_ns = self._ended_ns = 0
@@ -120,10 +129,11 @@ class Loop:
             self._reader = Reader(
                 self._make_source,
                 self._accounting,
-                self._tell,
+                self._audience.tell,
                 self._bad_samples,
                 reopen_s=self._reopen_s,
                 alive=self._pulse.beat,
+                make_windows=self._make_windows,
             )
             stack.callback(self._reader.close)
             self._pulse.beat()
@@ -149,22 +159,24 @@ class Loop:
     def __iter__(self) -> Iterator[Result]:
         self._check_entered()
         while (sample := self._reader.take(self._silence_s)) is not None:
+            taken_ns = monotonic_ns()
             with self._working:
                 if self._stop.is_set():
                     self._accounting.settle("dropped")
                     return
                 result = self._process(sample) if self._wanted(sample) else None
                 if result is not None:
-                    self._deliver(result)
+                    self._audience.deliver(result)
             self._pulse.beat()
             if result is not None:
                 yield result
+                self._climber.took(result, (monotonic_ns() - taken_ns) * _MS)
         self._bad_samples.end()
 
     @property
     def runner(self) -> Runner:
         """What runs at the present rung."""
-        return self._ladder.runner
+        return self._climber.runner
 
     def report(self) -> LoopReport:
         """Everything counted so far."""
@@ -179,36 +191,33 @@ class Loop:
             miss_ratio=self.deadline.miss_ratio,
             age=self.deadline.ages.percentiles(),
             stages={name: durations.percentiles() for name, durations in self._stages.items()},
-            recoveries=self._ladder.recoveries(),
+            recoveries=self._climber.recoveries(),
             sources_left_behind=self._reader.left_behind,
-            event_counts=dict(self._event_counts),
-            events=tuple(self._events),
+            source=self._reader.health.snapshot(monotonic_ns()),
+            rung=self._climber.rung,
+            rungs=tuple(map(str, self._climber.ladder)),
+            heat=self._climber.heat,
+            event_counts=dict(self._audience.event_counts),
+            events=tuple(self._audience.events),
         )
 
     def _check_entered(self) -> None:
         if not self._started_ns:
             raise ConfigError("the loop is not running yet; enter it first: with Loop(...) as loop")
 
-    def _deliver(self, result: Result) -> None:
-        with self._sinks_lock:
-            for sink in self._sinks:
-                sink.result(result)
-
     def _prepare(self, bundle: Bundle, stack: contextlib.ExitStack) -> None:
-        kinds: tuple[str, ...] = ()
-        if self._board is not None:
-            with our_boards():
-                import boards
-            kinds = boards.load(self._board).variants
-        base = bundle.variant(self._variant_id, kinds=kinds)
+        board = _board(self._board)
+        base = bundle.variant(self._variant_id, kinds=board.variants if board else ())
+        self._window = bundle.contract_of(base).window
 
         def make_runner(rung: Rung) -> Runner:
             self._pulse.allow(_OPEN_S)
+            configured = self._engine_options or {} if rung.engine in (None, self._engine_name) else {}
             runner = Runner(
                 bundle,
-                bundle.variant(rung.variant) if rung.variant else base,
+                self._fitting(bundle, bundle.variant(rung.variant)) if rung.variant else base,
                 engine=rung.engine or self._engine_name,
-                options={**(self._engine_options or {}), **rung.options},
+                options=configured if rung.options is None else rung.options,
                 isolation=self._isolation,
                 hang_ms=self.hang_ms,
                 task=self._task_overrides,
@@ -217,18 +226,33 @@ class Loop:
             stack.callback(runner.close)
             return runner
 
-        self._ladder = Ladder(make_runner)
-        self._say_if_hopeless(self._ladder.runner)
+        self._climber = Climber(
+            make_runner,
+            self._governor,
+            thermal=board.thermal if board else None,
+            deadline_ms=self.deadline.deadline_ms,
+            pulse=self._pulse,
+            tell=self._audience.tell,
+        )
+        stack.callback(self._climber.close)
+        self._say_if_hopeless(self.runner)
+
+    def _fitting(self, bundle: Bundle, variant: Variant) -> Variant:
+        if bundle.contract_of(variant).window != self._window:
+            raise ConfigError(
+                f"[governor] variant {variant.id} takes other windows of the signal than rung 0; all rungs share one source"
+            )
+        return variant
 
     def _recovery_of(self, engine: Engine) -> EngineRecovery:
         def alive() -> None:
             self._pulse.allow(_OPEN_S)
 
-        return EngineRecovery(engine, self._tell, patience_s=self._reopen_s, stop=self._stop, alive=alive)
+        return EngineRecovery(engine, self._audience.tell, patience_s=self._reopen_s, stop=self._stop, alive=alive)
 
     def _say_if_hopeless(self, runner: Runner) -> None:
         if runner.fastest_ms > self.deadline.deadline_ms:
-            self._say(
+            self._audience.say(
                 "deadline_too_short",
                 f"the deadline of {self.deadline.deadline_ms:g} ms is shorter than the engine alone ever took here: "
                 f"{runner.fastest_ms:.1f} ms with variant {runner.variant.id}. Every result will be late: raise deadline_ms, "
@@ -245,13 +269,22 @@ class Loop:
             )
         self._accounting = Accounting(self._pulse)
 
+    @property
+    def _make_windows(self) -> Callable[[OnGap], Windows] | None:
+        window, hop = self._window, self._hop
+        if window is None:
+            if hop is not None:
+                raise ConfigError("hop is for a signal's windows; this bundle's contract has none")
+            return None
+        return lambda on_gap: Windows(window, on_gap, hop=hop)
+
     def _make_source(self) -> Source:
         given = self._source_given
         return given if isinstance(given, Source) else source_from(given)
 
     def _wanted(self, sample: Sample) -> bool:
         """Whether this sample is to be processed at the present rung; one that is skipped is settled."""
-        if sample.sequence - self._last_taken < self._ladder.run_every:
+        if sample.sequence - self._last_taken < self._climber.run_every:
             self._accounting.settle("skipped")
             return False
         follows = sample.sequence == self._last_taken + 1 and not sample.after_gap
@@ -301,18 +334,6 @@ class Loop:
         self._stages["engine"].add(stages.engine_ms)
         self._stages["decode"].add(stages.decode_ms)
 
-    def _say(self, kind: str, message: str) -> None:
-        self._tell(Event(kind, message, monotonic_ns()))
-
-    def _tell(self, event: Event) -> None:
-        with self._sinks_lock:
-            self._events.append(event)
-            self._event_counts[event.kind] += 1
-            for sink in self._sinks:
-                sink.event(event)
-        if self._on_event is not None:
-            self._on_event(event)
-
 
 def _give_back_memory() -> None:
     """Return freed memory to the system: glibc keeps what held the model's content, twice its size, for as long as the process lives."""
@@ -321,3 +342,11 @@ def _give_back_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries keep nothing, and have no such function
     if trim is not None:
         trim(0)
+
+
+def _board(name: str | None) -> Board | None:
+    if name is None:
+        return None
+    with our_boards():
+        import boards
+    return boards.load(name)

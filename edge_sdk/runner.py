@@ -101,6 +101,15 @@ class Runner:
         self._task.reset()
         self.engine.reset()
 
+    def follow(self, before: Runner) -> None:
+        """Go on where another runner left off: its task's memory is taken over, the model's variables begin anew.
+
+        Raises:
+            EngineError: if the engine failed at it.
+        """
+        self._task.follow(before._task)
+        self.engine.reset()
+
     def close(self) -> None:
         """End the engine."""
         self.engine.close()

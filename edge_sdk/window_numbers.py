@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_sdk.errors import ContractError
+from edge_sdk.features import features_from
+from edge_sdk.features.settings import FeatureSettings
 from edge_sdk.tensors import Array, TensorSpec
 from edge_sdk.window_settings import FULL_SCALE, WindowSettings
 
@@ -15,15 +17,18 @@ class WindowNumbers:
 
     Args:
         window: the contract's window.
+        features: the contract's features, or None.
 
     Attributes:
-        shape: of the numbers: (length, channels).
+        shape: of the numbers: that of the features, or (length, channels).
     """
 
-    def __init__(self, window: WindowSettings) -> None:
+    def __init__(self, window: WindowSettings, features: FeatureSettings | None) -> None:
         self._window = window
-        self.shape: tuple[int, ...] = window.shape
-        self._said = f"windows of {window.length} readings of {len(window.channels)} channels"
+        self._features = None if features is None else features_from(features, window)
+        self.shape: tuple[int, ...] = window.shape if self._features is None else self._features.shape
+        made = "" if features is None else f"{features.kind} of "
+        self._said = f"{made}windows of {window.length} readings of {len(window.channels)} channels"
 
     def check(self, spec: TensorSpec) -> None:
         """Raise ContractError if the input tensor has another shape: axes of 1 aside, it is ``shape``, or all of it in one row."""
@@ -36,7 +41,7 @@ class WindowNumbers:
             )
 
     def of(self, sample: Array) -> npt.NDArray[np.float64]:
-        """The numbers of a raw window, float64, of ``shape``.
+        """The numbers of a raw window, of ``shape``; features have float32's precision.
 
         Args:
             sample: (length, channels), or (length,) of one channel; integers or floats.
@@ -47,7 +52,8 @@ class WindowNumbers:
         wanted = self._window.shape
         if sample.shape != wanted and (sample.ndim != 1 or (*sample.shape, 1) != wanted):
             raise ContractError(f"the contract takes windows (length, channels) {wanted}; found {sample.shape}")
-        return self._real(sample.reshape(wanted))
+        real = self._real(sample.reshape(wanted))
+        return real if self._features is None else self._features(real).astype(np.float64)
 
     def _real(self, sample: Array) -> npt.NDArray[np.float64]:
         kind, full_scale = sample.dtype.kind, self._window.units == FULL_SCALE

@@ -51,6 +51,13 @@ class Supervised:
     def says(self, words: str, within_s: float = 10.0) -> float:
         return eventually(lambda: words in self.said() or self._over(), within_s)
 
+    def results(self, number: int, within_s: float = 15.0) -> float:
+        """Wait until a console sink with ``every_s = 0`` has shown so many."""
+        return eventually(lambda: self.shown() >= number or self._over(), within_s)
+
+    def shown(self) -> int:
+        return (self.folder / "out.txt").read_text().count(" output [0, 0")
+
     def lives(self, number: int, within_s: float = 10.0) -> float:
         """Wait until the program is alive for the n-th time."""
         return eventually((self.folder / f"alive.{number}").exists, within_s)
@@ -93,8 +100,10 @@ def supervised(app: Path, *flags: str, **settings: object) -> Iterator[Supervise
     home = str(Path(__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": home, **settings.pop("env", {})}  # type: ignore[dict-item]
     command = [sys.executable, "-m", "edge_sdk.cli", "run", str(app), *flags]
-    with err.open("w") as file:
-        process = subprocess.Popen(command, stderr=file, text=True, env=environment, **settings)  # type: ignore[call-overload]
+    with err.open("w") as file, (app.parent / "out.txt").open("w") as out:
+        settings.setdefault("stdout", out)
+        settings.setdefault("stderr", file)
+        process = subprocess.Popen(command, text=True, env=environment, **settings)  # type: ignore[call-overload]
     running = Supervised(app.parent, process, err)
     family: set[int] = set()
     try:

@@ -44,8 +44,17 @@ def test_a_beat_is_due_again_within_the_budget_and_an_end_never(page: Page) -> N
     assert pulse.has_beaten(slot)
     joined.allow(0.1)
     assert slot[DUE_NS] - monotonic_ns() > 1e9, "never shorter than the budget"
+    joined.beat()
     joined.end()
     assert (slot[DUE_NS], slot[OWNER]) == (ENDED_NS, 0)
+
+
+def test_a_loop_that_ends_before_it_runs_was_never_alive(page: Page) -> None:
+    joined = pulse.join()
+    joined.allow(60)
+    joined.end()
+    assert page.slots[0][DUE_NS] == ENDED_NS - 1
+    assert not pulse.has_beaten(page.slots[0])
 
 
 def test_the_supervisors_budget_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ class Side:
 
     Attributes:
         inputs: its input tensors.
+        stateful: whether it keeps variables from one run to the next.
         outputs: the model's outputs, heads put together.
         stored: its output tensors as the engine gives them.
         input_now: the input tensor of the last run, as stored; the next run overwrites it.
@@ -56,7 +57,7 @@ class Side:
         heads: tuple[Head, ...] = (),
     ) -> None:
         self._engine = open_engine("litert", content, isolation="none")
-        self.description = self._engine.description
+        self.description, self.stateful = self._engine.description, self._engine.stateful
         self.contract = contract
         self.inputs, self.stored = self._engine.inputs, self._engine.outputs
         self._assembler = Assembler(heads, self.stored)
@@ -85,6 +86,11 @@ class Side:
         """The outputs of the last run as real numbers, float32, heads put together; the next run may overwrite them."""
         outputs = self._assembler.assemble(self.outputs_now)
         return [spec.dequantize(output) for spec, output in zip(self.outputs, outputs, strict=True)]
+
+    def reset(self) -> None:
+        """Give the model's variables their first values again, and forget what the task has seen."""
+        self._engine.reset()
+        self._task.reset()
 
     def run_engine(self) -> None:
         """Run the model once more on the input it has, for timing."""

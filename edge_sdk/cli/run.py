@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from edge_sdk.app import App, LoopTable, ModelTable, Program, read_app
 from edge_sdk.cli.ending import end_tidily_on_signals
 from edge_sdk.cli.milliseconds import milliseconds
+from edge_sdk.cli.supervise import PLAN_FLAG, become_supervisor, plan_of
 from edge_sdk.engines import Options
 from edge_sdk.errors import ConfigError
 from edge_sdk.loop import Loop
@@ -59,6 +60,7 @@ from edge_sdk.watchdog.plan import APP_VARIABLE
     help="Watch the application from a process of its own, and start it again when it froze or died; default for an app.toml.",
 )
 @click.option("--check", is_flag=True, help="Say whether the app.toml is good, and start nothing.")
+@click.option(PLAN_FLAG, "print_plan", is_flag=True, hidden=True)
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -77,6 +79,7 @@ def run(
     as_json: bool,
     supervise: bool | None,
     check: bool,
+    print_plan: bool,
 ) -> None:
     """Run a bundle over a source, every result on time or marked late.
 
@@ -91,8 +94,8 @@ def run(
     """
     app = _app_of(what, source, deadline_ms, hang_ms)
     if what.suffix == ".toml":
-        _supervised(ctx, what, app, as_json)
-    elif supervise or check:
+        _supervised(ctx, what, app)
+    elif supervise or check or print_plan:
         raise ConfigError("a supervisor needs an app.toml; a bundle is run without, for a trial")
     if isinstance(app, Program):
         raise ConfigError(f"{what} has [app] command, which runs under a supervisor only; leave out --no-supervise")
@@ -115,6 +118,8 @@ def run(
             hang_ms=app.loop.hang_ms,
             silence_ms=app.loop.silence_ms,
             reopen_s=app.loop.reopen_s,
+            hop=app.loop.hop,
+            governor=app.governor or False,
             engine=model.engine,
             engine_options={**model.options, **_pairs(engine_options)},
             isolation=model.isolation,
@@ -135,14 +140,15 @@ def _print_report(loop: Loop, as_json: bool) -> None:
     click.echo(json.dumps(report.as_dict()) if as_json else "\n".join(["", *report.lines()]))
 
 
-def _supervised(ctx: click.Context, path: Path, app: App | Program, as_json: bool) -> None:
+def _supervised(ctx: click.Context, path: Path, app: App | Program) -> None:
     """Become the supervisor, or only check; returns where neither is wanted."""
-    from edge_sdk.cli.supervise import become_supervisor, plan_of
-
     if isinstance(app, Program):
         _refuse_flags_of_the_loop(ctx, path)
     if ctx.params["check"]:
-        click.echo(plan_of(path, app).as_json() if as_json else f"{path} is good")
+        click.echo(f"{path} is good")
+        ctx.exit()
+    if ctx.params["print_plan"]:
+        click.echo(plan_of(path, app).as_json())
         ctx.exit()
     wanted = ctx.params["supervise"]
     if wanted or (wanted is None and pulse.VARIABLE not in os.environ):  # else this is what a supervisor has started
@@ -153,7 +159,7 @@ def _refuse_flags_of_the_loop(ctx: click.Context, path: Path) -> None:
     given = [
         name
         for name in ctx.params
-        if name not in {"what", "check", "as_json", "supervise"}
+        if name not in {"what", "check", "print_plan", "supervise"}
         and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
     ]
     if given:

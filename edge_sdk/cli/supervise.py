@@ -13,6 +13,7 @@ from edge_sdk.engines.wire import memory_file
 from edge_sdk.errors import ConfigError
 from edge_sdk.watchdog.plan import Plan
 
+PLAN_FLAG = "--print-plan"  # of edge-sdk run: what the supervisor asks for before it reloads
 _MAIN = """
 import sys
 sys.path.append({home!r})
@@ -30,7 +31,7 @@ def plan_of(path: Path, app: App | Program) -> Plan:
         command=app.app.command or tuple(_this_command()),
         folder=str(path.absolute().parent) if app.app.command else None,
         own=not app.app.command,
-        check=tuple(_this_command("--check", "--json")),
+        check=tuple(_this_command(PLAN_FLAG)),
         app_path=str(path.absolute()),
         app_toml=app.text,
         state_dir=str((path.parent / table.state_dir if table.state_dir else default_state_dir(name)).absolute()),
@@ -75,5 +76,5 @@ def become_supervisor(plan: Plan) -> NoReturn:
 def _this_command(*flags: str) -> list[str]:
     """What started this process, with more flags right after ``run``."""
     words = len(sys.argv) - 1
-    head, tail = sys.orig_argv[1 : len(sys.orig_argv) - words], sys.argv[1:]
-    return [sys.executable, *head, tail[0], *flags, *tail[1:]]
+    head, (run, *tail) = sys.orig_argv[1 : len(sys.orig_argv) - words], sys.argv[1:]
+    return [sys.executable, *head, run, *flags, *(word for word in tail if word != PLAN_FLAG)]

@@ -21,6 +21,9 @@ KINDS = Kinds(
     thing="source",
     builtin={
         "camera": "edge_sdk.sources.camera:CameraSource",
+        "libcamera": "edge_sdk.sources.libcamera:LibcameraSource",
+        "gstreamer": "edge_sdk.sources.gstreamer:GStreamerSource",
+        "rtsp": "edge_sdk.sources.rtsp:RtspSource",
         "file": "edge_sdk.sources.video:VideoSource",
         "images": "edge_sdk.sources.images:ImagesSource",
         "replay": "edge_sdk.sources.replay:replay",
@@ -29,6 +32,9 @@ KINDS = Kinds(
     examples=(
         "camera:0",
         "camera:/dev/video0?width=640&height=480",
+        "libcamera:0?width=640&height=480",
+        "gstreamer:videotestsrc is-live=true?width=640&height=480",
+        "rtsp://user:password@host/path",
         "file:clip.mp4?pace=fast",
         "images:folder",
         "replay:windows.npz",
@@ -86,12 +92,14 @@ class Source(ABC):
         period_s: the longest regular time between two samples, in seconds, where it is known: so much silence is no hang.
         backlog: how many samples of a live source may wait; 1 keeps the newest only, which is right for frames.
         stuck_s: after how many seconds of identical frames it is told that they stand still; None where frames may be identical.
+        description: which device it is and through what it is read, for people, where the source chose that.
     """
 
     live: bool = False
     backlog: int = 1
     period_s: float = 0.0
     stuck_s: float | None = None
+    description: str = ""
     _sequence = 0
     _was_opened = False
 

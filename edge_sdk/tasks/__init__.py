@@ -57,6 +57,9 @@ class Task(ABC):
             input_: the input tensor as the engine got it, for tasks that compare the two.
         """
 
+    def follow(self, before: Task) -> None:  # noqa: B027 - most tasks remember nothing
+        """Take over what ``before``, a task of the same settings for another variant, has seen so far."""
+
     def reset(self) -> None:  # noqa: B027 - most tasks remember nothing
         """Forget what was seen so far: the samples to come do not follow the ones before."""
 
@@ -64,9 +67,6 @@ class Task(ABC):
     def core(self) -> Task:
         """The task itself, where this one only prepares its outputs."""
         return self
-
-    def take_over(self, previous: Task) -> None:  # noqa: B027 - most tasks remember nothing
-        """Go on with what ``previous``, the same kind of task on another variant of this bundle, has seen so far."""
 
 
 def make_task(

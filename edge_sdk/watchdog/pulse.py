@@ -72,7 +72,7 @@ class Pulse:
 
     def end(self) -> None:
         """Ended well: no further sign is due, and another loop may take the slot."""
-        self.cells[DUE_NS] = ENDED_NS
+        self.cells[DUE_NS] = ENDED_NS if self.cells[DUE_NS] & 1 else ENDED_NS - 1
         self.cells[OWNER] = 0
 
 
@@ -129,6 +129,16 @@ class Page:
         return f"/proc/{os.getpid()}/fd/{self._fd}"
 
 
+def slots_at(path: str) -> tuple[memoryview, ...]:
+    """The slots of the page at ``path``, to look at.
+
+    Raises:
+        ConfigError: if there is no such page.
+    """
+    with _page_locked(path) as (_, slots):
+        return slots
+
+
 def due_ns(slot: memoryview) -> int:
     """When the slot's next sign is due; read until two readings agree, as a 32-bit processor writes it in halves."""
     seen, again = slot[DUE_NS], slot[DUE_NS]
@@ -138,7 +148,7 @@ def due_ns(slot: memoryview) -> int:
 
 
 def has_beaten(slot: memoryview) -> bool:
-    """Whether the slot's last sign was a beat, or its end."""
+    """Whether the slot's last sign was a beat, or its end after one."""
     return bool(due_ns(slot) & 1)
 
 
