@@ -27,6 +27,7 @@ KINDS = Kinds(
         "file": "edge_sdk.sources.video:VideoSource",
         "images": "edge_sdk.sources.images:ImagesSource",
         "replay": "edge_sdk.sources.replay:replay",
+        "serial": "edge_sdk.sources.serial:SerialSource",
         "synthetic": "edge_sdk.sources.synthetic:synthetic",
     },
     examples=(
@@ -39,6 +40,7 @@ KINDS = Kinds(
         "images:folder",
         "replay:windows.npz",
         "replay:log.csv?time=t",
+        "serial:/dev/ttyUSB0?baud=115200",
         "synthetic:sine?rate_hz=100",
     ),
     group="edge_sdk.sources",
