@@ -45,6 +45,7 @@ from converters.verify.gate import decide_without_labels, require
 from converters.verify.judges import few_for, measured_task
 from converters.verify.sides import Side, task_for_comparison
 from edge_sdk.contract import Contract, Encoder
+from edge_sdk.errors import ConfigError
 from edge_sdk.outputs import refuse_existing
 from edge_sdk.tasks import TaskSettings
 
@@ -146,6 +147,11 @@ def convert(
     if ready is not None:
         refuse_settings(told, ready.path.name)
         return work.run_ready(ready, paths, overwrite=overwrite)
+    if told.contract.features is not None and told.contract.features.kind == "micro-frontend":
+        raise ConfigError(
+            "features of kind micro-frontend go on from one window to the next, as calibration does not. Models that take them are "
+            "quantized where they are trained: give the full-integer .tflite, which is packed as it is"
+        )
     if told.max_drop is not None and told.evaluate.data is None and told.task.kind == "raw":
         decide_without_labels(told.max_drop, None)  # says what is missing, before any work
     return work.run(Path(model), paths, overwrite=overwrite)

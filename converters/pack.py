@@ -28,6 +28,7 @@ from edge_sdk.window_settings import FULL_SCALE, WindowSettings
 
 _SYNTHETIC, _CHOSEN = 2, 4
 _LOOKED_AT = 20  # windows
+_LOUD = 3_000  # of made-up sound, of 32,768
 _SEED = 0
 _LEAST_STEPS, _LEAST_SHARE = 1.0, 1e-3  # kernels that round alike still differ by so much
 
@@ -148,7 +149,7 @@ def synthetic_windows(window: WindowSettings, seen: Sequence[Array] | None) -> t
 
     Where none was, it is sound of 16 bits if the units are full scale, else floats from -1 to 1.
     """
-    ends = np.array([[-32768], [32767]], np.int16) if window.units == FULL_SCALE else np.array([[-1], [1]], np.float32)
+    ends = np.array([[-_LOUD], [_LOUD]], np.int16) if window.units == FULL_SCALE else np.array([[-1], [1]], np.float32)
     windows = ends[None] if seen is None else np.array(seen)
     low, high = windows.min(axis=(0, 1)), windows.max(axis=(0, 1))
     shape = window.shape if seen is None else windows.shape[1:]

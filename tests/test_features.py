@@ -206,7 +206,7 @@ def told_contract(features: dict[str, Any], **of_window: Any) -> dict[str, objec
 @pytest.mark.parametrize(
     ("features", "match"),
     [
-        (MEL | {"kind": "melody"}, "features: .*'log-mel', 'mfcc', 'spectrum', 'statistics'"),
+        (MEL | {"kind": "melody"}, "features: .*'log-mel', 'mfcc', 'micro-frontend', 'spectrum', 'statistics'"),
         (MEL | {"mel_bin": 3}, "features.log-mel.mel_bin: no such key"),
         ({k: v for k, v in MEL.items() if k != "mel_scale"}, "features.log-mel.mel_scale: is missing"),
         (MEL | {"fft_length": 500}, "fft_length is a power of 2 and at least frame_length, 400; found 500"),
