@@ -14,9 +14,13 @@ from hypothesis import strategies as st
 
 from converters.verify.overlap import iou
 from edge_sdk import Loop
+from edge_sdk.bundle.manifest import Head, Part
+from edge_sdk.contract import Placement
+from edge_sdk.tasks import DetectSettings, Task, make_task
 from edge_sdk.tasks.detect import Detection
 from edge_sdk.tasks.settings import TrackSettings
 from edge_sdk.tasks.track import Tracker
+from edge_sdk.tensors import TensorSpec
 
 MS = 1_000_000
 Path_ = Callable[[float], tuple[float, float]]
@@ -146,6 +150,40 @@ def test_reset_forgets_tracks_but_no_id_comes_again() -> None:
     by.reset()
     assert by.update([thing(100, 100)], 40 * MS)[0].track == 2
     assert by.update([thing(100, 100)], 0)[0].track == 3  # time ran backwards
+
+
+def test_another_variant_goes_on_with_the_tracks() -> None:
+    told = DetectSettings.model_validate(
+        {
+            "kind": "detect",
+            "boxes": "b",
+            "scores": "s",
+            "anchors": "none",
+            "activation": "none",
+            "track": {"min_hits": 1},
+        }
+    )
+    box, score = np.float32([[[0.5, 0.5, 0.2, 0.2]]]), np.float32([[[0.9]]])
+    specs = TensorSpec("b", (1, 1, 4), "float32"), TensorSpec("s", (1, 1, 1), "float32")
+    head = Head(name="s", shape=(1, 1, 1), axis=2, parts=(Part(output="s", runs=((0, 1),)),))
+    first, second, third = (
+        make_task(told, input_=TensorSpec("i", (1, size, size, 3), "int8"), outputs=specs, labels=(), heads=heads)
+        for size, heads in ((64, ()), (32, (head,)), (64, ()))
+    )
+    frame = {
+        task: Placement((size / 640, size / 640), (0, 0)) for task, size in ((first, 64), (second, 32), (third, 64))
+    }
+
+    def ids(task: Task, at_ms: int) -> list[int | None]:
+        return [found.track for found in task.decode((box, score), frame[task], at_ms * MS)]
+
+    assert ids(first, 0) == [1]
+    second.follow(first)
+    assert ids(second, 40) == [1]
+    third.follow(second)
+    assert ids(third, 80) == [1]
+    third.reset()
+    assert ids(third, 120) == [2]
 
 
 @given(
