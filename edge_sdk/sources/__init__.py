@@ -22,6 +22,7 @@ KINDS = Kinds(
     builtin={
         "camera": "edge_sdk.sources.camera:CameraSource",
         "file": "edge_sdk.sources.video:VideoSource",
+        "iio": "edge_sdk.sources.iio:iio",
         "images": "edge_sdk.sources.images:ImagesSource",
         "replay": "edge_sdk.sources.replay:replay",
         "serial": "edge_sdk.sources.serial:SerialSource",
@@ -31,6 +32,7 @@ KINDS = Kinds(
         "camera:0",
         "camera:/dev/video0?width=640&height=480",
         "file:clip.mp4?pace=fast",
+        "iio:device0/accel?rate_hz=100",
         "images:folder",
         "replay:windows.npz",
         "replay:log.csv?time=t",
