@@ -27,6 +27,7 @@ KINDS = Kinds(
         "file": "edge_sdk.sources.video:VideoSource",
         "images": "edge_sdk.sources.images:ImagesSource",
         "replay": "edge_sdk.sources.replay:replay",
+        "wav": "edge_sdk.sources.wav:WavSource",
         "synthetic": "edge_sdk.sources.synthetic:synthetic",
     },
     examples=(
@@ -39,6 +40,7 @@ KINDS = Kinds(
         "images:folder",
         "replay:windows.npz",
         "replay:log.csv?time=t",
+        "wav:sound.wav",
         "synthetic:sine?rate_hz=100",
     ),
     group="edge_sdk.sources",
