@@ -134,7 +134,7 @@ def make_ready(
         notes=_notes(model),
     )
     figures = _figures(model, told, side, proof, evaluation, raw, vectors, boards)
-    return figures, Packed(QuantizedModel(model.content, model.kind), RECIPE, (), proof, vectors), raw
+    return figures, Packed(QuantizedModel(model.content, model.kind), RECIPE, (), proof, vectors, told.task), raw
 
 
 def real_range(spec: TensorSpec) -> tuple[float, float]:

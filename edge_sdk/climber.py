@@ -16,7 +16,7 @@ from edge_sdk.watchdog.governor import Governor, GovernorSettings, Step
 from edge_sdk.watchdog.ladder import AS_CONFIGURED, Rung
 from edge_sdk.watchdog.pulse import Pulse
 from edge_sdk.watchdog.recovery import Recovery
-from edge_sdk.watchdog.thermal import Heat, HeatWatch
+from edge_sdk.watchdog.thermal import Heat, HeatReader, HeatWatch
 
 if TYPE_CHECKING:
     from boards.profile import Thermal
@@ -32,6 +32,7 @@ class Climber:
         deadline_ms: the longest age that is of use.
         pulse: keeps the rung over a restart.
         tell: told of every step.
+        price: says what a rung costs.
 
     Attributes:
         rung: the present one, 0 is as configured.
@@ -52,9 +53,11 @@ class Climber:
         deadline_ms: float,
         pulse: Pulse,
         tell: Callable[[Event], None],
+        price: Callable[[Rung], str],
     ) -> None:
         self._pulse, self._tell = pulse, tell
         self.ladder = (AS_CONFIGURED, *(settings.rungs if settings else ()))
+        self._prices = [price(rung) for rung in self.ladder]
         self._runners: list[Runner] = []
         for rung in self.ladder:
             self._runners.append(self._alike(rung) or make_runner(rung))
@@ -66,7 +69,7 @@ class Climber:
         self.heat: Heat | None = None
         if settings is not None:
             self._governor = Governor(settings, deadline_ms=deadline_ms, now_ns=monotonic_ns(), rung=self.rung)
-            self._watch = HeatWatch(thermal, self._heat_unknown)
+            self._watch = HeatWatch(HeatReader(thermal), on_problem=self._heat_unknown)
 
     def took(self, result: Result, busy_ms: float) -> None:
         """A result was made, and ``busy_ms`` after its sample was taken the next one is asked for: step if the governor wants to."""
@@ -102,7 +105,8 @@ class Climber:
     def _take(self, step: Step | None) -> None:
         if step is None:
             return
-        self._tell(Event(step.kind, step.reason, monotonic_ns()))
+        price = f"; the price: {self._prices[step.rung]}" if step.kind == "climbed" else ""
+        self._tell(Event(step.kind, step.reason + price, monotonic_ns()))
         if step.rung == self.rung:
             return
         before, self.rung = self.runner, step.rung

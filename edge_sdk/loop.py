@@ -33,6 +33,7 @@ from edge_sdk.sources import Sample, Source, source_from
 from edge_sdk.watchdog.deadline import Deadline, check_ms
 from edge_sdk.watchdog.durations import Durations
 from edge_sdk.watchdog.ladder import GovernorSettings, Rung, settings_from
+from edge_sdk.watchdog.price import price
 from edge_sdk.watchdog.pulse import BUDGET_S, join
 from edge_sdk.watchdog.recovery import EngineRecovery
 from edge_sdk.windows import OnGap, Windows
@@ -233,6 +234,7 @@ class Loop:
             deadline_ms=self.deadline.deadline_ms,
             pulse=self._pulse,
             tell=self._audience.tell,
+            price=lambda rung: price(rung, bundle, base.id),
         )
         stack.callback(self._climber.close)
         self._say_if_hopeless(self.runner)

@@ -132,6 +132,15 @@ def test_an_anomaly_is_evaluated_by_auc_and_gated_by_verdicts_without_labels(
     assert done.figures.gate.verdict == "passed"
 
 
+def test_each_variant_has_the_threshold_of_its_own_scores(tmp_path: Path, windows: dict[str, Path]) -> None:
+    task = {"kind": "anomaly", "score": "reconstruction"}
+    done = converted(autoencoder(tmp_path / "net.tflite"), NUMBERS, task, recipes=["int8", "float16"], **windows)
+    with Bundle(done.bundle) as bundle:
+        first, second = bundle.manifest.variants
+        assert first.task is None
+        assert bundle.task_of(second).threshold < bundle.task_of(first).threshold  # int8's noise is part of its scores
+
+
 def test_a_percentile_that_so_few_samples_cannot_tell_is_said(tmp_path: Path, windows: dict[str, Path]) -> None:
     task = {"kind": "anomaly", "score": "reconstruction", "threshold": {"percentile": 99.9}}
     done = converted(autoencoder(tmp_path / "net.tflite"), NUMBERS, task, **windows)
@@ -280,3 +289,10 @@ def test_keypoints_are_near_by_the_size_of_the_pose_where_float_sees_one() -> No
     assert near.value == pytest.approx(75) and distance.value == pytest.approx(3) and again.value == 50
     with pytest.raises(DataError, match="finds no pose"):
         JudgePose(PoseSettings(kind="pose")).as_metric()
+
+
+def test_samples_are_compared_each_for_itself(tmp_path: Path) -> None:
+    task = {"kind": "anomaly", "score": "reconstruction", "threshold": 1.0, "smoothing_results": 5}
+    side = Side(autoencoder(tmp_path / "net.tflite").read_bytes(), Contract(input="tensor"), _task(task), ())
+    scores = [side.run(RawSample(row, "bgr", "row")).score for row in (*normal(3, 0), *normal(3, 0))]
+    assert scores[:3] == scores[3:]

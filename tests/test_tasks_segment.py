@@ -113,6 +113,13 @@ def test_the_border_of_a_letterbox_is_no_share_of_the_frame() -> None:
     assert task_for(spec, ("it",)).decode((stored,), None).shares["it"] == 0.5
 
 
+def test_a_frame_thinner_than_a_cell_has_shares_all_the_same() -> None:
+    spec = TensorSpec("mask", (1, 8, 12, 1), "float32")
+    placement = Placement((0.048, 0.03), (0.0, 15.9))  # 1000x7 pixels
+    found = task_for(spec, ("it",)).decode((np.ones((1, 8, 12, 1), np.float32),), placement)
+    assert found.shares == {"background": 0, "it": 1}
+
+
 def test_the_mask_is_the_callers_own() -> None:
     spec = TensorSpec("scores", (1, 4, 4, 2), "int8", 0.1)
     stored = np.zeros((1, 4, 4, 2), np.int8)

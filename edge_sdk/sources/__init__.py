@@ -28,6 +28,7 @@ KINDS = Kinds(
         "images": "edge_sdk.sources.images:ImagesSource",
         "replay": "edge_sdk.sources.replay:replay",
         "wav": "edge_sdk.sources.wav:WavSource",
+        "serial": "edge_sdk.sources.serial:SerialSource",
         "synthetic": "edge_sdk.sources.synthetic:synthetic",
     },
     examples=(
@@ -41,6 +42,7 @@ KINDS = Kinds(
         "replay:windows.npz",
         "replay:log.csv?time=t",
         "wav:sound.wav",
+        "serial:/dev/ttyUSB0?baud=115200",
         "synthetic:sine?rate_hz=100",
     ),
     group="edge_sdk.sources",

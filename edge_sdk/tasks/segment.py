@@ -130,7 +130,7 @@ class Segment(Task):
         mask = self._mask(outputs[self._at])
         seen = mask[_seen(mask.shape, self._size, placement)]
         counts = _count(seen, len(self._labels))
-        shares = {label: count / seen.size for label, count in zip(self._labels, counts, strict=True) if seen.size}
+        shares = {label: count / seen.size for label, count in zip(self._labels, counts, strict=True)}
         return Segmentation(mask, self._labels, shares, self._size, placement)
 
     def _mask(self, stored: Array) -> Mask:
@@ -142,16 +142,11 @@ class Segment(Task):
 
 
 def best_class(scores: Array) -> Mask:
-    """Index of the largest of the last axis, of equal ones the lower; class by class, which is several times as fast as ``argmax``."""
+    """Index of the largest of the last axis, of equal ones the lower."""
     if scores.shape[-1] == 2:
-        return (scores[..., 1] > scores[..., 0]).view(np.uint8)
-    best = scores[..., 0].copy()
-    mask = np.zeros(best.shape, np.uint8)
-    for index in range(1, scores.shape[-1]):
-        better = scores[..., index] > best
-        np.copyto(best, scores[..., index], where=better)
-        mask[better] = index
-    return mask
+        return (scores[..., 1] > scores[..., 0]).view(np.uint8)  # eight times as fast as argmax
+    best: Mask = scores.argmax(axis=-1).astype(np.uint8)
+    return best
 
 
 def _count(mask: Mask, classes: int) -> list[int]:
@@ -174,8 +169,5 @@ def _seen(shape: tuple[int, ...], size: tuple[int, int], placement: Placement | 
     if placement is None:
         return slice(None), slice(None)
     borders = [max(placement.offset[1 - axis], 0.0) * shape[axis] / size[1 - axis] for axis in range(2)]
-    rows, columns = (
-        slice(math.ceil(border - 0.5), cells - math.ceil(border - 0.5))
-        for border, cells in zip(borders, shape, strict=True)
-    )
-    return rows, columns
+    cut = [min(math.ceil(border - 0.5), (cells - 1) // 2) for border, cells in zip(borders, shape, strict=True)]
+    return slice(cut[0], shape[0] - cut[0]), slice(cut[1], shape[1] - cut[1])
