@@ -319,6 +319,8 @@ class Loop:
             self._accounting.settle(outcome)
         if outcome == "lost":
             runner.recovery.failed(failure, sample.sequence)
+            if runner.engine.stateful and not self._stop.is_set():
+                runner.reset()
             return None
         self._bad_samples.good()
         runner.recovery.succeeded()
