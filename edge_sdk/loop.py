@@ -292,7 +292,7 @@ class Loop:
             return False
         follows = sample.sequence == self._last_taken + 1 and not sample.after_gap
         self._last_taken = sample.sequence
-        if sample.after_gap or (not follows and self.runner.engine.stateful):
+        if sample.after_gap or (not follows and self.runner.stateful):
             self.runner.reset()
         return True
 
@@ -319,7 +319,7 @@ class Loop:
             self._accounting.settle(outcome)
         if outcome == "lost":
             runner.recovery.failed(failure, sample.sequence)
-            if runner.engine.stateful and not self._stop.is_set():
+            if runner.stateful and not self._stop.is_set():
                 runner.reset()
             return None
         self._bad_samples.good()
