@@ -97,11 +97,6 @@ class Runner:
         """What came before takes part in a result, by the model's variables or by the features: samples must follow each other."""
         return self.engine.stateful or self._encoder.stateful
 
-    @property
-    def stateful(self) -> bool:
-        """Whether what came before takes part in a sample's value by the model's variables or the features."""
-        return self.engine.stateful or self._encoder.stateful
-
     def reset(self) -> None:
         """Forget what was seen so far.
 
