@@ -94,7 +94,7 @@ def test_sums_by_halves() -> None:
 def test_the_transform_is_that_of_numpy(points: int, columns: int) -> None:
     x = np.random.default_rng(points).normal(size=(points, columns))
     expected = np.abs(np.fft.rfft(x, axis=0)) ** 2
-    np.testing.assert_allclose(Fourier(points).power(x), expected, rtol=1e-9, atol=1e-12 * expected.max())
+    np.testing.assert_allclose(Fourier(points, columns).power(x), expected, rtol=1e-9, atol=1e-12 * expected.max())
 
 
 def test_tapers_and_the_cosine_transform() -> None:

@@ -21,7 +21,7 @@ _KINDS = {
 
 
 class Features(ABC):
-    """What is computed of a window.
+    """What is computed of a window. May keep buffers: one for one thread.
 
     Attributes:
         shape: of the result.

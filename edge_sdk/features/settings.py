@@ -13,7 +13,7 @@ StatisticName = Literal[
 ]
 Log = Literal["ln", "log10", "db"]
 _MOST_POINTS = 1 << 16  # of a Fourier transform
-_MOST_NUMBERS = 1 << 26  # in all transforms of a window
+_MOST_NUMBERS = 1 << 23  # in all transforms of a window
 
 
 class _Strict(BaseModel):

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from edge_sdk.errors import SourceError
+
 
 class Held:
     """Something that one thread uses, and any thread may give up.
@@ -60,12 +62,19 @@ class HeldFile:
     Args:
         fd: the descriptor; closed when it is given up.
         on_release: what else is to be done then, before.
+
+    Raises:
+        SourceError: if the program has too many files open.
     """
 
     def __init__(self, fd: int, on_release: Callable[[], None] | None = None) -> None:
         self.fd = fd
         self._on_release = on_release
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        try:
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        except OSError as exc:
+            os.close(fd)
+            raise SourceError(f"this program may not open any more files: {exc.strerror}; see ulimit -n") from exc
         self._ready, self._woken = select.poll(), select.poll()
         self._ready.register(fd, select.POLLIN)
         self._ready.register(self._wake, select.POLLIN)
