@@ -38,7 +38,7 @@ def test_a_command_that_is_not_there_is_said(tmp_path: Path) -> None:
     app_toml.write_text(app_toml.read_text().replace("[app]\ncommand = ['", "[app]\ncommand = ['/nowhere"))
     with supervised(app_toml) as app:
         assert app.ends() == 1
-        assert "cannot be started: /nowhere" in app.said()
+        assert "the application: it cannot be started: /nowhere" in app.said()
         assert "No such file" in app.said()
 
 
