@@ -418,7 +418,10 @@ def test_the_colour_of_replayed_images_is_stated(tmp_path: Path) -> None:
         ("camera:0?width=640", "give width and height, or neither"),
         ("replay:x.npy?rate_hz=nan", "rate_hz"),
         ({"path": "x"}, "missing: kind"),
-        ({"kind": "film"}, "no source kind 'film'; there are camera, libcamera, gstreamer, rtsp, file, images, replay"),
+        (
+            {"kind": "film"},
+            "no source kind 'film'; there are camera, libcamera, gstreamer, rtsp, file, audio, images, replay",
+        ),
         ({"kind": "file"}, "path: is missing"),
     ],
 )
