@@ -98,7 +98,9 @@ Exit codes: 0 done, 1 error, 2 something is missing or unknown, 3 the gate faile
 )
 @click.option("--labels", type=click.Path(path_type=Path), help="A file with one class name a line.")
 @click.option(
-    "--input", type=click.Choice(["image", "tensor"]), help="Bytes to resize and normalise, or numbers as they are."
+    "--input",
+    type=click.Choice(["image", "tensor", "window"]),
+    help="Bytes to resize and normalise, numbers as they are, or windows of a signal (the rest of it in a model.toml).",
 )
 @click.option(
     "--colour", type=click.Choice(["rgb", "bgr", "gray"]), help="The channel order that the model was trained with."

@@ -288,7 +288,7 @@ def _loading(
 
 
 def _real_range(contract: Contract) -> tuple[float, float]:
-    """Smallest and largest number that the contract makes of bytes; of numbers, which it does not bound, -1 to 1."""
+    """Smallest and largest number that the contract makes of bytes; of numbers and windows, which it does not bound, -1 to 1."""
     if contract.input != "image":
         return -1.0, 1.0
     real = contract.real_of_bytes()

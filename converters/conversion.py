@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from converters.calibrate.checks import Watch
@@ -44,6 +45,7 @@ from converters.verify.gate import decide_without_labels, require
 from converters.verify.judges import few_for, measured_task
 from converters.verify.sides import Side, task_for_comparison
 from edge_sdk.contract import Contract, Encoder
+from edge_sdk.errors import ConfigError
 from edge_sdk.outputs import refuse_existing
 from edge_sdk.tasks import TaskSettings
 
@@ -145,6 +147,11 @@ def convert(
     if ready is not None:
         refuse_settings(told, ready.path.name)
         return work.run_ready(ready, paths, overwrite=overwrite)
+    if told.contract.features is not None and told.contract.features.kind == "micro-frontend":
+        raise ConfigError(
+            "features of kind micro-frontend go on from one window to the next, as calibration does not. Models that take them are "
+            "quantized where they are trained: give the full-integer .tflite, which is packed as it is"
+        )
     if told.max_drop is not None and told.evaluate.data is None and told.task.kind == "raw":
         decide_without_labels(told.max_drop, None)  # says what is missing, before any work
     return work.run(Path(model), paths, overwrite=overwrite)
@@ -175,8 +182,10 @@ class _Work:
         found = _Found(model, before, data, statistics, watch, fit, (first, *others), repaired)
         with self._step("pack"):
             ranges, entry = statistics.ranges(first.made.recipe.ranges), before.inputs[0].name
-            raw = raw_inputs(self._golden, before, (ranges.minima[entry], ranges.maxima[entry]))
-            packed = [Packed.of(each, raw.inputs) for each in found.variants]
+            raw = raw_inputs(self._golden, before, (ranges.minima[entry], ranges.maxima[entry]), data.samples)
+            packed = [
+                Packed.of(each, raw.inputs, measured_task(told.task, each.outputs.threshold)) for each in found.variants
+            ]
             said = Golden(count=len(raw.inputs), origin=f"{raw.origin}; {packed[0].golden.said}")
             figures = self._figures(found, said)
         return self._write(figures, packed, raw, paths, overwrite=overwrite)
@@ -218,11 +227,15 @@ class _Work:
         return Side(content, self._told.contract, task_for_comparison(self._told.task), self._told.labels)
 
     def _data(self, before: Side) -> _Data:
-        told, shape = self._told.data, before.inputs[0].shape
-        samples = open_samples(str(told.data), shape=shape, max_samples=told.max_samples)
-        held_out = (
-            None if told.holdout is None else open_samples(told.holdout, shape=shape, max_samples=told.max_samples)
+        told = self._told.data
+        opened = partial(
+            open_samples,
+            shape=before.inputs[0].shape,
+            window=self._told.contract.window,
+            max_samples=told.max_samples,
         )
+        samples = opened(str(told.data))
+        held_out = None if told.holdout is None else opened(told.holdout)
         truth, evaluate = None, self._told.evaluate
         if evaluate.data is not None:
             truth = read_truth(

@@ -171,6 +171,9 @@ class Encoder:
         contract: what is true of the model.
         spec: the variant's input tensor.
 
+    Attributes:
+        stateful: what was encoded before takes part in the next sample's tensor, until ``reset``.
+
     Raises:
         ContractError: if they do not fit each other.
     """
@@ -183,6 +186,7 @@ class Encoder:
         self._mean = None if contract.mean is None else np.array(contract.mean)
         self._std = np.array(contract.std or 1.0)
         self._window = contract.window_numbers()
+        self.stateful = self._window is not None and self._window.stateful
         if contract.input == "image":
             self._cv2 = _find_opencv()
             self._table = spec.quantize(contract.real_of_bytes())
@@ -240,6 +244,11 @@ class Encoder:
         else:
             self._shift(image, colour, out, self._added)
         return layout.placement
+
+    def reset(self) -> None:
+        """Forget what was encoded before: a new stream begins."""
+        if self._window is not None:
+            self._window.reset()
 
     def _layout(self, shape: tuple[int, ...]) -> _Layout:
         if self._last is None or self._last[0] != shape:

@@ -98,10 +98,14 @@ def _draw_mask(image: Array, found: Segmentation, factor: int) -> None:
 
 
 def _draw_pose(cv2: Any, image: Array, found: Pose, factor: int) -> None:
-    """Lines, then points; those whose score is below a half are left out."""
+    """Lines, then points; those whose score is below a half, or that are no numbers, are left out."""
     height, width = image.shape[:2]
-    seen = [score >= 0.5 for score in found.scores] or [True] * len(found.points)
-    places = [(_pixel(x * factor, width), _pixel(y * factor, height)) for x, y in found.points]
+    scores = found.scores or (1.0,) * len(found.points)
+    seen = [score >= 0.5 and not math.isnan(x + y) for score, (x, y) in zip(scores, found.points, strict=True)]
+    places = [
+        (_pixel(x * factor, width), _pixel(y * factor, height)) if shown else (0, 0)
+        for (x, y), shown in zip(found.points, seen, strict=True)
+    ]
     for one, other in found.skeleton:
         if seen[one] and seen[other]:
             cv2.line(image, places[one], places[other], PALETTE[0], 2, cv2.LINE_AA)

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from edge_sdk.contract import describe_validation
 from edge_sdk.errors import ConfigError
@@ -31,6 +31,7 @@ def _items(value: object) -> object:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_items)]  # of settings: "ax,ay,az", or a list
 Numbers = Annotated[tuple[float, ...], BeforeValidator(_items)]
+Positions = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_items)]  # counted from 0
 
 
 class Settings(BaseModel):

@@ -33,6 +33,7 @@ from edge_sdk.sources import Sample, Source, source_from
 from edge_sdk.watchdog.deadline import Deadline, check_ms
 from edge_sdk.watchdog.durations import Durations
 from edge_sdk.watchdog.ladder import GovernorSettings, Rung, settings_from
+from edge_sdk.watchdog.price import price
 from edge_sdk.watchdog.pulse import BUDGET_S, join
 from edge_sdk.watchdog.recovery import EngineRecovery
 from edge_sdk.windows import OnGap, Windows
@@ -170,7 +171,7 @@ class Loop:
             self._pulse.beat()
             if result is not None:
                 yield result
-                self._climber.took(result, (monotonic_ns() - taken_ns) * _MS)
+                self._climber.took(result, (monotonic_ns() - taken_ns) * _MS, self._accounting.dropped)
         self._bad_samples.end()
 
     @property
@@ -231,8 +232,10 @@ class Loop:
             self._governor,
             thermal=board.thermal if board else None,
             deadline_ms=self.deadline.deadline_ms,
+            lossless=self._window is not None,
             pulse=self._pulse,
             tell=self._audience.tell,
+            price=lambda rung: price(rung, bundle, base.id),
         )
         stack.callback(self._climber.close)
         self._say_if_hopeless(self.runner)
@@ -289,7 +292,7 @@ class Loop:
             return False
         follows = sample.sequence == self._last_taken + 1 and not sample.after_gap
         self._last_taken = sample.sequence
-        if not follows and self.runner.engine.stateful:
+        if sample.after_gap or (not follows and self.runner.stateful):
             self.runner.reset()
         return True
 
@@ -316,7 +319,7 @@ class Loop:
             self._accounting.settle(outcome)
         if outcome == "lost":
             runner.recovery.failed(failure, sample.sequence)
-            if not self._stop.is_set():
+            if runner.stateful and not self._stop.is_set():
                 runner.reset()
             return None
         self._bad_samples.good()

@@ -92,6 +92,11 @@ class Runner:
         stages = ((engine_ns - encode_ns) * _MS, (decode_ns - engine_ns) * _MS, (done_ns - decode_ns) * _MS)
         return value, Stages(queue_ms, *stages)
 
+    @property
+    def stateful(self) -> bool:
+        """What came before takes part in a result, by the model's variables or by the features: samples must follow each other."""
+        return self.engine.stateful or self._encoder.stateful
+
     def reset(self) -> None:
         """Forget what was seen so far.
 
@@ -99,15 +104,17 @@ class Runner:
             EngineError: if the engine failed at it.
         """
         self._task.reset()
+        self._encoder.reset()
         self.engine.reset()
 
     def follow(self, before: Runner) -> None:
-        """Go on where another runner left off: its task's memory is taken over, the model's variables begin anew.
+        """Go on where another runner left off: its task's memory is taken over; the model's variables and the features begin anew.
 
         Raises:
             EngineError: if the engine failed at it.
         """
         self._task.follow(before._task)
+        self._encoder.reset()
         self.engine.reset()
 
     def close(self) -> None:

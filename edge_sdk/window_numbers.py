@@ -21,12 +21,14 @@ class WindowNumbers:
 
     Attributes:
         shape: of the numbers: that of the features, or (length, channels).
+        stateful: what came before a window takes part in its numbers, until ``reset``.
     """
 
     def __init__(self, window: WindowSettings, features: FeatureSettings | None) -> None:
         self._window = window
         self._features = None if features is None else features_from(features, window)
         self.shape: tuple[int, ...] = window.shape if self._features is None else self._features.shape
+        self.stateful = self._features is not None and self._features.stateful
         made = "" if features is None else f"{features.kind} of "
         self._said = f"{made}windows of {window.length} readings of {len(window.channels)} channels"
 
@@ -39,6 +41,11 @@ class WindowNumbers:
                 f"the contract makes {self._said}, shape {self.shape}; input {spec.name!r} has shape {spec.shape}. Axes of 1 aside these "
                 f"must be the same, or the input has {row[0]} numbers in a row: correct [contract.window] and [contract.features]"
             )
+
+    def reset(self) -> None:
+        """Forget what came before: a new stream begins."""
+        if self._features is not None:
+            self._features.reset()
 
     def of(self, sample: Array) -> npt.NDArray[np.float64]:
         """The numbers of a raw window, of ``shape``; features have float32's precision.

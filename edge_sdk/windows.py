@@ -119,7 +119,7 @@ class Windows:
     def _begin(self) -> None:
         """Nothing is begun; places are counted in the buffer."""
         self._start = self._end = 0  # of the next window; of what is there
-        self._lacking = (0, "", "")  # the place behind the last reading that is missing, of what kind, and a sentence
+        self._lacking = (0, "")  # the place behind the last reading that is missing and not filled, and a sentence
 
     def _break(self, kind: str, sentence: str) -> None:
         """Drop the windows that are begun, and begin anew."""
@@ -187,19 +187,11 @@ class Windows:
             end = self._end + count
             buffer[self._end : end], self._times[self._end : end] = data[:count], times[:count]
             if lacking is not None:
-                self._lacking = (end, "gap", lacking)
-            elif data.dtype.kind == "f" and not np.isfinite(data[:count]).all():
-                self._note_not_finite(data[:count])
+                self._lacking = (end, lacking)
             self._end = end
             while self._start + self.spec.length <= end:
                 self._cut(buffer, windows)
             data, times = data[count:], times[count:]
-
-    def _note_not_finite(self, data: Array) -> None:
-        rows, columns = np.nonzero(~np.isfinite(data))
-        names = ", ".join(self.spec.channels[i] for i in np.unique(columns))
-        sentence = f"readings of {names} are NaN or infinite: the windows that hold them are dropped"
-        self._lacking = (self._end + int(rows[-1]) + 1, "nan", sentence)
 
     def _move(self, buffer: Array) -> None:
         """Move what the next window needs to the front."""
@@ -207,17 +199,19 @@ class Windows:
         left = self._end - first
         buffer[:left], self._times[:left] = buffer[first : self._end], self._times[first : self._end]
         self._start, self._end = self._start - first, left
-        self._lacking = (self._lacking[0] - first, *self._lacking[1:])
+        self._lacking = (self._lacking[0] - first, self._lacking[1])
 
     def _cut(self, buffer: Array, windows: list[Sample]) -> None:
         """Give the next window, or drop it."""
         start, stop = self._start, self._start + self.spec.length
         self._start += self._hop
-        place, kind, why = self._lacking
+        place, why = self._lacking
         if start < place:
-            self._drop(kind, why)
+            self._drop("gap", why)
         elif self._rate_wrong is not None:
             self._drop("rate", self._rate_wrong)
+        elif not_finite := self._not_finite(buffer[start:stop]):
+            self._drop("nan", not_finite)
         else:
             data, times = buffer[start:stop].copy(), self._times[start:stop].copy()
             self._look(data)
@@ -230,6 +224,12 @@ class Windows:
     def _drop(self, kind: str, why: str) -> None:
         self._after_gap = True
         self._say(kind, why, 1)
+
+    def _not_finite(self, data: Array) -> str | None:
+        if data.dtype.kind != "f" or np.isfinite(data).all():
+            return None
+        names = ", ".join(self.spec.channels[i] for i in np.flatnonzero(~np.isfinite(data).all(axis=0)))
+        return f"readings of {names} are NaN or infinite: the windows that hold them are dropped"
 
     def _look(self, data: Array) -> None:
         """Say which channels have stood still for a whole window."""

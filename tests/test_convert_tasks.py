@@ -50,7 +50,7 @@ def autoencoder(path: Path) -> Path:
     return path
 
 
-def segmenter(path: Path, classes: int = 3) -> Path:
+def segmenter(path: Path, classes: int = 3, *, decided: bool = False) -> Path:
     net = TinyModel()
     image = net.tensor("image", (1, 16, 16, 3))
     kernel = net.constant("kernel", RNG.normal(0, 0.5, (classes, 3, 3, 3)).astype(np.float32))
@@ -58,6 +58,12 @@ def segmenter(path: Path, classes: int = 3) -> Path:
     net.operator(
         "CONV_2D", [image, kernel, net.constant("bias", np.zeros(classes, np.float32))], [scores], conv_options()
     )
+    if decided:
+        best = net.tensor("best", (1, 16, 16), dtype="INT32")
+        net.operator(
+            "ARG_MAX", [scores, net.constant("axis", np.array(3, np.int32))], [best], options("ArgMax", outputType=2)
+        )
+        scores = best
     path.write_bytes(net.build([image], [scores]))
     return path
 
@@ -132,6 +138,15 @@ def test_an_anomaly_is_evaluated_by_auc_and_gated_by_verdicts_without_labels(
     assert done.figures.gate.verdict == "passed"
 
 
+def test_each_variant_has_the_threshold_of_its_own_scores(tmp_path: Path, windows: dict[str, Path]) -> None:
+    task = {"kind": "anomaly", "score": "reconstruction"}
+    done = converted(autoencoder(tmp_path / "net.tflite"), NUMBERS, task, recipes=["int8", "float16"], **windows)
+    with Bundle(done.bundle) as bundle:
+        first, second = bundle.manifest.variants
+        assert first.task is None
+        assert bundle.task_of(second).threshold < bundle.task_of(first).threshold  # int8's noise is part of its scores
+
+
 def test_a_percentile_that_so_few_samples_cannot_tell_is_said(tmp_path: Path, windows: dict[str, Path]) -> None:
     task = {"kind": "anomaly", "score": "reconstruction", "threshold": {"percentile": 99.9}}
     done = converted(autoencoder(tmp_path / "net.tflite"), NUMBERS, task, **windows)
@@ -157,8 +172,9 @@ def test_a_keyword_model_agrees_in_words_and_is_evaluated_by_top_1(tmp_path: Pat
         }  # fmt: skip
 
 
-def test_masks_agree_by_iou_and_are_evaluated_by_it(tmp_path: Path) -> None:
-    model = segmenter(tmp_path / "net.tflite")
+@pytest.mark.parametrize("decided", [False, True], ids=["scores", "classes"])
+def test_masks_agree_by_iou_and_are_evaluated_by_it(decided: bool, tmp_path: Path) -> None:
+    model = segmenter(tmp_path / "net.tflite", decided=decided)
     data = {"calibrate": photos(tmp_path / "a.npy", 60, 0), "holdout": photos(tmp_path / "b.npy", 60, 1)}
     inputs = np.load(tmp_path / "b.npy")
     before = Side(model.read_bytes(), Contract.model_validate(IMAGE), _task({"kind": "segment"}), ())
@@ -280,3 +296,10 @@ def test_keypoints_are_near_by_the_size_of_the_pose_where_float_sees_one() -> No
     assert near.value == pytest.approx(75) and distance.value == pytest.approx(3) and again.value == 50
     with pytest.raises(DataError, match="finds no pose"):
         JudgePose(PoseSettings(kind="pose")).as_metric()
+
+
+def test_samples_are_compared_each_for_itself(tmp_path: Path) -> None:
+    task = {"kind": "anomaly", "score": "reconstruction", "threshold": 1.0, "smoothing_results": 5}
+    side = Side(autoencoder(tmp_path / "net.tflite").read_bytes(), Contract(input="tensor"), _task(task), ())
+    scores = [side.run(RawSample(row, "bgr", "row")).score for row in (*normal(3, 0), *normal(3, 0))]
+    assert scores[:3] == scores[3:]

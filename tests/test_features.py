@@ -94,7 +94,7 @@ def test_sums_by_halves() -> None:
 def test_the_transform_is_that_of_numpy(points: int, columns: int) -> None:
     x = np.random.default_rng(points).normal(size=(points, columns))
     expected = np.abs(np.fft.rfft(x, axis=0)) ** 2
-    np.testing.assert_allclose(Fourier(points).power(x), expected, rtol=1e-9, atol=1e-12 * expected.max())
+    np.testing.assert_allclose(Fourier(points, columns).power(x), expected, rtol=1e-9, atol=1e-12 * expected.max())
 
 
 def test_tapers_and_the_cosine_transform() -> None:
@@ -206,7 +206,7 @@ def told_contract(features: dict[str, Any], **of_window: Any) -> dict[str, objec
 @pytest.mark.parametrize(
     ("features", "match"),
     [
-        (MEL | {"kind": "melody"}, "features: .*'log-mel', 'mfcc', 'spectrum', 'statistics'"),
+        (MEL | {"kind": "melody"}, "features: .*'log-mel', 'mfcc', 'micro-frontend', 'spectrum', 'statistics'"),
         (MEL | {"mel_bin": 3}, "features.log-mel.mel_bin: no such key"),
         ({k: v for k, v in MEL.items() if k != "mel_scale"}, "features.log-mel.mel_scale: is missing"),
         (MEL | {"fft_length": 500}, "fft_length is a power of 2 and at least frame_length, 400; found 500"),

@@ -60,11 +60,11 @@ MEASURED = {
 @pytest.mark.parametrize(
     ("report", "rung", "said"),
     [
-        (MEASURED, Rung(variant=SMALL), f"{SMALL}: top-1 91 % against 94 % of {BIG}"),
+        (MEASURED, Rung(variant=SMALL), f"{SMALL}: top-1 on ground truth 91 % against 94 % of {BIG}"),
         (
             MEASURED,
             Rung(variant=SMALL, run_every=3),
-            f"{SMALL}: top-1 91 % against 94 % of {BIG}; 2 of 3 samples are skipped",
+            f"{SMALL}: top-1 on ground truth 91 % against 94 % of {BIG}; 2 of 3 samples are skipped",
         ),
         (MEASURED, Rung(run_every=2), "1 of 2 samples are skipped"),
         (MEASURED, Rung(variant=BIG, engine="tflite"), "no result changes"),
@@ -76,7 +76,7 @@ MEASURED = {
         (
             {"variants": MEASURED["variants"]},
             Rung(variant=SMALL),
-            f"{SMALL}: top-1 91 %; of {BIG} the same was not measured",
+            f"{SMALL}: top-1 on ground truth 91 %; of {BIG} the same was not measured",
         ),
         ({}, Rung(variant=SMALL), f"{SMALL}: what it costs in accuracy against {BIG} was not measured"),
         (None, Rung(variant=SMALL), f"{SMALL}: what it costs in accuracy against {BIG} was not measured"),

@@ -92,14 +92,14 @@ def test_a_rung_may_be_another_variant_with_its_own_engine(bundle: Path, tmp_pat
     rungs = [{"variant": "null-small", "engine": "null"}]
     loop = Loop(
         tmp_path / "both.edge",
-        Ticking(250, 0.02),
+        Ticking(400, 0.02),
         deadline_ms=40,
         engine="faulty",
         engine_options={"orders": str(orders), "inner": "null"},
         governor={**FAST, "rungs": rungs},
     )
     with loop:
-        order_fault(orders, "slow 60 3")
+        order_fault(orders, "slow 60 2")
         variants = [result.variant for result in loop]
     assert variants[0] == "null" and "null-small" in variants and variants[-1] == "null"
 

@@ -73,6 +73,8 @@ def test_classes_that_the_model_chose_itself_are_taken_as_they_are() -> None:
     spec = TensorSpec("classes", (1, 2, 2), "int32")
     found = task_for(spec, ("a", "b", "c")).decode((np.int32([[[0, 2], [2, 1]]]),), None)
     assert found.mask.tolist() == [[0, 2], [2, 1]] and found.shares["c"] == 0.5
+    found = task_for(spec, ("a",)).decode((np.int32([[[0, 2], [2, 1]]]),), None)
+    assert found.shares == {"a": 0.25, "class 1": 0.25, "class 2": 0.5}
 
 
 @given(
@@ -111,6 +113,13 @@ def test_the_border_of_a_letterbox_is_no_share_of_the_frame() -> None:
     placement = Placement((0.5, 0.5), (12.0, 0.0))
     assert task_for(spec, ("it",)).decode((stored,), placement).shares == {"background": 0, "it": 1}
     assert task_for(spec, ("it",)).decode((stored,), None).shares["it"] == 0.5
+
+
+def test_a_frame_thinner_than_a_cell_has_shares_all_the_same() -> None:
+    spec = TensorSpec("mask", (1, 8, 12, 1), "float32")
+    placement = Placement((0.048, 0.03), (0.0, 15.9))  # 1000x7 pixels
+    found = task_for(spec, ("it",)).decode((np.ones((1, 8, 12, 1), np.float32),), placement)
+    assert found.shares == {"background": 0, "it": 1}
 
 
 def test_the_mask_is_the_callers_own() -> None:

@@ -123,6 +123,27 @@ def test_with_gaps_too_the_pieces_make_no_difference_and_every_place_is_accounte
         assert len(results[0][0]) + results[0][2] == max(0, (len(whole) - 8) // hop + 1)
 
 
+@settings(deadline=None)
+@given(
+    st.sets(st.integers(0, 99), max_size=12),
+    st.sets(st.integers(1, 98), max_size=6),
+    st.lists(st.integers(1, 50), min_size=1, max_size=5),
+    st.integers(1, 12),
+)
+def test_exactly_the_windows_without_a_missing_or_broken_reading_are_given(
+    broken: set[int], missing: set[int], sizes: list[int], hop: int
+) -> None:
+    data = signal(100)
+    data[sorted(broken), 1] = np.nan
+    keep = [place for place in range(100) if place not in missing]
+    cutter = Cutter(spec(8, hop))
+    found = cutter.add(data[keep], times(100)[keep], sizes)
+    places = range(0, 93, hop)
+    whole = [p for p in places if not (broken | missing) & set(range(p, p + 8))]
+    assert firsts(found) == whole and cutter.dropped == len(places) - len(whole)
+    assert [w.after_gap for w in found] == [p != 0 and p - hop not in whole for p in whole]
+
+
 def test_a_short_gap_is_filled_as_declared_and_said() -> None:
     keep = [*range(5), *range(7, 20)]
     for gap, filled in (("hold", [40, 40]), ("linear", [50, 60])):
@@ -192,11 +213,12 @@ def test_readings_of_a_time_that_was_there_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_windows_with_numbers_that_are_none_are_dropped_and_counted(bad: float) -> None:
+@pytest.mark.parametrize("size", [1, 5, 60])
+def test_windows_with_numbers_that_are_none_are_dropped_and_counted(bad: float, size: int) -> None:
     data = signal(60)
     data[20, 1] = bad
     cutter = Cutter(spec())
-    windows = cutter.add(data, times(60), [5])
+    windows = cutter.add(data, times(60), [size])
     assert firsts(windows) == [0, 4, 8, 12, 24, 28, 32, 36, 40, 44, 48, 52]  # 16 and 20 hold it
     assert [w.after_gap for w in windows] == [False] * 4 + [True] + [False] * 7 and cutter.dropped == 2
 

@@ -65,11 +65,17 @@ def render_html(figures: Figures) -> str:
         plots=_plots(figures),
         worst=verdict.worst_layers(figures, WORST_SHOWN),
         settings=list(flat_settings(figures.task.model_dump(mode="json"))),
+        signal_settings=list(flat_settings(_signal(figures.contract))),
         scheme=verdict.scheme(figures),
         kept_steps=[step for step in steps if step.kept],
         other_steps=[step for step in steps if not step.kept],
         byte_examples=byte_examples(figures.contract, figures.proof.inputs),
     )
+
+
+def _signal(contract: Contract) -> dict[str, object]:
+    """What the contract says of windows and features; nothing where the input is none."""
+    return contract.model_dump(mode="json", include={"window", "features"}, exclude_none=True)
 
 
 def byte_examples(contract: Contract, inputs: tuple[TensorSpec, ...]) -> list[ByteExample]:

@@ -103,7 +103,9 @@ def prepare(path: Path, shape: tuple[int, ...] | None, told: Config, calibrate: 
         read_truth(evaluate.data, told.contract, told.task, told.labels, evaluate, **ends)
     if not calibrate:
         return Prepared(model, None, ())
-    samples = open_samples(str(told.data.data), shape=found, max_samples=told.data.max_samples)
+    samples = open_samples(
+        str(told.data.data), shape=found, window=told.contract.window, max_samples=told.data.max_samples
+    )
     watch = Watch(told.contract)
     encoder = Encoder(told.contract, side.inputs[0])
     statistics = measure_tensors(
@@ -192,7 +194,9 @@ def _compared(before: bytes, after: bytes, job: Job) -> tuple[Accuracy, tuple[st
     """By its likeness to float: in the task's own terms, or the weakest output's SQNR."""
     with _ONE_AT_A_TIME:
         sides = [Side(each, job.contract, task_for_comparison(job.task), job.labels) for each in (before, after)]
-    samples = open_samples(job.compare, shape=sides[0].inputs[0].shape, max_samples=job.max_samples)
+    samples = open_samples(
+        job.compare, shape=sides[0].inputs[0].shape, window=job.contract.window, max_samples=job.max_samples
+    )
     found = compare_outputs(sides[0], sides[1], job.task, samples)
     metric = found.as_metric()
     return (_sqnr(found) if metric is None else _accuracy(metric, None)), found.warnings

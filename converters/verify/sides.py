@@ -36,7 +36,7 @@ class Side:
 
     Attributes:
         inputs: its input tensors.
-        stateful: whether it keeps variables from one run to the next.
+        stateful: what came before takes part in a result, by the model's variables or by the features.
         outputs: the model's outputs, heads put together.
         stored: its output tensors as the engine gives them.
         input_now: the input tensor of the last run, as stored; the next run overwrites it.
@@ -57,12 +57,13 @@ class Side:
         heads: tuple[Head, ...] = (),
     ) -> None:
         self._engine = open_engine("litert", content, isolation="none")
-        self.description, self.stateful = self._engine.description, self._engine.stateful
+        self.description = self._engine.description
         self.contract = contract
         self.inputs, self.stored = self._engine.inputs, self._engine.outputs
         self._assembler = Assembler(heads, self.stored)
         self.outputs = self._assembler.outputs
         self._encoder = Encoder(contract, self.inputs[0])
+        self.stateful = self._engine.stateful or self._encoder.stateful
         self._task = make_task(task, input_=self.inputs[0], outputs=self.outputs, labels=labels)
         self.input_now = self._engine.input_arrays[0]
         self.outputs_now: tuple[Array, ...] = ()
@@ -88,8 +89,9 @@ class Side:
         return [spec.dequantize(output) for spec, output in zip(self.outputs, outputs, strict=True)]
 
     def reset(self) -> None:
-        """Give the model's variables their first values again, and forget what the task has seen."""
+        """Begin a stream: the model's variables have their first values, features and task forget what they have seen."""
         self._engine.reset()
+        self._encoder.reset()
         self._task.reset()
 
     def run_engine(self) -> None:

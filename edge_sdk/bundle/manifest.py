@@ -28,6 +28,7 @@ from edge_sdk.tensors import TensorSpec
 
 SCHEMA_VERSION: Final = 3
 MANIFEST = "manifest.json"
+ON_GROUND_TRUTH = " on ground truth"  # ends the name of a measured figure that is no agreement with the float model
 Name = Annotated[str, Field(max_length=500), AfterValidator(no_control_characters)]
 
 

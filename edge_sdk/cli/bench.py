@@ -157,7 +157,8 @@ def _whole_way(bundle: Bundle, variant: Variant, engine: Engine) -> tuple[Step, 
     )
     sample = first_golden_input(bundle, variant)
     if sample is None:
-        sample = _noise(spec.shape[1:], "uint8" if contract.input == "image" else "float32")
+        shape = spec.shape[1:] if contract.window is None else contract.window.shape
+        sample = _noise(shape, "uint8" if contract.input == "image" else "float32")
     stages = {name: Durations() for name in ("whole", "encode", "engine", "decode")}
 
     def step() -> None:

@@ -91,10 +91,16 @@ def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
 
 def contract_text(contract: Contract) -> str:
     """The contract in one line."""
-    if contract.input == "tensor":
-        return "numbers in the shape of the input" + (
-            f", (x - {contract.mean}) / {contract.std}" if contract.mean else ", as they are"
+    scaled = f", (x - {contract.mean}) / {contract.std}" if contract.mean else ", as they are"
+    if contract.window is not None:
+        w = contract.window
+        seen = "" if contract.features is None else f", {contract.features.kind}"
+        return (
+            f"windows of {w.length} readings at {w.rate_hz:g} Hz, {w.hop} apart, of {', '.join(w.channels)} in units of {w.units}, "
+            f"gap {w.gap}{seen}{scaled}"
         )
+    if contract.input == "tensor":
+        return f"numbers in the shape of the input{scaled}"
     if contract.range is not None:
         scaling = f"bytes 0..255 stand for {contract.range[0]:g}..{contract.range[1]:g}"
     else:

@@ -14,23 +14,29 @@ from edge_sdk.window_settings import WindowSettings
 _KINDS = {
     "log-mel": "edge_sdk.features.log_mel:LogMel",
     "mfcc": "edge_sdk.features.mfcc:Mfcc",
+    "micro-frontend": "edge_sdk.features.micro_frontend:MicroFrontend",
     "spectrum": "edge_sdk.features.spectrum:Spectrum",
     "statistics": "edge_sdk.features.statistics:Statistics",
 }
 
 
 class Features(ABC):
-    """What is computed of a window.
+    """What is computed of a window. May keep buffers: one for one thread.
 
     Attributes:
         shape: of the result.
+        stateful: what came before a window takes part in its features, until ``reset``.
     """
 
     shape: tuple[int, ...]
+    stateful: bool = False
 
     def __call__(self, window: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         """The features of a window (length, channels) of finite numbers. Computed in float64, rounded once."""
         return self._of(window).astype(np.float32)
+
+    def reset(self) -> None:  # noqa: B027 - most features are of a window alone
+        """Forget what came before: a new stream begins."""
 
     @abstractmethod
     def _of(self, window: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]: ...

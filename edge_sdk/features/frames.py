@@ -24,7 +24,8 @@ class Frames:
         self.shape = settings.frames(window), len(window.channels)
         self.bins = settings.points // 2 + 1
         self._taper = taper(settings.window_function, settings.frame_length, symmetric=settings.symmetric)
-        self._fourier = Fourier(settings.points)
+        self._fourier = Fourier(settings.points, self.shape[0] * self.shape[1])
+        self._columns = np.zeros((settings.points, *self.shape))
 
     def spectra(self, window: Floats) -> Floats:
         """Power or magnitude of each frame of each channel: (length, channels) to (bins, frames * channels)."""
@@ -35,9 +36,8 @@ class Frames:
             half = settings.points // 2
             window = np.pad(window, ((half, half), (0, 0)), "constant" if settings.padding == "zero" else "reflect")
         frames = sliding_window_view(window, settings.frame_length, axis=0)[:: settings.frame_hop]
-        columns = np.zeros((settings.points, *self.shape))
-        np.multiply(frames.transpose(2, 0, 1), self._taper[:, None, None], out=columns[: settings.frame_length])
-        power = self._fourier.power(columns.reshape(settings.points, -1))
+        np.multiply(frames.transpose(2, 0, 1), self._taper[:, None, None], out=self._columns[: settings.frame_length])
+        power = self._fourier.power(self._columns.reshape(settings.points, -1))
         return np.sqrt(power) if settings.spectrum == "magnitude" else power
 
     def arranged(self, values: Floats) -> Floats:

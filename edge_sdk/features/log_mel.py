@@ -11,19 +11,23 @@ from edge_sdk.window_settings import WindowSettings
 
 
 class LogMel(Features):
-    """See ``LogMelSettings``."""
+    """See ``LogMelSettings``.
+
+    Attributes:
+        frames: of the window.
+    """
 
     def __init__(self, settings: MelSettings, window: WindowSettings) -> None:
         self._settings = settings
         self.shape = framed_shape(settings, settings.mel_bins, window)
-        self._frames = Frames(settings, window)
+        self.frames = Frames(settings, window)
         self._bands = MelBands(settings, window)
 
     def bands(self, window: Floats) -> Floats:
         """Logarithms, (mel_bins, frames * channels)."""
         settings = self._settings
-        bands = self._bands.of(self._frames.spectra(window))
+        bands = self._bands.of(self.frames.spectra(window))
         return logarithm(bands, settings.log, settings.log_floor, settings.log_offset)
 
     def _of(self, window: Floats) -> Floats:
-        return self._frames.arranged(self.bands(window))
+        return self.frames.arranged(self.bands(window))

@@ -8,7 +8,7 @@ import numpy as np
 
 from edge_sdk.features import Features
 from edge_sdk.features.exact import Floats, cosines, sines
-from edge_sdk.features.frames import Frames, framed_shape
+from edge_sdk.features.frames import framed_shape
 from edge_sdk.features.log_mel import LogMel
 from edge_sdk.features.settings import MfccSettings
 from edge_sdk.window_settings import WindowSettings
@@ -20,7 +20,6 @@ class Mfcc(Features):
     def __init__(self, settings: MfccSettings, window: WindowSettings) -> None:
         self.shape = framed_shape(settings, settings.coefficients, window)
         self._log_mel = LogMel(settings, window)
-        self._arranged = Frames(settings, window).arranged
         weights = dct(settings.mel_bins, settings.coefficients)
         if settings.lifter:
             weights = weights * lifter(settings.lifter, settings.coefficients)
@@ -31,7 +30,7 @@ class Mfcc(Features):
         total = np.zeros((self._weights.shape[1], bands.shape[1]))
         for weights, band in zip(self._weights, bands, strict=True):
             total += weights * band
-        return self._arranged(total)
+        return self._log_mel.frames.arranged(total)
 
 
 def dct(count: int, coefficients: int) -> Floats:

@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from edge_sdk.window_settings import WindowSettings
+from edge_sdk.window_settings import FULL_SCALE, WindowSettings
 
 StatisticName = Literal[
     "mean", "std", "rms", "min", "max", "peak_to_peak", "crest_factor", "skewness", "kurtosis", "zero_crossings"
 ]
 Log = Literal["ln", "log10", "db"]
 _MOST_POINTS = 1 << 16  # of a Fourier transform
-_MOST_NUMBERS = 1 << 26  # in all transforms of a window
+_MOST_NUMBERS = 1 << 23  # in all transforms of a window
 
 
 class _Strict(BaseModel):
@@ -179,6 +179,34 @@ class StatisticsSettings(_Strict):
             raise ValueError("statistics need windows of 2 readings or more")
 
 
+class MicroFrontendSettings(_Strict):
+    """TensorFlow Lite Micro's audio frontend: (frames, 40), from 0 to 26, a frame every 10 ms.
+
+    Frames of 30 ms, 40 mel bands from 125 to 7,500 Hz, noise reduction, automatic gain (PCAN) and a logarithm, as microWakeWord models are
+    trained with (``tensorflow/lite/experimental/microfrontend`` with that project's parameters). Noise and gain are learnt from all frames
+    before, so windows follow each other without overlap.
+    """
+
+    kind: Literal["micro-frontend"]
+
+    @property
+    def bands(self) -> int:
+        """Numbers of a frame."""
+        return 40
+
+    def check(self, window: WindowSettings) -> None:
+        """Raise ValueError if they do not fit a window."""
+        found = f"found rate_hz {window.rate_hz:g}, {len(window.channels)} channels, units {window.units}"
+        if window.rate_hz != 16_000 or len(window.channels) != 1 or window.units != FULL_SCALE:
+            raise ValueError(f"micro-frontend takes one channel at 16000 Hz in units of {FULL_SCALE}; {found}")
+        if window.length % 160 or window.hop != window.length:
+            raise ValueError(
+                "micro-frontend takes windows of whole steps of 10 ms (160 readings) that follow each other, hop = length; "
+                f"found length {window.length}, hop {window.hop}"
+            )
+
+
 FeatureSettings = Annotated[
-    LogMelSettings | MfccSettings | SpectrumSettings | StatisticsSettings, Field(discriminator="kind")
+    LogMelSettings | MfccSettings | MicroFrontendSettings | SpectrumSettings | StatisticsSettings,
+    Field(discriminator="kind"),
 ]

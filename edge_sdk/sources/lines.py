@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from edge_sdk.printable import printable
-from edge_sdk.tensors import Array
+from edge_sdk.sources.parsed import FARTHEST_NS, Parsed
 
 LONGEST_LINE_BYTES = 64 << 10
-FARTHEST_NS = 2**62  # 146 years
-UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
-TimeUnit = Literal["s", "ms", "us", "ns"]
 SEPARATORS = {"comma": b",", "semicolon": b";", "tab": b"\t", "space": None}
 Separator = Literal["comma", "semicolon", "tab", "space"]  # space is any white space
 
@@ -83,31 +80,67 @@ class Columns:
         return numbers
 
 
-@dataclass(frozen=True)
-class Parsed:
-    """What some lines hold.
+class LineDecoder:
+    """Finds readings in lines of text.
 
-    Attributes:
-        data: float64 (good, channels).
-        times_ns: int64 (good,), by the clock of the lines; None where they have no time.
-        places: int64 (good,): which each reading was among all, the broken ones counted.
-        count: how many there were, the broken ones counted.
-        broken: what is to be said of the broken ones, or "".
+    What comes before the first line end is the rest of a line that began earlier, and left out. The first line that holds the wanted
+    columns says how many there are.
+
+    Args:
+        separator: what stands between two columns; None for any white space.
+        taken: positions of the channels; None for all but the time.
+        time: position of the time, or None.
+        time_ns: of one of its units.
+        channels: their names; without them, their positions.
+        whole: what comes first is the beginning of a line.
     """
 
-    data: Array
-    times_ns: Array | None
-    places: Array
-    count: int
-    broken: str
+    def __init__(
+        self,
+        separator: bytes | None,
+        taken: tuple[int, ...] | None = None,
+        time: int | None = None,
+        time_ns: int = 1,
+        channels: tuple[str, ...] = (),
+        *,
+        whole: bool = False,
+    ) -> None:
+        self._separator, self._taken, self._time, self._time_ns = separator, taken, time, time_ns
+        self._splitter = LineSplitter()
+        self._in_line = whole
+        self._columns: Columns | None = None
+        self.channels = channels
+
+    def feed(self, data: bytes) -> Parsed:
+        """The readings of the lines that end in ``data``."""
+        lines = self._splitter.feed(data)
+        if not self._in_line and lines:
+            self._in_line = True
+            del lines[0]
+        return parse(lines, self._numbers, timed=self._time is not None)
+
+    def _numbers(self, line: bytes) -> list[float]:
+        if self._columns is not None:
+            return self._columns.numbers(line)
+        count = len(line.split(self._separator))
+        taken = self._taken or tuple(place for place in range(count) if place != self._time)
+        if self.channels and len(taken) != len(self.channels):
+            raise ValueError(f"it has {len(taken)} channels, not {len(self.channels)}")
+        columns = Columns(self._separator, count, taken, self._time, self._time_ns)
+        numbers = columns.numbers(line)
+        self._columns, self.channels = columns, self.channels or tuple(map(str, taken))
+        return numbers
 
 
-def parse(lines: Sequence[bytes], columns: Columns, *, first: int | None = None) -> Parsed:
+def parse(
+    lines: Sequence[bytes], numbers: Callable[[bytes], list[float]], *, timed: bool, first: int | None = None
+) -> Parsed:
     """The readings that lines hold. Empty lines and those that begin with ``#`` are left out; broken ones are told of together.
 
     Args:
         lines: without their ends.
-        columns: of each.
+        numbers: see ``Columns.numbers``.
+        timed: the last number is the time.
         first: the number of the first line, to name broken ones by.
     """
     good: list[list[float]] = []
@@ -117,17 +150,17 @@ def parse(lines: Sequence[bytes], columns: Columns, *, first: int | None = None)
         if is_blank(line):
             continue
         try:
-            good.append(columns.numbers(line))
+            good.append(numbers(line))
             places.append(place)
         except ValueError as exc:
             number = "" if first is None else f"line {first + index}: "
             broken = broken or f"{number}{shown(line)}: {exc}"
         place += 1
-    numbers = np.array(good, np.float64).reshape(len(good), len(columns.taken) + (columns.time is not None))
-    times_ns = None if columns.time is None else np.rint(numbers[:, -1]).astype(np.int64)
+    data = np.array(good, np.float64).reshape(len(good), len(good[0]) if good else int(timed))
+    times_ns = np.rint(data[:, -1]).astype(np.int64) if timed else None
     if broken:
         broken = f"{place - len(good)} of {place} lines hold no reading, such as {broken}"
-    return Parsed(numbers[:, : len(columns.taken)], times_ns, np.array(places, np.int64), place, broken)
+    return Parsed(data[:, :-1] if timed else data, times_ns, np.array(places, np.int64), place, broken)
 
 
 def is_blank(line: bytes) -> bool:

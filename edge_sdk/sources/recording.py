@@ -13,9 +13,7 @@ from edge_sdk.inputs import check_plain_file
 from edge_sdk.printable import printable
 from edge_sdk.sources import SignalSource
 from edge_sdk.sources.lines import (
-    FARTHEST_NS,
     SEPARATORS,
-    UNIT_NS,
     Columns,
     LineSplitter,
     is_blank,
@@ -23,6 +21,7 @@ from edge_sdk.sources.lines import (
     parse,
 )
 from edge_sdk.sources.pace import Pace
+from edge_sdk.sources.parsed import FARTHEST_NS, UNIT_NS
 from edge_sdk.sources.replay import ReplaySettings, load_array
 from edge_sdk.sources.stamps import PIECE_NS, RESTART_NS
 from edge_sdk.tensors import Array
@@ -178,7 +177,7 @@ def _rows(settings: ReplaySettings, columns: Columns, header: int) -> Iterator[P
     for first, lines in _blocks(settings.path):
         if first <= header < first + len(lines):
             lines[header - first] = b""
-        parsed = parse(lines, columns, first=first)
+        parsed = parse(lines, columns.numbers, timed=columns.time is not None, first=first)
         times_ns = parsed.times_ns
         yield from _cut(parsed.data, _even(seen + parsed.places, settings.rate_hz) if times_ns is None else times_ns)
         seen += parsed.count

@@ -15,8 +15,9 @@ from edge_sdk.errors import SourceError
 from edge_sdk.inputs import check_plain_file
 from edge_sdk.kinds import Names, Settings
 from edge_sdk.sources import Source
-from edge_sdk.sources.lines import Separator, TimeUnit
+from edge_sdk.sources.lines import Separator
 from edge_sdk.sources.pace import Pace
+from edge_sdk.sources.parsed import TimeUnit
 from edge_sdk.tensors import Array
 
 

@@ -15,7 +15,7 @@ from edge_sdk.errors import ConfigError
 from edge_sdk.tasks import Task, output_of
 from edge_sdk.tasks.scores import ScoreReader, names_of
 from edge_sdk.tasks.settings import SegmentSettings
-from edge_sdk.tensors import Array, TensorSpec
+from edge_sdk.tensors import INTEGERS, Array, TensorSpec
 
 UNSEEN = 255
 """The class of pixels that the model did not see: what a crop cut away. As in PASCAL VOC, it counts for nothing."""
@@ -107,12 +107,12 @@ class Segment(Task):
         self._shape = shape[1:3]
         self._size = (input_.shape[2], input_.shape[1])
         classes = shape[3] if len(shape) == 4 else 1
-        self._decided = classes == 1 and not spec.quantized and spec.dtype.startswith(("int", "uint"))
+        self._decided = is_decided(spec)
         if classes > UNSEEN:
             raise ConfigError(f"[task] kind = segment takes up to {UNSEEN} classes; output {spec.name!r} has {classes}")
         self._classes = classes
         if self._decided:
-            self._labels = labels or tuple(f"class {index}" for index in range(UNSEEN))
+            self._labels = labels
         elif classes == 1:
             self._lowest = ScoreReader(spec, settings.activation).lowest(settings.threshold)
             self._labels = names_of(2, labels, background=0) if labels else ("background", "object")
@@ -129,9 +129,13 @@ class Segment(Task):
         """The mask in pixels of the output; ``placement`` is kept for ``on_frame``."""
         mask = self._mask(outputs[self._at])
         seen = mask[_seen(mask.shape, self._size, placement)]
-        counts = _count(seen, len(self._labels))
-        shares = {label: count / seen.size for label, count in zip(self._labels, counts, strict=True) if seen.size}
-        return Segmentation(mask, self._labels, shares, self._size, placement)
+        labels = self._named(mask) if self._decided else self._labels
+        shares = {label: count / seen.size for label, count in zip(labels, _count(seen, len(labels)), strict=True)}
+        return Segmentation(mask, labels, shares, self._size, placement)
+
+    def _named(self, mask: Mask) -> tuple[str, ...]:
+        """Of a model that gives the classes themselves nothing tells how many there are: those beyond the labels are numbered."""
+        return (*self._labels, *(f"class {index}" for index in range(len(self._labels), int(mask.max()) + 1)))
 
     def _mask(self, stored: Array) -> Mask:
         if self._decided:
@@ -141,17 +145,18 @@ class Segment(Task):
         return best_class(stored.reshape(*self._shape, self._classes))
 
 
+def is_decided(spec: TensorSpec) -> bool:
+    """Whether an output holds classes and not scores: whole numbers that are not quantized, one a pixel."""
+    one = len(spec.shape) == 3 or spec.shape[-1] == 1
+    return one and not spec.quantized and spec.dtype in INTEGERS
+
+
 def best_class(scores: Array) -> Mask:
-    """Index of the largest of the last axis, of equal ones the lower; class by class, which is several times as fast as ``argmax``."""
+    """Index of the largest of the last axis, of equal ones the lower."""
     if scores.shape[-1] == 2:
-        return (scores[..., 1] > scores[..., 0]).view(np.uint8)
-    best = scores[..., 0].copy()
-    mask = np.zeros(best.shape, np.uint8)
-    for index in range(1, scores.shape[-1]):
-        better = scores[..., index] > best
-        np.copyto(best, scores[..., index], where=better)
-        mask[better] = index
-    return mask
+        return (scores[..., 1] > scores[..., 0]).view(np.uint8)  # eight times as fast as argmax
+    best: Mask = scores.argmax(axis=-1).astype(np.uint8)
+    return best
 
 
 def _count(mask: Mask, classes: int) -> list[int]:
@@ -174,8 +179,5 @@ def _seen(shape: tuple[int, ...], size: tuple[int, int], placement: Placement | 
     if placement is None:
         return slice(None), slice(None)
     borders = [max(placement.offset[1 - axis], 0.0) * shape[axis] / size[1 - axis] for axis in range(2)]
-    rows, columns = (
-        slice(math.ceil(border - 0.5), cells - math.ceil(border - 0.5))
-        for border, cells in zip(borders, shape, strict=True)
-    )
-    return rows, columns
+    cut = [min(math.ceil(border - 0.5), (cells - 1) // 2) for border, cells in zip(borders, shape, strict=True)]
+    return slice(cut[0], shape[0] - cut[0]), slice(cut[1], shape[1] - cut[1])

@@ -50,8 +50,8 @@ class Events:
         self.read(woken, lambda: bool(os.read(woken, 4096)))
 
     def every(self, seconds: float, do: Callable[[], None]) -> None:
-        """Do this now and then."""
-        self._chores.append(_Chore(seconds, do, monotonic_ns()))
+        """Do this after so many seconds, and again after as many."""
+        self._chores.append(_Chore(seconds, do, monotonic_ns() + int(seconds * S_NS)))
 
     def read(self, fd: int, reader: Callable[[], bool]) -> None:
         """Call ``reader`` whenever there is something to read, until it returns False."""

@@ -46,7 +46,7 @@ class Ledger:
     def __init__(self, name: str, folder: Path, page: pulse.Page, events: Events, say: Callable[[str], None]) -> None:
         self._name, self._folder, self._page, self._events, self._say = name, folder, page, events, say
         self.writing = False
-        self._refused = False
+        self._refused = self._again = False
         self.counted: Counter[str] = Counter()
         self._claim()
         kept = read_state(folder / FILE, say)
@@ -101,9 +101,9 @@ class Ledger:
         return {"name": self._name, "counted": dict(self.counted), "loops": loops, "lives": self.lives}
 
     def save(self) -> None:
-        """Have the state written; nobody waits. A writing that is not over yet stands for this one too."""
+        """Have the state written; nobody waits. Where a writing is not over yet, the next one begins with its end."""
         if self.writing:
-            self.counted["state_not_written"] += 1
+            self._again = True
             return
         content = pack(self.as_table())
         pid = os.fork()
@@ -114,6 +114,9 @@ class Ledger:
 
     def _written(self, code: int) -> None:
         self.writing = False
+        if self._again:
+            self._again = False
+            self.save()
         if code:
             self._cannot_write(code)
         elif self._refused:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge_sdk.bundle import Bundle
+from edge_sdk.bundle.manifest import ON_GROUND_TRUTH
 from edge_sdk.errors import BundleError
 from edge_sdk.watchdog.ladder import Rung
 
@@ -20,7 +21,7 @@ def price(rung: Rung, bundle: Bundle, configured: str) -> str:
         configured: id of the variant that runs on rung 0.
 
     Returns:
-        Such as ``"tflite-int8-small: top-1 91 % against 94 % of tflite-int8"``; it says so where nothing was measured.
+        Such as ``"tflite-int8-small: top-1 on ground truth 91 % against 94 % of tflite-int8"``; it says so where nothing was measured.
 
     Raises:
         BundleError: if the bundle has no such variant.
@@ -37,11 +38,17 @@ def _compared(bundle: Bundle, variant: str, configured: str) -> str:
     this, other = measured.get(variant, {}), measured.get(configured, {})
     for name, (value, unit) in this.items():
         if name in other:
-            return f"{variant}: {name} {_said(value, unit)} against {_said(other[name][0], unit)} of {configured}"
+            return (
+                f"{variant}: {_named(name)} {_said(value, unit)} against {_said(other[name][0], unit)} of {configured}"
+            )
     if this:
         name, (value, unit) = next(iter(this.items()))
-        return f"{variant}: {name} {_said(value, unit)}; of {configured} the same was not measured"
+        return f"{variant}: {_named(name)} {_said(value, unit)}; of {configured} the same was not measured"
     return f"{variant}: what it costs in accuracy against {configured} was not measured"
+
+
+def _named(name: str) -> str:
+    return name if name.endswith(ON_GROUND_TRUTH) else f"agreement with float, {name}"
 
 
 def _said(value: float, unit: str) -> str:
@@ -54,13 +61,17 @@ def _measured(bundle: Bundle) -> dict[str, dict[str, tuple[float, str]]]:
     ``report.json`` has the figures of the bundle's first variant at length, and those of the others in the same order in its ``variants``.
     """
     report = _report(bundle)
-    first, *others = bundle.manifest.variants
+    first, *others = (variant for variant in bundle.manifest.variants if not variant.measured)
     figures = {first.id: _figures(_all(report, "evaluation", "metrics"), _all(report, "parity", "agreement"))}
     rows = _all(report, "variants")
     if [row.get("kind") for row in rows] == [variant.kind for variant in others]:
         for variant, row in zip(others, rows, strict=True):
             metric = row.get("metric")
             figures[variant.id] = _figures([metric] if isinstance(metric, dict) else [], _all(row, "agreement"))
+    for variant in bundle.manifest.variants:
+        numbers = {name: value for name, value in variant.measured.items() if isinstance(value, int | float)}
+        if numbers:
+            figures[variant.id] = {name: (float(value), "") for name, value in numbers.items()}
     return figures
 
 
@@ -84,9 +95,9 @@ def _all(table: Mapping[str, Any], *path: str) -> list[Mapping[str, Any]]:
 
 def _figures(metrics: list[Mapping[str, Any]], agreement: list[Mapping[str, Any]]) -> dict[str, tuple[float, str]]:
     found: dict[str, tuple[float, str]] = {}
-    for figures, key, of in ((metrics, "int8_value", ""), (agreement, "value", "agreement with float, ")):
+    for figures, key, of in ((metrics, "int8_value", ON_GROUND_TRUTH), (agreement, "value", "")):
         for figure in figures:
             name, value = figure.get("name"), figure.get(key)
             if isinstance(name, str) and isinstance(value, int | float):
-                found.setdefault(of + name, (float(value), str(figure.get("unit", ""))))
+                found.setdefault(name + of, (float(value), str(figure.get("unit", ""))))
     return found

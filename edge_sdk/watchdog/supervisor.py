@@ -9,39 +9,29 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from time import monotonic_ns
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn
 
 from edge_sdk.backoff import waits_s
-from edge_sdk.errors import ConfigError, EdgeSdkError
+from edge_sdk.errors import ConfigError, EdgeSdkError, WatchdogError
 from edge_sdk.watchdog import processes, pulse
 from edge_sdk.watchdog.events import S_NS, Events
 from edge_sdk.watchdog.ledger import Ledger
 from edge_sdk.watchdog.life import Life, in_words
 from edge_sdk.watchdog.notify import Notifier
-from edge_sdk.watchdog.plan import APP_VARIABLE, Plan, plan_from
+from edge_sdk.watchdog.plan import APP_VARIABLE, LIFE_VARIABLE, Plan, plan_from
 from edge_sdk.watchdog.relay import Relay
 from edge_sdk.watchdog.reload import Check
+
+if TYPE_CHECKING:
+    from edge_sdk.watchdog.hardware import HardwareWatchdog
 
 LAST_GASP = "gave-up.json"
 _SAVE_S, _WEIGH_S, _STATUS_S = 60.0, 10.0, 30.0
 _STARTING_S = 0.1  # how often to look for the first beat
 _WRITING_S = 0.3  # how long the end waits for the disk
 _OUR_WISH = {"recycled", "reloaded", "stopped"}
-
-
-class Hardware(Protocol):
-    """What the supervisor needs of a hardware watchdog."""
-
-    timeout_s: int
-
-    def feed(self) -> None:
-        """The board is fine."""
-
-    def close(self, disarm: bool = True) -> None:
-        """Let go of it."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +63,9 @@ class Supervisor:
         ConfigError: if another supervisor looks after this application.
     """
 
-    def __init__(self, plan: Plan, events: Events, notifier: Notifier, relay: Relay, hardware: Hardware | None) -> None:
+    def __init__(
+        self, plan: Plan, events: Events, notifier: Notifier, relay: Relay, hardware: HardwareWatchdog | None
+    ) -> None:
         self._plan, self._events, self._notifier, self._relay = plan, events, notifier, relay
         self._hardware = hardware
         self._previous: Plan | None = None  # until the new one has proved itself
@@ -205,21 +197,23 @@ class Supervisor:
         where = f"report: {path}" if path else "the report could not be written"
         self._relay.say("\n  ".join([f"giving up: {reason}", *lives, f"counted: {self._ledger.totals()}", where]))
         self._notifier.stopping(f"gave up: {reason}")
-        if self._hardware is not None:
-            self._relay.say("the hardware watchdog stays armed: it resets the board")
-            self._hardware.close(disarm=False)
-            self._hardware = None
+        self._close_hardware(disarm=False)
         return (_exit_code(life.code) if life is not None and life.code is not None else 0) or 1
 
     def _finish(self) -> None:
-        if self._hardware is not None:
-            self._hardware.close()
-            self._hardware = None
         self._events.on_end(self._guard, lambda code: None)
         processes.kill({self._guard})
         if self._check is not None:
             self._check.kill()
         self._events.wait_while(lambda: self._ledger.writing, _WRITING_S)
+        self._close_hardware(disarm=True)
+
+    def _close_hardware(self, *, disarm: bool) -> None:
+        hardware, self._hardware = self._hardware, None
+        if hardware is not None:
+            said = hardware.close(disarm=disarm)
+            if "stays armed" in said:
+                self._relay.say(said)
 
     # Wishes from outside.
 
@@ -285,7 +279,12 @@ class Supervisor:
 
     def _feed(self) -> None:
         if self._hardware is not None:
-            self._hardware.feed()
+            try:
+                self._hardware.feed()
+            except WatchdogError as exc:
+                if not self._ledger.counted["not_fed"]:
+                    self._relay.say(str(exc))
+                self._ledger.counted["not_fed"] += 1
 
     def _grown(self, life: Life) -> Ending | None:
         """Weigh it, when it is time."""
@@ -319,6 +318,7 @@ class Supervisor:
 
     def _environment(self) -> dict[str, str]:
         environment = {**os.environ, pulse.VARIABLE: self._page.path, "PYTHONFAULTHANDLER": "1"}
+        environment[LIFE_VARIABLE] = str(self._ledger.counted["starts"] + 1)
         if self._plan.own:
             environment[APP_VARIABLE] = self._app_toml()
         return environment
@@ -343,11 +343,17 @@ def _exit_code(code: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _open_hardware(plan: Plan) -> Hardware | None:
+def _open_hardware(plan: Plan, relay: Relay) -> HardwareWatchdog | None:
     if plan.device is None:
         return None
-    watchdog: Hardware = import_module("edge_sdk.watchdog.hardware").HardwareWatchdog(plan.device, plan.timeout_s)
-    return watchdog
+    from edge_sdk.watchdog.hardware import HardwareWatchdog
+
+    hardware = HardwareWatchdog(plan.device, timeout_s=plan.timeout_s)
+    for note in hardware.notes:
+        relay.say(note)
+    if hardware.causes:
+        relay.say(f"the board was reset the last time: {', '.join(hardware.causes)}")
+    return hardware
 
 
 def main(plan_fd: int) -> NoReturn:
@@ -360,17 +366,19 @@ def main(plan_fd: int) -> NoReturn:
         plan = plan_from(file.read())
     while os.open(os.devnull, os.O_RDWR) <= 2:  # a standard stream that is closed must not become something else
         pass
-    relay = Relay()
+    relay, hardware = Relay(), None
     try:
-        hardware = _open_hardware(plan)
+        hardware = _open_hardware(plan, relay)
         wanted = [signal.SIGTERM, signal.SIGINT]
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
             wanted.append(signal.SIGHUP)
         code = Supervisor(plan, Events(wanted), Notifier(), relay, hardware).run()
-    except EdgeSdkError as exc:
-        relay.say(str(exc))
-        code = exc.exit_code
-    except OSError as exc:
-        relay.say(f"the application cannot be started: {exc.filename}: {exc.strerror}")
-        code = 1
+    except (EdgeSdkError, OSError) as exc:  # nothing has run yet; on any other one the hardware watchdog stays armed
+        cannot = (
+            f"the application cannot be started: {exc.filename}: {exc.strerror}" if isinstance(exc, OSError) else exc
+        )
+        relay.say(str(cannot))
+        code = exc.exit_code if isinstance(exc, EdgeSdkError) else 1
+        if hardware is not None:
+            hardware.close()
     sys.exit(code)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from converters.verify.metrics.base import Floats, Kind, Measure, Scores, real_output, size_of
 from converters.verify.sides import Side
-from converters.verify.truth import Answer, image_answers, named_images, read_arrays, whole_numbers
+from converters.verify.truth import Answer, image_answers, named_images, named_windows, read_arrays, whole_numbers
 from edge_sdk.contract import Contract
 from edge_sdk.errors import DataError, ModelError
 from edge_sdk.tasks import AnomalySettings
@@ -93,6 +93,9 @@ class Auc(Measure[bool, tuple[float, bool]]):
             if odd := sorted(set(numbers) - {0, 1}):
                 raise DataError(f"{path}: truth holds {', '.join(map(str, odd[:10]))}; 0 is normal and 1 is an anomaly")
             answers = [Answer(read, number == 1) for read, number in zip(samples, numbers, strict=True)]
+        elif contract.window is not None:
+            windows = named_windows(path, contract.window)
+            answers = [Answer(read, label != NORMAL) for label, reads in windows.items() for read in reads]
         else:
             named = named_images(path)
             answers = image_answers(path, contract, [(file, label != NORMAL) for file, label in named])
