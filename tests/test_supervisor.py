@@ -55,7 +55,7 @@ alive_for_ever()
         app.lives(1)
         os.kill(app.application(), signal.SIGKILL)
         assert app.lives(2) < 2
-        app.says("3 samples in flight were lost")
+        app.says("samples in flight, lost: 3")
         app.says("died: killed by SIGKILL")
         totals = (tmp_path / "app" / "rung.2").read_text()
         assert totals == "Counts(captured=20, on_time=14, late=0, dropped=0, skipped=0, lost=3, in_flight=3)"

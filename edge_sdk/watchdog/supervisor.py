@@ -116,7 +116,7 @@ class Supervisor:
             life.tell_to_end(ending.number)
         self._left_behind(life.end())
         if lost := self._ledger.settle():
-            self._relay.say(f"{lost} samples in flight were lost")
+            self._relay.say(f"samples in flight, lost: {lost}")
         self._ledger.life_ended(ending.kind, ending.message, life.lived_s)
         self._ledger.save()
         return ending, life
