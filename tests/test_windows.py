@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -129,14 +131,17 @@ def test_with_gaps_too_the_pieces_make_no_difference_and_every_place_is_accounte
     st.sets(st.integers(1, 98), max_size=6),
     st.lists(st.integers(1, 50), min_size=1, max_size=5),
     st.integers(1, 12),
+    st.sampled_from([0, 5, 4_096]),
 )
 def test_exactly_the_windows_without_a_missing_or_broken_reading_are_given(
-    broken: set[int], missing: set[int], sizes: list[int], hop: int
+    broken: set[int], missing: set[int], sizes: list[int], hop: int, room: int
 ) -> None:
+    """However often the buffer is full."""
     data = signal(100)
     data[sorted(broken), 1] = np.nan
     keep = [place for place in range(100) if place not in missing]
-    cutter = Cutter(spec(8, hop))
+    with patch("edge_sdk.windows._ROOM", room):
+        cutter = Cutter(spec(8, hop))
     found = cutter.add(data[keep], times(100)[keep], sizes)
     places = range(0, 93, hop)
     whole = [p for p in places if not (broken | missing) & set(range(p, p + 8))]
