@@ -133,7 +133,7 @@ class Loop:
                 self._audience.tell,
                 self._bad_samples,
                 reopen_s=self._reopen_s,
-                alive=self._pulse.beat,
+                alive=lambda: self._pulse.allow(0),
                 make_windows=self._make_windows,
             )
             stack.callback(self._reader.close)
@@ -154,6 +154,8 @@ class Loop:
         """
         self._stop.set()
         with self._working:
+            if self._started_ns:
+                self._pulse.allow(_OPEN_S)  # a sink may have a long video to finish
             self._ended_ns = self._ended_ns or monotonic_ns()
             self._exit.close()
 
