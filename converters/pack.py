@@ -119,6 +119,7 @@ def make_golden(inputs: Sequence[Array], content: bytes, side: Side) -> GoldenVe
         side.run(RawSample(data, "bgr", f"golden vector {number}"))
         stored = tuple(array.copy() for array in side.outputs_now)
         outputs.append(stored)
+        other.reset_all_variables()  # of layers over a sequence, as the engine does
         other.set_tensor(other.get_input_details()[0]["index"], side.input_now)
         other.invoke()
         for details, spec, array in zip(other.get_output_details(), side.stored, stored, strict=True):

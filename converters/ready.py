@@ -28,6 +28,8 @@ from converters.verify.prove import Proven, prove
 from converters.verify.sides import Side
 from edge_sdk.errors import ConfigError, ModelError
 from edge_sdk.inputs import read_plain_file
+from edge_sdk.tasks import AnomalySettings
+from edge_sdk.tasks.settings import ThresholdRule
 from edge_sdk.tensors import TensorSpec
 from edge_sdk.tflite import ModelDescription, describe
 
@@ -98,6 +100,10 @@ def refuse_settings(told: Config, name: str) -> None:
     if told.data.data is not None or told.data.holdout is not None:
         raise ConfigError(
             f"--calibrate and --holdout are of no use: {why} to quantize or to compare with; leave them out"
+        )
+    if isinstance(told.task, AnomalySettings) and isinstance(told.task.threshold, ThresholdRule):
+        raise ConfigError(
+            f"[task] threshold is a rule, which takes it from the comparison with the float model; {why}. Give a number, such as 0.5"
         )
     if [recipe.name for recipe in told.recipes] != ["int8"]:
         raise ConfigError(f"--recipe is of no use: {why} to quantize; leave it out")

@@ -30,6 +30,7 @@ class Climber:
         settings: of the governor; None stays at the foot.
         thermal: where the board's profile says that heat is read.
         deadline_ms: the longest age that is of use.
+        lossless: samples wait in a queue: none may be dropped.
         pulse: keeps the rung over a restart.
         tell: told of every step.
         price: says what a rung costs.
@@ -51,6 +52,7 @@ class Climber:
         *,
         thermal: Thermal | None,
         deadline_ms: float,
+        lossless: bool,
         pulse: Pulse,
         tell: Callable[[Event], None],
         price: Callable[[Rung], str],
@@ -59,6 +61,7 @@ class Climber:
         self.ladder = (AS_CONFIGURED, *(settings.rungs if settings else ()))
         self._prices = [price(rung) for rung in self.ladder]
         self._runners: list[Runner] = []
+        self._dropped = 0
         for rung in self.ladder:
             self._runners.append(self._alike(rung) or make_runner(rung))
         self._check()
@@ -68,25 +71,35 @@ class Climber:
         self._watch: HeatWatch | None = None
         self.heat: Heat | None = None
         if settings is not None:
-            self._governor = Governor(settings, deadline_ms=deadline_ms, now_ns=monotonic_ns(), rung=self.rung)
+            self._governor = Governor(
+                settings, deadline_ms=deadline_ms, now_ns=monotonic_ns(), lossless=lossless, rung=self.rung
+            )
             self._watch = HeatWatch(HeatReader(thermal), on_problem=self._heat_unknown)
 
-    def took(self, result: Result, busy_ms: float) -> None:
-        """A result was made, and ``busy_ms`` after its sample was taken the next one is asked for: step if the governor wants to."""
+    def took(self, result: Result, busy_ms: float, dropped: int) -> None:
+        """A result was made: step if the governor wants to.
+
+        Args:
+            result: the result.
+            busy_ms: from taking its sample to asking for the next one.
+            dropped: samples that were dropped in the whole life of the loop.
+        """
         if self._governor is None or self._watch is None:
             return
         if (heat := self._watch.latest) is not self.heat:
             self.heat = heat
             self._take(self._governor.heat(heat, monotonic_ns()))
         stages = result.stages
+        newly_dropped, self._dropped = dropped - self._dropped, dropped
         step = self._governor.result(
-            monotonic_ns(),
+            result.captured_ns + round(result.age_ms * 1e6),
             late=result.late,
             age_ms=result.age_ms,
             service_ms=stages.encode_ms + stages.engine_ms + stages.decode_ms,
             queue_ms=stages.queue_ms,
             busy_ms=busy_ms,
             samples=result.dropped_before + 1,
+            dropped=newly_dropped,
         )
         self._take(step)
 
@@ -125,7 +138,7 @@ class Climber:
         return next((runner for runner, other in pairs if other.runs_as(rung)), None)
 
     def _check(self) -> None:
-        if any(r.engine.stateful for r in self._runners) and any(rung.run_every > 1 for rung in self.ladder):
+        if any(r.stateful for r in self._runners) and any(rung.run_every > 1 for rung in self.ladder):
             raise ConfigError(
                 "[governor] the model remembers what it saw, and takes every sample in turn: no rung may leave any out. Give rungs with "
                 "another variant or engine, and without run_every"

@@ -17,6 +17,7 @@
     ├── OutputError                 an output exists already or cannot be written; nothing was changed
     ├── ClusterError                a cluster cannot be reached, or went away
     ├── WatchdogError               the hardware watchdog cannot be opened or fed
+    ├── ServiceError                the system's service manager is missing or refuses
     ├── MissingPackageError         a package that this call needs is not installed
     └── GateError                   exit 3: a gate failed
 
@@ -120,6 +121,10 @@ class ClusterError(EdgeSdkError):
 
 class WatchdogError(EdgeSdkError):
     """The hardware watchdog cannot be opened or fed."""
+
+
+class ServiceError(EdgeSdkError):
+    """The system's service manager is missing, refuses, or needs other rights."""
 
 
 class MissingPackageError(EdgeSdkError):

@@ -143,9 +143,9 @@ class OnHeads(Task):
         """See the base class."""
         self._task.reset()
 
-    def take_over(self, previous: Task) -> None:
+    def follow(self, before: Task) -> None:
         """See the base class."""
-        self._task.take_over(previous)
+        self._task.follow(before)
 
     @property
     def core(self) -> Task:

@@ -96,6 +96,10 @@ def test_its_accuracy_is_measured_on_ground_truth(int8_classifier: Path, tmp_pat
         ({"max_drop": "1%"}, "--max-drop cannot be judged: int8.tflite is full-integer already.* no float model"),
         ({"calibrate": "photos/"}, "--calibrate and --holdout are of no use"),
         ({"recipes": "int16x8"}, "--recipe is of no use"),
+        (
+            {"task": {"kind": "anomaly", "score": "output"}},
+            r"threshold is a rule, .* int8.tflite is full-integer already",
+        ),
     ],
 )
 def test_what_needs_a_float_model_is_refused_with_the_reason(

@@ -50,7 +50,7 @@ def autoencoder(path: Path) -> Path:
     return path
 
 
-def segmenter(path: Path, classes: int = 3) -> Path:
+def segmenter(path: Path, classes: int = 3, *, decided: bool = False) -> Path:
     net = TinyModel()
     image = net.tensor("image", (1, 16, 16, 3))
     kernel = net.constant("kernel", RNG.normal(0, 0.5, (classes, 3, 3, 3)).astype(np.float32))
@@ -58,6 +58,12 @@ def segmenter(path: Path, classes: int = 3) -> Path:
     net.operator(
         "CONV_2D", [image, kernel, net.constant("bias", np.zeros(classes, np.float32))], [scores], conv_options()
     )
+    if decided:
+        best = net.tensor("best", (1, 16, 16), dtype="INT32")
+        net.operator(
+            "ARG_MAX", [scores, net.constant("axis", np.array(3, np.int32))], [best], options("ArgMax", outputType=2)
+        )
+        scores = best
     path.write_bytes(net.build([image], [scores]))
     return path
 
@@ -166,8 +172,9 @@ def test_a_keyword_model_agrees_in_words_and_is_evaluated_by_top_1(tmp_path: Pat
         }  # fmt: skip
 
 
-def test_masks_agree_by_iou_and_are_evaluated_by_it(tmp_path: Path) -> None:
-    model = segmenter(tmp_path / "net.tflite")
+@pytest.mark.parametrize("decided", [False, True], ids=["scores", "classes"])
+def test_masks_agree_by_iou_and_are_evaluated_by_it(decided: bool, tmp_path: Path) -> None:
+    model = segmenter(tmp_path / "net.tflite", decided=decided)
     data = {"calibrate": photos(tmp_path / "a.npy", 60, 0), "holdout": photos(tmp_path / "b.npy", 60, 1)}
     inputs = np.load(tmp_path / "b.npy")
     before = Side(model.read_bytes(), Contract.model_validate(IMAGE), _task({"kind": "segment"}), ())

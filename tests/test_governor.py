@@ -171,6 +171,35 @@ def test_a_camera_faster_than_the_engine_is_no_overload_while_results_are_on_tim
     assert run.dropped > 1_000 and run.steps == []
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_queues_up_while_a_step_is_taken_makes_no_other_step(seed: int) -> None:
+    run = simulate(
+        GovernorSettings(rungs=(Rung(run_every=2), Rung(variant="tiny"))),
+        lambda rung, at_s: (13.4 if rung.variant is None else 1) * (3 if 20 <= at_s < 50 else 1),
+        seconds=90,
+        period_s=lambda _: 1 / 60,  # the loop is busy for 80 % of the time: what a step leaves behind drains slowly
+        deadline_ms=25,
+        lossless=True,
+        switch_ms=100,
+        seed=seed,
+    )
+    assert [step.rung for _, step in run.steps if step.kind == "climbed"] == [2]
+    assert run.back_at_s(50) is not None and run.back_at_s(50) < 60
+
+
+def test_the_comparison_of_two_variants_is_of_the_time_of_overload_only() -> None:
+    governor = Governor(GovernorSettings(rungs=(Rung(variant="small"),)), deadline_ms=50, now_ns=START_NS)
+    told(governor, "." * 100)
+    late = (
+        governor.result(START_NS + 4 * S + number * S // 25, late=True, age_ms=60, service_ms=60)  # where it was 15
+        for number in range(1, 10)
+    )
+    assert any(late) and governor.rung == 1
+    for number in range(1, 10):
+        governor.result(START_NS + 5 * S + number * S // 25, late=False, age_ms=20, service_ms=20)
+    assert governor._ratios[0, 1] == pytest.approx(3)
+
+
 # --- policy
 
 
@@ -298,6 +327,14 @@ def test_throttling_climbs_also_where_no_temperature_is_known() -> None:
     assert governor.heat(heated(200, limit=None), START_NS) is None
     step = governor.heat(heated(None, "the clock is capped", limit=None), START_NS + S)
     assert step is not None and step.reason == "the clock is capped; now rung 1 of 3: 1 of 2 samples"
+
+
+def test_what_a_cool_board_throttles_for_is_not_heat() -> None:
+    governor = Governor(DEFAULT, deadline_ms=50, now_ns=START_NS)
+    weak_supply = heated(60, "the supply voltage is too low")
+    assert [governor.heat(weak_supply, START_NS + t * S) for t in range(60)] == [None] * 60
+    step = governor.heat(heated(71, "the firmware throttles"), START_NS + 61 * S)  # not 10 degrees below 80
+    assert step is not None and step.reason.startswith("the firmware throttles; now rung 1")
 
 
 def test_it_comes_back_from_heat_only_some_degrees_below_and_after_a_while() -> None:

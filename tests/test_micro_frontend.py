@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from pydantic import TypeAdapter
 from pymicro_features import MicroFrontend as Frontend
 
 from edge_sdk.contract import Contract, Encoder, contract_from
-from edge_sdk.errors import ConfigError
+from edge_sdk.errors import ConfigError, MissingPackageError
 from edge_sdk.features import features_from
 from edge_sdk.features.micro_frontend import STEP, MicroFrontend
 from edge_sdk.features.settings import FeatureSettings
@@ -107,6 +108,14 @@ def test_floats_and_integers_of_one_sound_are_the_same() -> None:
         outs.append(np.empty(SPEC.shape, np.int8))
         Encoder(contract(), SPEC).encode(sound[:, None], outs[-1])
     assert all(np.array_equal(outs[0], other) for other in outs[1:])
+
+
+def test_without_its_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pymicro_features", None)
+    with pytest.raises(
+        MissingPackageError, match=r"micro-frontend needs pymicro_features.*edge-device-sdk\[wake-word\]"
+    ):
+        frontend()
 
 
 def test_what_is_too_loud_is_clipped() -> None:

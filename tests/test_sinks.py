@@ -27,7 +27,7 @@ from edge_sdk.draw import annotate, bgr_image, contact_sheet
 from edge_sdk.errors import ConfigError, ContractError, OutputError
 from edge_sdk.outputs import replacing
 from edge_sdk.result import Event, Result, Stages
-from edge_sdk.sinks import sink_from, sinks_from
+from edge_sdk.sinks import in_a_later_life, sink_from, sinks_from
 from edge_sdk.sinks.console import ConsoleSettings, ConsoleSink, in_short
 from edge_sdk.sources import Sample
 from edge_sdk.tasks.anomaly import Anomaly
@@ -681,3 +681,13 @@ def test_keypoints_far_away_can_be_drawn() -> None:
     nan, inf = float("nan"), float("inf")
     value = Pose(((1e30, -1e30), (inf, 5.0), (nan, 1.0), (inf, -inf)), (), None, (), ((0, 1), (1, 2), (2, 3)))
     annotate(np.full((64, 96, 3), 90, np.uint8), result(0, value))
+
+
+def test_a_later_life_neither_refuses_nor_replaces(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").touch()
+    (tmp_path / "clip-2.mp4").touch()
+    clip = {"kind": "video", "path": str(tmp_path / "clip-3.mp4"), "fps": "5"}
+    assert in_a_later_life(f"video:{tmp_path}/clip.mp4?fps=5") == clip
+    assert in_a_later_life("video:new.mp4") == {"kind": "video", "path": "new.mp4"}
+    assert in_a_later_life("jsonl:out.jsonl") == {"kind": "jsonl", "path": "out.jsonl", "append": True}
+    assert in_a_later_life("console") == {"kind": "console"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_a_command_that_is_not_there_is_said(tmp_path: Path) -> None:
     app_toml.write_text(app_toml.read_text().replace("[app]\ncommand = ['", "[app]\ncommand = ['/nowhere"))
     with supervised(app_toml) as app:
         assert app.ends() == 1
-        assert "cannot be started: /nowhere" in app.said()
+        assert "the application: it cannot be started: /nowhere" in app.said()
         assert "No such file" in app.said()
 
 
@@ -54,7 +55,7 @@ alive_for_ever()
         app.lives(1)
         os.kill(app.application(), signal.SIGKILL)
         assert app.lives(2) < 2
-        app.says("3 samples in flight were lost")
+        app.says("samples in flight, lost: 3")
         app.says("died: killed by SIGKILL")
         totals = (tmp_path / "app" / "rung.2").read_text()
         assert totals == "Counts(captured=20, on_time=14, late=0, dropped=0, skipped=0, lost=3, in_flight=3)"
@@ -243,3 +244,34 @@ def test_the_supervisor_is_small(tmp_path: Path) -> None:
         maps = Path(f"/proc/{app.process.pid}/maps").read_text()
         assert "numpy" not in maps
         assert "pydantic" not in maps
+
+
+@pytest.fixture
+def freezer() -> Iterator[Path]:
+    """A control group whose processes no signal reaches while it is frozen: what a process in an uninterruptible call looks like."""
+    group = Path("/sys/fs/cgroup/freezer") / f"edge-sdk-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError:
+        pytest.skip("a freezer takes root and control groups of version 1")
+    yield group
+    (group / "freezer.state").write_text("THAWED")
+    eventually(lambda: not (group / "tasks").read_text())
+    group.rmdir()
+
+
+def test_what_sigkill_does_not_end_is_left_behind_and_counted(freezer: Path, tmp_path: Path) -> None:
+    with supervised(program(tmp_path / "app", FOR_EVER)) as app:
+        app.lives(1)
+        stuck = app.application()
+        (freezer / "tasks").write_text(str(stuck))
+        (freezer / "freezer.state").write_text("FROZEN")
+        app.lives(2)
+        assert is_alive(stuck)
+        app.says(f"SIGKILL does not end process {stuck}")
+        assert app.application() != stuck
+        (freezer / "freezer.state").write_text("THAWED")
+        eventually(lambda: not is_alive(stuck))
+        app.signal(signal.SIGTERM)
+        assert app.ends() == 143
+        assert app.state()["counted"]["abandoned"] == 1

@@ -135,9 +135,9 @@ def test_time_that_runs_backwards_is_a_new_beginning() -> None:
 def test_another_variant_goes_on_with_what_was_heard() -> None:
     first, second = task_for(background=[0, 1], smoothing_results=2), task_for(background=[0, 1], smoothing_results=2)
     hear(first, says("yes"), 0)
-    second.take_over(first)
+    second.follow(first)
     assert hear(second, says("yes"), 20).keyword is not None
-    first.take_over(second)
+    first.follow(second)
     assert hear(first, says("yes"), 40).keyword is None
 
 

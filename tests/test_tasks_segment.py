@@ -73,6 +73,8 @@ def test_classes_that_the_model_chose_itself_are_taken_as_they_are() -> None:
     spec = TensorSpec("classes", (1, 2, 2), "int32")
     found = task_for(spec, ("a", "b", "c")).decode((np.int32([[[0, 2], [2, 1]]]),), None)
     assert found.mask.tolist() == [[0, 2], [2, 1]] and found.shares["c"] == 0.5
+    found = task_for(spec, ("a",)).decode((np.int32([[[0, 2], [2, 1]]]),), None)
+    assert found.shares == {"a": 0.25, "class 1": 0.25, "class 2": 0.5}
 
 
 @given(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -14,9 +13,13 @@ from hypothesis import strategies as st
 
 from converters.verify.overlap import iou
 from edge_sdk import Loop
+from edge_sdk.bundle.manifest import Head, Part
+from edge_sdk.contract import Placement
+from edge_sdk.tasks import DetectSettings, Task, make_task
 from edge_sdk.tasks.detect import Detection
 from edge_sdk.tasks.settings import TrackSettings
-from edge_sdk.tasks.track import Tracker
+from edge_sdk.tasks.track import Tracker, _overlaps
+from edge_sdk.tensors import TensorSpec
 
 MS = 1_000_000
 Path_ = Callable[[float], tuple[float, float]]
@@ -148,6 +151,40 @@ def test_reset_forgets_tracks_but_no_id_comes_again() -> None:
     assert by.update([thing(100, 100)], 0)[0].track == 3  # time ran backwards
 
 
+def test_another_variant_goes_on_with_the_tracks() -> None:
+    told = DetectSettings.model_validate(
+        {
+            "kind": "detect",
+            "boxes": "b",
+            "scores": "s",
+            "anchors": "none",
+            "activation": "none",
+            "track": {"min_hits": 1},
+        }
+    )
+    box, score = np.float32([[[0.5, 0.5, 0.2, 0.2]]]), np.float32([[[0.9]]])
+    specs = TensorSpec("b", (1, 1, 4), "float32"), TensorSpec("s", (1, 1, 1), "float32")
+    head = Head(name="s", shape=(1, 1, 1), axis=2, parts=(Part(output="s", runs=((0, 1),)),))
+    first, second, third = (
+        make_task(told, input_=TensorSpec("i", (1, size, size, 3), "int8"), outputs=specs, labels=(), heads=heads)
+        for size, heads in ((64, ()), (32, (head,)), (64, ()))
+    )
+    frame = {
+        task: Placement((size / 640, size / 640), (0, 0)) for task, size in ((first, 64), (second, 32), (third, 64))
+    }
+
+    def ids(task: Task, at_ms: int) -> list[int | None]:
+        return [found.track for found in task.decode((box, score), frame[task], at_ms * MS)]
+
+    assert ids(first, 0) == [1]
+    second.follow(first)
+    assert ids(second, 40) == [1]
+    third.follow(second)
+    assert ids(third, 80) == [1]
+    third.reset()
+    assert ids(third, 120) == [2]
+
+
 @given(
     seed=st.integers(0, 10_000),
     counts=st.lists(st.integers(0, 12), min_size=1, max_size=15),
@@ -174,6 +211,14 @@ def test_whatever_comes_ids_are_distinct_in_a_frame_never_come_back_and_are_the_
     assert sorted(last_seen) == list(range(1, len(last_seen) + 1))
 
 
+@given(seed=st.integers(0, 10_000), first=st.integers(1, 6), second=st.integers(1, 6))
+def test_overlaps_are_those_of_single_boxes(seed: int, first: int, second: int) -> None:
+    rng = np.random.default_rng(seed)
+    boxes = [np.sort(rng.integers(0, 8, (n, 2, 2)), axis=1).reshape(n, 4).astype(float) for n in (first, second)]
+    wanted = [[iou(tuple(a), tuple(b)) for b in boxes[1]] for a in boxes[0]]
+    np.testing.assert_allclose(_overlaps(*boxes), wanted)
+
+
 def test_a_detector_gone_wild_costs_a_bounded_time() -> None:
     by, rng = tracker(min_hits=1, max_missed_ms=60_000), np.random.default_rng(0)
     for n in range(30):
@@ -190,20 +235,3 @@ def test_one_person_in_a_video_has_one_id(face_bundle: Path, carphone: Path) -> 
         for result in loop:
             ids += [found.track for found in result.value]
     assert len(ids) > 100 and set(ids) == {None, 1} and ids.count(None) == 1
-
-
-def _cost_ms(boxes: int, runs: int = 300) -> float:
-    by, rng = tracker(), np.random.default_rng(0)
-    paths = [line(*rng.uniform(0, 1500, 2), *rng.uniform(-100, 100, 2)) for _ in range(boxes)]
-    scenes = [[thing(*path(n * 0.04)) for path in paths] for n in range(runs)]
-    took = []
-    for n, found in enumerate(scenes):
-        began = time.perf_counter()
-        by.update(found, n * 40 * MS)
-        took.append(time.perf_counter() - began)
-    return float(np.median(took)) * 1000
-
-
-if __name__ == "__main__":
-    for boxes_ in (1, 5, 20, 100):
-        print(f"{boxes_} boxes: {_cost_ms(boxes_):.3f} ms")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from converters.report.accuracy import Agreement, Metric
 from converters.verify.agreement import share_interval, share_metric
 from converters.verify.evaluate import PerSample, compare
 from converters.verify.metrics.base import Floats, Kind, Mean
-from converters.verify.metrics.masks import Overlaps
+from converters.verify.metrics.masks import Counts, Overlaps
 from edge_sdk.errors import DataError
 from edge_sdk.tasks import AnomalySettings, KeywordSettings, PoseSettings, TaskSettings
 from edge_sdk.tasks.anomaly import Anomaly
@@ -141,22 +142,25 @@ class JudgeSegment:
     )
 
     def __init__(self) -> None:
-        self._areas: list[list[int]] = []
-        self._shared: list[list[int]] = []
-        self._either: list[list[int]] = []
+        self._areas: list[Counts] = []  # of each class in float's mask, one entry a sample
+        self._shared: list[Counts] = []
+        self._either: list[Counts] = []
+        self._binary = True  # of an object and its background the object counts
 
     def see(self, before: Segmentation, after: Segmentation) -> None:
         """One sample's values."""
-        classes = len(before.labels)
-        wanted = range(classes) if classes > 2 else (1,)  # of an object and its background the object
-        pairs = [(before.mask == index, after.mask == index) for index in wanted]
-        self._areas.append([int(np.count_nonzero(one)) for one, _ in pairs])
-        self._shared.append([int(np.count_nonzero(one & other)) for one, other in pairs])
-        self._either.append([int(np.count_nonzero(one | other)) for one, other in pairs])
+        pairs = np.bincount((before.mask.astype(np.intp) * 256 + after.mask).reshape(-1), minlength=1 << 16).reshape(
+            256, 256
+        )
+        shared, areas = np.diagonal(pairs).copy(), pairs.sum(axis=1)
+        either = areas + pairs.sum(axis=0) - shared
+        for kept, counts in ((self._areas, areas), (self._shared, shared), (self._either, either)):
+            kept.append(counts.astype(np.int64))
+        self._binary &= len(before.labels) == 2
 
     def agreement(self) -> tuple[Agreement, ...]:
         """One figure, if float finds anything."""
-        return (_as_agreement(self.as_metric()),) if np.any(self._areas) else ()
+        return (_as_agreement(self.as_metric()),) if self._found().any() else ()
 
     def as_metric(self) -> Metric:
         """The same, for the gate.
@@ -164,17 +168,23 @@ class JudgeSegment:
         Raises:
             DataError: if float finds nothing in any sample.
         """
-        if not np.any(self._areas):
+        found = self._found()
+        if not found.any():
             raise DataError(
                 "the float model finds no object in the samples compared, so --max-drop has nothing to go by; "
                 "use samples with objects, or give --evaluate DATA"
             )
-        areas, shared, either = (np.array(each, np.int64) for each in (self._areas, self._shared, self._either))
-        found = (areas > 0).any(axis=0)  # classes
-        before = Overlaps(self.KIND, areas[:, found], areas[:, found])
-        after = Overlaps(self.KIND, shared[:, found], either[:, found])
+        areas, shared, either = (np.stack(each)[:, found] for each in (self._areas, self._shared, self._either))
+        before, after = Overlaps(self.KIND, areas, areas), Overlaps(self.KIND, shared, either)
         (metric,) = compare(PerSample((before,)), PerSample((after,)))
         return metric
+
+    def _found(self) -> npt.NDArray[np.bool_]:
+        """The classes that count and that float finds."""
+        found: npt.NDArray[np.bool_] = np.sum(self._areas, axis=0) > 0
+        if self._binary:
+            found[0] = False
+        return found
 
 
 class JudgePose:

@@ -19,6 +19,7 @@ _COMMANDS = {
     "inspect": ("edge_sdk.cli.inspect:inspect", "Show what is in a bundle or a .tflite model."),
     "bundle": ("edge_sdk.cli.bundle:bundle", "Pack a smaller model's variants into a bundle."),
     "run": ("edge_sdk.cli.run:run", "Run a bundle over a camera, video or files, under the watchdog."),
+    "service": ("edge_sdk.cli.service:service", "Have systemd start an application at boot, and watch its supervisor."),
     "bench": ("edge_sdk.cli.bench:bench", "Measure a bundle or a .tflite model on this machine."),
     "boards": ("edge_sdk.cli.boards:boards", "List the boards, show one, or say which one this is."),
     "doctor": ("edge_sdk.cli.doctor:doctor", "Check this machine, and give the exact fix for what is wrong."),

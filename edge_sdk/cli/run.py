@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,9 +18,9 @@ from edge_sdk.cli.supervise import PLAN_FLAG, become_supervisor, plan_of
 from edge_sdk.engines import Options
 from edge_sdk.errors import ConfigError
 from edge_sdk.loop import Loop
-from edge_sdk.sinks import sinks_from
+from edge_sdk.sinks import in_a_later_life, sinks_from
 from edge_sdk.watchdog import pulse
-from edge_sdk.watchdog.plan import APP_VARIABLE
+from edge_sdk.watchdog.plan import APP_VARIABLE, LIFE_VARIABLE
 
 
 @click.command(epilog="\b\nExit codes: 0 the source ended, 1 error, 2 wrong settings, 129, 130, 143 ended by a signal.")
@@ -104,7 +105,7 @@ def run(
     end_tidily_on_signals()
     with ExitStack() as stack:
         opened = sinks_from(
-            sinks or app.sink or (() if as_json else ("console",)),
+            _sinks_of(app, sinks, as_json, overwrite),
             deadline_ms=app.loop.deadline_ms,
             overwrite=overwrite,
             print_to="stderr" if as_json else "stdout",
@@ -133,6 +134,12 @@ def run(
             for count, _ in enumerate(loop, start=1):
                 if count == most:
                     return
+
+
+def _sinks_of(app: App, flags: tuple[str, ...], as_json: bool, overwrite: bool) -> Sequence[str | Mapping[str, object]]:
+    wanted = flags or app.sink or (() if as_json else ("console",))
+    started_again = os.environ.get(LIFE_VARIABLE, "1") != "1"
+    return [in_a_later_life(each) for each in wanted] if started_again and not overwrite else wanted
 
 
 def _print_report(loop: Loop, as_json: bool) -> None:

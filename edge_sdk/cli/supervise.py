@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -17,7 +18,7 @@ PLAN_FLAG = "--print-plan"  # of edge-sdk run: what the supervisor asks for befo
 _MAIN = """
 import sys
 sys.path.append({home!r})
-from edge_sdk.watchdog.supervisor import main
+from edge_sdk.watchdog.main import main
 main({fd})
 """
 
@@ -25,7 +26,7 @@ main({fd})
 def plan_of(path: Path, app: App | Program) -> Plan:
     """How to look after the application of this app.toml, started as this process was."""
     table = app.supervisor
-    name = app.app.name or (path.absolute().parent.name if path.stem == "app" else path.stem)
+    name = name_of(path, app)
     return Plan(
         name=name,
         command=app.app.command or tuple(_this_command()),
@@ -44,6 +45,21 @@ def plan_of(path: Path, app: App | Program) -> Plan:
         device=str(app.watchdog.device) if app.watchdog else None,
         timeout_s=app.watchdog.timeout_s if app.watchdog else 15,
     )
+
+
+def name_of(path: Path, app: App | Program) -> str:
+    """The application's: as it says, else the file's, or of an app.toml its folder's.
+
+    Raises:
+        ConfigError: if those make no name.
+    """
+    if app.app.name:
+        return app.app.name
+    stem = path.absolute().parent.name if path.stem == "app" else path.stem
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.")
+    if not name:
+        raise ConfigError(f"{path} has no name to go by; give it one: [app] name")
+    return name[:100]
 
 
 def default_state_dir(name: str) -> Path:
@@ -69,7 +85,8 @@ def become_supervisor(plan: Plan) -> NoReturn:
     os.set_inheritable(fd, True)
     home = str(Path(edge_sdk.__file__).absolute().parents[1])
     code = _MAIN.format(home=home, fd=fd)
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", code, plan.name])  # noqa: S606 - no shell is wanted
 
 

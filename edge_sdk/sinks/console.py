@@ -17,6 +17,7 @@ from edge_sdk.result import Event, Result
 from edge_sdk.sinks import Sink, Stream
 from edge_sdk.tasks.classify import ClassScore
 from edge_sdk.tasks.detect import Detection
+from edge_sdk.tasks.keyword import Spotting
 
 _SHOWN = 3  # values of one result; the rest is counted
 
@@ -36,7 +37,7 @@ class ConsoleSettings(Settings):
 
 
 class ConsoleSink(Sink):
-    """Prints a line a second (or as set) and every event; coloured where the output is a terminal.
+    """Prints a line a second (or as set), every event and every word that was heard; coloured where the output is a terminal.
 
     Args:
         settings: how often.
@@ -54,7 +55,7 @@ class ConsoleSink(Sink):
 
     def result(self, result: Result) -> None:
         """See the base class."""
-        if result.captured_ns >= self._due_ns:
+        if result.captured_ns >= self._due_ns or _is_word(result.value):
             self._due_ns = result.captured_ns + round(self.settings.every_s * 1e9)
             self._print(result)
             return
@@ -114,6 +115,11 @@ class _Between:
             return ""
         dropped = f", {self.dropped} dropped" if self.dropped else ""
         return f"   [{self.results} more before: {self.late} late, oldest {self.worst_ms:.1f} ms{dropped}]"
+
+
+def _is_word(value: Any) -> bool:
+    """Whether this is the one result that reports a word."""
+    return isinstance(value, Spotting) and value.keyword is not None
 
 
 def in_short(value: Any) -> str:

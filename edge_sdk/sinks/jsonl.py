@@ -28,16 +28,21 @@ class Recorded(Protocol):
         """What JSON holds of it."""
 
 
+_BLOCK = 65_536
+
+
 class JsonlSettings(Settings):
     """``jsonl:results.jsonl?overwrite=1``.
 
     Attributes:
         path: the file, new unless ``overwrite``.
         overwrite: replace what is there.
+        append: go on after the last whole line of what is there.
     """
 
     path: Path
     overwrite: bool = False
+    append: bool = False
 
 
 class JsonlSink(Sink):
@@ -57,7 +62,7 @@ class JsonlSink(Sink):
     def __init__(self, settings: JsonlSettings) -> None:
         self.settings = settings
         path = settings.path
-        refuse_existing(path, overwrite=settings.overwrite)
+        refuse_existing(path, overwrite=settings.overwrite or settings.append)
         if path.exists() and not path.is_file():
             raise OutputError(f"{path} is not a plain file; JSON lines go to one, which can be cut at a whole line")
         self._file: int | None = None
@@ -108,17 +113,32 @@ class JsonlSink(Sink):
     def _open(self) -> int:
         if self._closed:
             raise OutputError(f"cannot write {self.settings.path}: this sink was closed")
-        replace_or_new = os.O_TRUNC if self.settings.overwrite else os.O_EXCL
+        what_is_there = 0 if self.settings.append else os.O_TRUNC if self.settings.overwrite else os.O_EXCL
+        flags = os.O_RDWR if self.settings.append else os.O_WRONLY
         try:
-            return os.open(
-                self.settings.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND | replace_or_new, 0o644
-            )
+            file = os.open(self.settings.path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND | what_is_there, 0o644)
         except OSError as exc:
             raise OutputError(f"cannot write {self.settings.path}: {exc.strerror}") from exc
+        if self.settings.append:
+            self._whole_bytes = _end_of_whole_lines(file)
+            self._cut(file)
+        return file
 
     def _cut(self, file: int) -> None:
         if os.fstat(file).st_size > self._whole_bytes:
             os.ftruncate(file, self._whole_bytes)
+
+
+def _end_of_whole_lines(file: int) -> int:
+    """Where the last whole line ends: a program that was killed may have left a part of one behind it."""
+    end = os.fstat(file).st_size
+    while end > 0:
+        begin = max(end - _BLOCK, 0)
+        found = os.pread(file, end - begin, begin).rfind(b"\n")
+        if found >= 0:
+            return begin + found + 1
+        end = begin
+    return 0
 
 
 def _now() -> str:

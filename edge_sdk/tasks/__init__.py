@@ -68,9 +68,6 @@ class Task(ABC):
         """The task itself, where this one only prepares its outputs."""
         return self
 
-    def take_over(self, previous: Task) -> None:  # noqa: B027 - most tasks remember nothing
-        """Go on with what ``previous``, the same kind of task on another variant of this bundle, has seen so far."""
-
 
 def make_task(
     settings: TaskSettings,

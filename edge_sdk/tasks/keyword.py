@@ -114,12 +114,12 @@ class FindKeyword(Task):
         self._above: int | None = None  # the class that reached the threshold in the last result
         self._seen_ns = self._ready_ns = _NEVER_NS  # when there was a result; from when on a word may be reported
 
-    def take_over(self, previous: Task) -> None:
+    def follow(self, before: Task) -> None:
         """See the base class."""
-        before = previous.core
-        if isinstance(before, FindKeyword):
-            self._last = deque(before._last, maxlen=self._last.maxlen)
-            self._above, self._seen_ns, self._ready_ns = before._above, before._seen_ns, before._ready_ns
+        other = before.core
+        if isinstance(other, FindKeyword):
+            self._last = deque(other._last, maxlen=self._last.maxlen)
+            self._above, self._seen_ns, self._ready_ns = other._above, other._seen_ns, other._ready_ns
 
     def _scores(self, stored: Array) -> Scores:
         real = self._read(stored) if self._read is not None else activate(self._spec.dequantize(stored), "softmax")

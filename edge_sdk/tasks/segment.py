@@ -15,7 +15,7 @@ from edge_sdk.errors import ConfigError
 from edge_sdk.tasks import Task, output_of
 from edge_sdk.tasks.scores import ScoreReader, names_of
 from edge_sdk.tasks.settings import SegmentSettings
-from edge_sdk.tensors import Array, TensorSpec
+from edge_sdk.tensors import INTEGERS, Array, TensorSpec
 
 UNSEEN = 255
 """The class of pixels that the model did not see: what a crop cut away. As in PASCAL VOC, it counts for nothing."""
@@ -107,12 +107,12 @@ class Segment(Task):
         self._shape = shape[1:3]
         self._size = (input_.shape[2], input_.shape[1])
         classes = shape[3] if len(shape) == 4 else 1
-        self._decided = classes == 1 and not spec.quantized and spec.dtype.startswith(("int", "uint"))
+        self._decided = is_decided(spec)
         if classes > UNSEEN:
             raise ConfigError(f"[task] kind = segment takes up to {UNSEEN} classes; output {spec.name!r} has {classes}")
         self._classes = classes
         if self._decided:
-            self._labels = labels or tuple(f"class {index}" for index in range(UNSEEN))
+            self._labels = labels
         elif classes == 1:
             self._lowest = ScoreReader(spec, settings.activation).lowest(settings.threshold)
             self._labels = names_of(2, labels, background=0) if labels else ("background", "object")
@@ -129,9 +129,13 @@ class Segment(Task):
         """The mask in pixels of the output; ``placement`` is kept for ``on_frame``."""
         mask = self._mask(outputs[self._at])
         seen = mask[_seen(mask.shape, self._size, placement)]
-        counts = _count(seen, len(self._labels))
-        shares = {label: count / seen.size for label, count in zip(self._labels, counts, strict=True)}
-        return Segmentation(mask, self._labels, shares, self._size, placement)
+        labels = self._named(mask) if self._decided else self._labels
+        shares = {label: count / seen.size for label, count in zip(labels, _count(seen, len(labels)), strict=True)}
+        return Segmentation(mask, labels, shares, self._size, placement)
+
+    def _named(self, mask: Mask) -> tuple[str, ...]:
+        """Of a model that gives the classes themselves nothing tells how many there are: those beyond the labels are numbered."""
+        return (*self._labels, *(f"class {index}" for index in range(len(self._labels), int(mask.max()) + 1)))
 
     def _mask(self, stored: Array) -> Mask:
         if self._decided:
@@ -139,6 +143,12 @@ class Segment(Task):
         if self._classes == 1:
             return (stored.reshape(self._shape) >= self._lowest).view(np.uint8)
         return best_class(stored.reshape(*self._shape, self._classes))
+
+
+def is_decided(spec: TensorSpec) -> bool:
+    """Whether an output holds classes and not scores: whole numbers that are not quantized, one a pixel."""
+    one = len(spec.shape) == 3 or spec.shape[-1] == 1
+    return one and not spec.quantized and spec.dtype in INTEGERS
 
 
 def best_class(scores: Array) -> Mask:

@@ -81,7 +81,7 @@ class TrackSettings(_Settings):
     Attributes:
         iou_threshold: a detection goes on with a track whose predicted box it overlaps at least so much, of the same class.
         max_missed_ms: a track that was not seen for so long has ended; its id does not come back.
-        min_hits: a track has an id from its so-manieth detection on, in results that follow each other.
+        min_hits: a track has an id once it was detected in so many results that follow each other.
     """
 
     iou_threshold: float = Field(default=0.3, gt=0, le=1)

@@ -172,10 +172,10 @@ class Tracked(Task):
         """See the base class."""
         self._tracker.reset()
 
-    def take_over(self, previous: Task) -> None:
+    def follow(self, before: Task) -> None:
         """See the base class."""
-        if isinstance(previous.core, Tracked):
-            self._tracker = previous.core._tracker
+        if isinstance(before.core, Tracked):
+            self._tracker = before.core._tracker
 
 
 def _classes(things: Sequence[_Track] | Sequence[Detection]) -> npt.NDArray[np.intp]:

@@ -13,8 +13,9 @@ what is measured now: the age, and the service time times what the rung below ta
 tried all the same after ``retry_s``, as a forecast can be wrong. A descent after which it soon climbs again has failed: the next one of
 its kind waits twice as long, at most ``longest_wait_s``; one that holds takes a doubling back.
 
-Heat. It climbs one rung at ``climb_celsius``, or when the board says that it throttles, and waits ``heat_wait_s`` for the effect before
-it climbs another; it leaves that rung when it was ``cooler_celsius`` below for ``heat_wait_s``.
+Heat. It climbs one rung at ``climb_celsius``, or when the board says that it throttles and is not known to be cool, and waits
+``heat_wait_s`` for the effect before it climbs another; it leaves that rung when it was ``cooler_celsius`` below for ``heat_wait_s``. What
+a board that is cool throttles for, such as a weak supply, shows in the lateness if it matters.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ _COUNTS_S = 0.1  # the longest that one result counts for
 _FEWEST = 3  # results that a descent needs, and a comparison of two rungs
 _PATIENCE = 30  # results that a retry needs
 _DOUBLINGS = 5  # of a wait
+_UNFIT = 5.0  # so many times what a moment counts in which the rung below would not fit: forecasts tremble
 _SOON_S, _SOON = 10.0, 30  # "soon" is within this time, or within so many results;
 _SOON_HEAT = 4.0  # of heat, within so many heat_wait_s
 _DRAINS_UP, _DRAINS_DOWN = 0.25, 0.05  # how fast ages must sink, in seconds a second, while a queue drains after a step
@@ -98,7 +100,9 @@ class Governor:
         self._stepped_ns = self._last_ns = now_ns
         self._hot = self._ended = False
         self._cool_ns: int | None = now_ns  # since when it is cool enough to come back
-        self._load, self._late_s, self._bad_services = Load(), 0.0, 0
+        self._load = Load()
+        self._late_s = 0.0  # lateness that has added up
+        self._bad_services, self._bad_service_ms = 0, 0.0  # of the results that did: how many, mean service time
         self._begin(now_ns)
 
     def result(
@@ -149,7 +153,7 @@ class Governor:
             self._calm_late_s += counts_s
             if self._calm_late_s > 0.5 * self._allowed * (now_ns - self._calm_ns) * _S:
                 self._restart_calm(now_ns)
-        return self._way_back(now_ns) if self.rung else None
+        return self._way_back(now_ns, gap_s) if self.rung else None
 
     def heat(self, heat: Heat, now_ns: int) -> Step | None:
         """The temperature was read; the step that is wanted now, or None."""
@@ -157,8 +161,9 @@ class Governor:
         if limit is None and heat.throttle_celsius is not None:
             limit = heat.throttle_celsius - self.settings.margin_celsius
         above = -math.inf if heat.celsius is None or limit is None else heat.celsius - limit
-        self._hot = above >= 0 or bool(heat.throttled)
-        if self._hot or above > -self.settings.cooler_celsius:
+        warm = above > -self.settings.cooler_celsius
+        self._hot = above >= 0 or (bool(heat.throttled) and (warm or above == -math.inf))
+        if self._hot or warm:
             self._cool_ns = None
         elif self._cool_ns is None:
             self._cool_ns = now_ns
@@ -184,10 +189,7 @@ class Governor:
     def _begin(self, now_ns: int) -> None:
         """Judge the rung anew: what was before counts no more."""
         self._since_ns = self._fits_ns = now_ns
-        self._late_s = self._bad_service_ms = (
-            0.0  # lateness added up, and the mean service time of the results that did
-        )
-        self._bad_services = 0
+        self._late_s, self._bad_services, self._bad_service_ms = 0.0, 0, 0.0
         self._queued: tuple[int, float] | None = None  # the first late result: when, and its age
         self._load = Load()
         self._restart_calm(now_ns)
@@ -198,10 +200,7 @@ class Governor:
     def _step(self, kind: Literal["climbed", "descended"], rung: int, why: str, now_ns: int) -> Step:
         if self._load.count < _FEWEST:
             self._compare()
-        service_ms = (
-            self._bad_service_ms if self._bad_services else self._load.service_ms
-        )  # not what was before the overload
-        self._before, self._before_service_ms = self.rung, service_ms
+        self._before, self._before_service_ms = self.rung, self._service_ms()
         self.rung, self._stepped_ns = rung, now_ns
         self._begin(now_ns)
         return Step(kind, rung, f"{why}; now rung {rung} of {len(self.ladder) - 1}: {self.ladder[rung]}")
@@ -211,6 +210,10 @@ class Governor:
     def _enough_s(self, now_ns: int) -> float:
         """How much lateness makes it climb: soon after a step it is likelier to be right."""
         return self.settings.climb_after_s * (0.5 if self._soon(now_ns, self._stepped_ns) else 1.0)
+
+    def _service_ms(self) -> float:
+        """What is measured now; in an overload not what was before it."""
+        return self._bad_service_ms if self._bad_services else self._load.service_ms
 
     def _drains(self, now_ns: int, age_ms: float) -> bool:
         """Whether what queued up before the step, or while it was taken, becomes less: that is no fault of the rung."""
@@ -248,7 +251,7 @@ class Governor:
     def _above(self, now_ns: int, cause: Cause) -> int | None:
         """The next rung that can be had, and can be of use."""
         free = [n for n in range(self.rung + 1, len(self.ladder)) if now_ns >= self._barred.get(n, now_ns)]
-        if cause == "misses" and self._load.service_ms > self._deadline_ms:
+        if cause == "misses" and self._service_ms() > self._deadline_ms:
             free = [n for n in free if self._runs[n] != self._runs[self.rung]] or free
         return free[0] if free else None
 
@@ -261,13 +264,14 @@ class Governor:
 
     # --- down
 
-    def _way_back(self, now_ns: int) -> Step | None:
+    def _way_back(self, now_ns: int, gap_s: float) -> Step | None:
         self._calm_count += 1
         below = self._below(now_ns)
         expected_ms = self._expected_ms(below)
-        if expected_ms is None or expected_ms > self._deadline_ms:
-            self._fits_ns = now_ns
-        way = None if self._hot or self._calm_count < _FEWEST else self._way(now_ns)
+        fits = expected_ms is not None and expected_ms <= self._deadline_ms
+        if not fits:
+            self._fits_ns = min(now_ns, self._fits_ns + int(_UNFIT * gap_s / _S))
+        way = None if self._hot or self._calm_count < _FEWEST else self._way(now_ns, fits=fits)
         if way is None:
             return None
         calm = f"all well for {(now_ns - self._calm_ns) * _S:.3g} s"
@@ -278,7 +282,7 @@ class Governor:
         self._descent, self._ended = (now_ns, self.rung, way), False
         return self._step("descended", below, f"{calm}, the age to expect below is {expected}{tried}", now_ns)
 
-    def _way(self, now_ns: int) -> Way | None:
+    def _way(self, now_ns: int, *, fits: bool) -> Way | None:
         """By which way it may come back now."""
         settings = self.settings
         heat_climbed = self._causes.get(self.rung) == "heat"
@@ -287,12 +291,10 @@ class Governor:
             or not self._waited("heat", settings.heat_wait_s, max(self._cool_ns, self._stepped_ns), now_ns)
         ):
             return None
-        if self._fits_ns == now_ns:  # it does not fit
-            return (
-                "retry" if self._waited("retry", settings.retry_s, self._calm_ns, now_ns, results=_PATIENCE) else None
-            )
-        if self._waited("calm", settings.calm_s, max(self._calm_ns, self._fits_ns), now_ns):
+        if fits and self._waited("calm", settings.calm_s, max(self._calm_ns, self._fits_ns), now_ns):
             return "heat" if heat_climbed else "calm"
+        if not fits and self._waited("retry", settings.retry_s, self._calm_ns, now_ns, results=_PATIENCE):
+            return "retry"
         return None
 
     def _waited(self, way: Way, wait_s: float, since_ns: int, now_ns: int, *, results: int = 1) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 
 APP_VARIABLE = "EDGE_SDK_APP"  # "FILE PATH": the text of the app.toml at PATH that was checked stands in FILE
 
+LIFE_VARIABLE = "EDGE_SDK_LIFE"  # how often the application was started, this time included
+
 
 @dataclass(frozen=True)
 class Plan:

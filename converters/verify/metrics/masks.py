@@ -17,7 +17,7 @@ from converters.verify.truth import Answer, image_answers, read_arrays
 from edge_sdk.contract import Contract, Placement
 from edge_sdk.errors import ConfigError, DataError, needs
 from edge_sdk.tasks import SegmentSettings
-from edge_sdk.tasks.segment import Segmentation
+from edge_sdk.tasks.segment import Segmentation, is_decided
 from edge_sdk.tensors import Array, TensorSpec
 
 IGNORED = 255
@@ -113,7 +113,7 @@ class MeanIou(Measure[Mask, tuple[Counts, Counts]]):
         found: Array
         if isinstance(value, Segmentation):
             found = value.mask
-            classes = len(value.labels) if len(value.labels) > 2 else classes
+            classes = IGNORED if is_decided(spec) else classes  # it may be any
         else:
             real = real_output(side, self.output(side.outputs))
             real = real.reshape(*spec.shape[1:3], classes)
