@@ -22,6 +22,7 @@ KINDS = Kinds(
     builtin={
         "camera": "edge_sdk.sources.camera:CameraSource",
         "file": "edge_sdk.sources.video:VideoSource",
+        "i2c": "edge_sdk.sources.i2c:I2cSource",
         "iio": "edge_sdk.sources.iio:iio",
         "images": "edge_sdk.sources.images:ImagesSource",
         "mqtt": "edge_sdk.sources.mqtt:mqtt",
@@ -33,6 +34,7 @@ KINDS = Kinds(
         "camera:0",
         "camera:/dev/video0?width=640&height=480",
         "file:clip.mp4?pace=fast",
+        "i2c:1?address=0x68&register=0x3b&format=>3h&rate_hz=100",
         "iio:device0/accel?rate_hz=100",
         "images:folder",
         "mqtt://host/topic?keys=x,y,z",
