@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from edge_sdk.contract import describe_validation
 from edge_sdk.errors import ConfigError
+from edge_sdk.redact import redacted
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
@@ -130,25 +131,26 @@ class Kinds:
             ConfigError: if the text has no kind, or is not of the form ``kind:location?key=value&key=value``.
         """
         head, has_query, query = text.partition("?")
+        shown = redacted(text)
         kind, _, location = head.partition(":")
         if kind not in self.builtin and kind not in self.names():
             raise ConfigError(
-                f"{self.thing} {text!r} does not begin with a kind; write one such as {', '.join(self.examples)}"
+                f"{self.thing} {shown!r} does not begin with a kind; write one such as {', '.join(self.examples)}"
             )
         key = self.find(kind).settings_class.location
         if key is not None and not location:
-            raise ConfigError(f"{self.thing} {text!r} lacks its {key}; write {kind}:{key.upper()}")
+            raise ConfigError(f"{self.thing} {shown!r} lacks its {key}; write {kind}:{key.upper()}")
         if key is None and location:
-            raise ConfigError(f"{self.thing} {text!r}: {kind} has no location; write {kind} or {kind}:?key=value")
+            raise ConfigError(f"{self.thing} {shown!r}: {kind} has no location; write {kind} or {kind}:?key=value")
         given: dict[str, object] = {} if key is None else {key: location}
         for pair in query.split("&") if has_query else ():
             name, equals, value = pair.partition("=")
             if not name or not equals:
                 raise ConfigError(
-                    f"{self.thing} {text!r}: {pair!r} is not of the form key=value; pairs are joined by &"
+                    f"{self.thing} {shown!r}: {redacted(pair)!r} is not of the form key=value; pairs are joined by &"
                 )
             if name in given:
-                raise ConfigError(f"{self.thing} {text!r} states {name} twice")
+                raise ConfigError(f"{self.thing} {shown!r} states {name} twice")
             given[name] = value
         return kind, given
 

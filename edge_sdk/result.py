@@ -51,7 +51,8 @@ class Event:
 
     Attributes:
         kind: ``hang``, ``crash``, ``engine_error``, ``recovered``, ``restart_failed``, ``source_lost``, ``source_hung``, ``source_back``,
-            ``bad_sample``, ``abandoned``.
+            ``bad_sample``, ``abandoned``; and ``source_dark``, ``source_stuck``, ``source_changed``, ``source_cleared``: see
+            ``edge_sdk.sources.health``.
         message: one sentence.
         at_ns: when, on the clock of ``time.monotonic_ns``.
         sequence: the sample concerned, or None.

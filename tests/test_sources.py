@@ -343,7 +343,7 @@ def test_the_colour_of_replayed_images_is_stated(tmp_path: Path) -> None:
     [
         ("clip.mp4", r"'clip.mp4' does not begin with a kind; write one such as camera:0, .*file:clip.mp4\?pace=fast"),
         ("", "does not begin with a kind"),
-        ("rtsp:somewhere", "does not begin with a kind"),
+        ("gopher:somewhere", "does not begin with a kind"),
         ("file:", "'file:' lacks its path; write file:PATH"),
         ("file:x?speed=2", "speed: no such key\nsource file takes path, pace, start, stop, step, loop"),
         ("file:x?pace=slow", "pace: Input should be 'realtime' or 'fast'"),
@@ -356,7 +356,7 @@ def test_the_colour_of_replayed_images_is_stated(tmp_path: Path) -> None:
         ("camera:0?width=640", "give width and height, or neither"),
         ("replay:x.npy?rate_hz=nan", "rate_hz"),
         ({"path": "x"}, "missing: kind"),
-        ({"kind": "film"}, "no source kind 'film'; there are camera, file, .*replay"),
+        ({"kind": "film"}, "no source kind 'film'; there are camera, .*replay"),
         ({"kind": "file"}, "path: is missing"),
     ],
 )

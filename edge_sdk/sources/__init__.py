@@ -21,25 +21,35 @@ KINDS = Kinds(
     thing="source",
     builtin={
         "camera": "edge_sdk.sources.camera:CameraSource",
+        "libcamera": "edge_sdk.sources.libcamera:LibcameraSource",
+        "gstreamer": "edge_sdk.sources.gstreamer:GStreamerSource",
+        "rtsp": "edge_sdk.sources.rtsp:RtspSource",
         "file": "edge_sdk.sources.video:VideoSource",
         "i2c": "edge_sdk.sources.i2c:I2cSource",
         "iio": "edge_sdk.sources.iio:iio",
+        "audio": "edge_sdk.sources.audio:AudioSource",
         "images": "edge_sdk.sources.images:ImagesSource",
         "mqtt": "edge_sdk.sources.mqtt:mqtt",
         "replay": "edge_sdk.sources.replay:replay",
+        "wav": "edge_sdk.sources.wav:WavSource",
         "serial": "edge_sdk.sources.serial:SerialSource",
         "synthetic": "edge_sdk.sources.synthetic:synthetic",
     },
     examples=(
         "camera:0",
         "camera:/dev/video0?width=640&height=480",
+        "libcamera:0?width=640&height=480",
+        "gstreamer:videotestsrc is-live=true?width=640&height=480",
+        "rtsp://user:password@host/path",
         "file:clip.mp4?pace=fast",
         "i2c:1?address=0x68&register=0x3b&format=>3h&rate_hz=100",
         "iio:device0/accel?rate_hz=100",
+        "audio:default?rate_hz=16000",
         "images:folder",
         "mqtt://host/topic?keys=x,y,z",
         "replay:windows.npz",
         "replay:log.csv?time=t",
+        "wav:sound.wav",
         "serial:/dev/ttyUSB0?baud=115200",
         "synthetic:sine?rate_hz=100",
     ),
@@ -93,11 +103,15 @@ class Source(ABC):
             Otherwise the loop reads when it is ready and nothing is dropped.
         period_s: the longest regular time between two samples, in seconds, where it is known: so much silence is no hang.
         backlog: how many samples of a live source may wait; 1 keeps the newest only, which is right for frames.
+        stuck_s: after how many seconds of identical frames it is told that they stand still; None where frames may be identical.
+        description: which device it is and through what it is read, for people, where the source chose that.
     """
 
     live: bool = False
     backlog: int = 1
     period_s: float = 0.0
+    stuck_s: float | None = None
+    description: str = ""
     _sequence = 0
     _was_opened = False
 

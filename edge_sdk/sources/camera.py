@@ -14,7 +14,7 @@ from edge_sdk.contract import Colour
 from edge_sdk.errors import SourceError, SourceLostError
 from edge_sdk.kinds import Settings
 from edge_sdk.sources import Source
-from edge_sdk.sources.capture import Capture, HeldCapture, opencv
+from edge_sdk.sources.capture import Capture, Held, opencv
 from edge_sdk.tensors import Array
 
 
@@ -66,16 +66,17 @@ class CameraSource(Source):
 
     settings_class = CameraSettings
     live = True
+    stuck_s = 5.0
 
     def __init__(self, settings: CameraSettings, *, capture: Callable[[str], Capture] | None = None) -> None:
         self.settings = settings
         self.path = device_path(settings.device)
         self._make = capture or _open_v4l2
-        self._opened: tuple[HeldCapture, DriverClock] | None = None
+        self._opened: tuple[Held[Capture], DriverClock] | None = None
 
     def _open(self) -> None:
         self._close()
-        held = HeldCapture(lambda: self._make(self.path))
+        held = Held(lambda: self._make(self.path))
         self._opened = held, DriverClock()
         try:
             if held.use(self._configure) is None:

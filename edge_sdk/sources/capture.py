@@ -1,15 +1,23 @@
-"""Holding an OpenCV capture that may hang, so that another thread can give it up without waiting."""
+"""Holding a capture that may hang, so that another thread can give it up without waiting."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from edge_sdk.errors import needs
 from edge_sdk.tensors import Array
 
 T = TypeVar("T")
+R = TypeVar("R", bound="Releasable")
+
+
+class Releasable(Protocol):
+    """What can be held."""
+
+    def release(self) -> None:
+        """Let go of the device or file; harmless when repeated."""
 
 
 class Capture(Protocol):
@@ -34,7 +42,7 @@ class Capture(Protocol):
         """Let go of the device or file; harmless when repeated."""
 
 
-class HeldCapture:
+class Held(Generic[R]):
     """A capture that one thread makes and uses, and any thread may give up.
 
     ``give_up`` never waits: if a call on the capture is under way, which may hang in the driver for ever, the thread that is in it
@@ -44,14 +52,14 @@ class HeldCapture:
         make: opens the capture; called by the first ``use``.
     """
 
-    def __init__(self, make: Callable[[], Capture]) -> None:
+    def __init__(self, make: Callable[[], R]) -> None:
         self._make = make
-        self._capture: Capture | None = None
+        self._capture: R | None = None
         self._lock = threading.Lock()
         self._busy = False
         self._given_up = False
 
-    def use(self, call: Callable[[Capture], T]) -> T | None:
+    def use(self, call: Callable[[R], T]) -> T | None:
         """What ``call`` makes of the capture, or None if the capture was given up before or meanwhile."""
         with self._lock:
             if self._given_up:

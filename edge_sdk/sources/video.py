@@ -14,7 +14,7 @@ from edge_sdk.errors import SourceError
 from edge_sdk.inputs import check_plain_file
 from edge_sdk.kinds import Settings
 from edge_sdk.sources import Source
-from edge_sdk.sources.capture import Capture, HeldCapture, opencv
+from edge_sdk.sources.capture import Capture, Held, opencv
 from edge_sdk.sources.pace import Pace
 from edge_sdk.tensors import Array
 
@@ -105,7 +105,7 @@ class _Frames:
     def __init__(self, settings: VideoSettings) -> None:
         self._settings = settings
         self._cv2 = opencv("reading a video")
-        self._held = HeldCapture(self._make)
+        self._held = Held(self._make)
         self._number = 0  # of the next frame in the file
         self._stamp_ms: float | None = None  # of the last frame given, in this pass
         self._position_ns = -1

@@ -1,0 +1,319 @@
+"""Frames of a fixed size that another program writes into a pipe: GStreamer, rpicam-vid.
+
+A camera's vendor library may hang, crash, or go with another Python only. In a program of its own it is killed when it does, and this
+process is never harmed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import termios
+import threading
+import time
+from abc import abstractmethod
+from array import array
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from edge_sdk.contract import Colour
+from edge_sdk.errors import SourceError, SourceLostError
+from edge_sdk.redact import redacted
+from edge_sdk.sources import Source
+from edge_sdk.sources.capture import Held
+from edge_sdk.tensors import Array
+
+OPEN_S = 10.0  # until the first frame
+GRACE_S = 1.0  # from the interrupt to the kill
+_LINES = 20  # of what the program says, that are kept
+PIPE_BYTES = 1 << 20  # an ordinary user's limit: fewer wake-ups a frame
+
+
+class Pipe:
+    """One run of a program that writes frames.
+
+    Args:
+        name: of the program, for messages.
+        command: gives the command line that writes frames to the first descriptor and, if wanted, lines of text to the second.
+        frame_bytes: the size of a frame.
+        silent_s: a frame that takes longer is a hang.
+        on_line: told of each line of the second descriptor.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Callable[[int, int], Sequence[str]],
+        frame_bytes: int,
+        silent_s: float,
+        on_line: Callable[[str], object] = len,  # they are read and forgotten
+    ) -> None:
+        self._name, self._command, self._on_line = name, command, on_line
+        self._silent_s = silent_s
+        self._frame = np.empty(frame_bytes, np.uint8)
+        self._filled = 0
+        self._ended = False
+        self._failure = ""
+        self._said: deque[str] = deque(maxlen=_LINES)
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._end: threading.Thread | None = None
+        self._wake: int | None = os.eventfd(0, os.EFD_CLOEXEC)
+        self._poll = select.poll()
+        self._readers: dict[int, Callable[[int], bool]] = {}  # by descriptor; False: nothing more is wanted of it now
+        self._data = -1
+
+    def start(self) -> None:
+        """Run the program.
+
+        Raises:
+            SourceError: if it cannot be run.
+        """
+        ours, theirs = zip(*(os.pipe() for _ in range(3)), strict=True)
+        self._data = ours[0]
+        readers = self._read_frame, _Lines(self._on_line).read, _Lines(self._said.append).read
+        self._readers = dict(zip(ours, readers, strict=True))
+        for fd in ours:
+            os.set_blocking(fd, False)
+            self._poll.register(fd, select.POLLIN)
+        with contextlib.suppress(OSError):  # above the limit of this user: the pipe keeps its size
+            fcntl.fcntl(self._data, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        try:
+            with self._lock:
+                if self._stopped or self._wake is None:
+                    return
+                self._poll.register(self._wake, select.POLLIN)
+                self._process = subprocess.Popen(
+                    self._command(theirs[0], theirs[1]),
+                    stdin=subprocess.DEVNULL,
+                    stdout=theirs[2],
+                    stderr=theirs[2],
+                    pass_fds=theirs[:2],
+                    start_new_session=True,
+                )
+        except OSError as exc:
+            raise SourceError(f"{self._name} cannot be run: {exc.strerror}") from exc
+        finally:
+            for fd in theirs:
+                os.close(fd)
+
+    def frame(self, within_s: float | None = None) -> Array | None:
+        """The next frame, uint8 (frame_bytes,), or None if ``stop`` was called.
+
+        Raises:
+            SourceLostError: if the program ended, or gives no whole frame in time.
+        """
+        within_s = within_s or self._silent_s
+        if self._failure:
+            raise SourceLostError(self._failure)
+        if not self._stopped:
+            self._poll.register(self._data, select.POLLIN)
+        whole = self.pump(within_s, lambda: self._filled == self._frame.size or self._ended)
+        if self._stopped:
+            return None
+        if self._ended:
+            self._failure = self._why_it_ended()
+            raise SourceLostError(self._failure)
+        if not whole:
+            had = f"{self._filled} of the {self._frame.size} bytes of a frame" if self._filled else "nothing"
+            raise SourceLostError(f"{self._name} gave {had} in {within_s:g} s: it hangs{self._last_said()}")
+        frame, self._frame, self._filled = self._frame, np.empty_like(self._frame), 0
+        return frame
+
+    def pump(self, within_s: float, done: Callable[[], bool]) -> bool:
+        """Read what comes until ``done``; False if that does not happen in time, or ``stop`` was called."""
+        return any(
+            self._pump(within_s / 2, done) for _ in range(2)
+        )  # if this process was stopped, half of the time is left
+
+    def _pump(self, within_s: float, done: Callable[[], bool]) -> bool:
+        until = time.monotonic() + within_s
+        while not done():
+            left_s = until - time.monotonic()
+            if left_s <= 0 or self._stopped:
+                return False
+            for fd, _ in self._poll.poll(left_s * 1000):
+                if fd in self._readers and not self._readers[fd](fd):
+                    self._poll.unregister(fd)
+        return True
+
+    def read_lines(self) -> None:
+        """Read what was said by now."""
+        for fd, read in self._readers.items():
+            if fd != self._data:
+                read(fd)
+
+    def more_waits(self) -> bool:
+        """Whether bytes of a further frame are there."""
+        count = array("i", [0])
+        fcntl.ioctl(self._data, termios.FIONREAD, count)
+        return count[0] > 0
+
+    def stop(self) -> None:
+        """End the program, and every ``frame``; from any thread, without waiting, harmless when repeated."""
+        with self._lock:
+            if self._stopped:
+                return
+            self._stopped = True
+            if self._wake is not None:
+                os.eventfd_write(self._wake, 1)
+            if self._process is not None:
+                self._end = threading.Thread(target=_end, args=(self._process,), name="edge-sdk-pipe-end", daemon=True)
+                self._end.start()
+
+    def wait_ended(self, within_s: float) -> bool:
+        """Whether the program has ended after ``stop``."""
+        if self._end is not None:
+            self._end.join(within_s)
+        return self._end is None or not self._end.is_alive()
+
+    def release(self) -> None:
+        """Stop it and close what it is read through."""
+        self.stop()
+        readers, self._readers = self._readers, {}
+        with self._lock:
+            wake, self._wake = self._wake, None
+        for fd in (*readers, *(() if wake is None else (wake,))):
+            os.close(fd)
+
+    def _read_frame(self, fd: int) -> bool:
+        got = os.readv(fd, [self._frame[self._filled :].data])
+        self._filled += got
+        self._ended = got == 0
+        return not self._ended and self._filled < self._frame.size
+
+    def _why_it_ended(self) -> str:
+        half = f" in the middle of a frame ({self._filled} of {self._frame.size} bytes)" if self._filled else ""
+        self.stop()
+        self.wait_ended(2 * GRACE_S)
+        self.read_lines()
+        code = self._process.returncode if self._process else None
+        how = "does not end" if code is None else f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+        return f"{self._name} ended{half} ({how}){self._last_said()}"
+
+    def _last_said(self) -> str:
+        """The line that tells most of what the program said last."""
+        lines = [line.strip() for line in self._said if line.strip()][-8:]
+        errors = [line for line in lines if "error" in line.lower() or "erroneous" in line.lower()]
+        return f". It said: {redacted((errors or lines[-1:])[0])}" if lines else ""
+
+
+class _Lines:
+    """Cuts what comes from a descriptor into lines."""
+
+    def __init__(self, on_line: Callable[[str], object]) -> None:
+        self._on_line = on_line
+        self._rest = b""
+
+    def read(self, fd: int) -> bool:
+        """Read what is there; False at the end."""
+        try:
+            got = os.read(fd, 1 << 16)
+        except BlockingIOError:
+            return True
+        *lines, self._rest = (self._rest + got).split(b"\n")
+        self._rest = self._rest[-4096:]  # of a line that does not end
+        if not got:
+            lines, self._rest = [self._rest], b""
+        for line in lines:
+            self._on_line(line.decode("utf-8", "replace"))
+        return bool(got)
+
+
+class PipeSource(Source):
+    """Base of sources whose frames another program writes. A live source; its program runs from opening to closing.
+
+    A frame that is not read waits in the pipe and looks fresh when it is: who reads must keep up, as the loop's reader does.
+    """
+
+    live = True
+
+    def __init__(self) -> None:
+        self._opened: tuple[Pipe, Held[Pipe]] | None = None
+        self._before: Pipe | None = None
+        self._first: tuple[Array, int] | None = None
+
+    def _open(self) -> None:
+        self._close()
+        if self._before is not None and not self._before.wait_ended(3 * GRACE_S):
+            raise SourceError(
+                "the program that read this source before cannot be killed: it hangs in a driver. See dmesg"
+            )
+        pipe = self._pipe()
+        held = Held(lambda: pipe)
+        self._opened = pipe, held
+        try:
+            image = held.use(lambda pipe: pipe.start() or pipe.frame(OPEN_S))  # type: ignore[func-returns-value]
+            if image is None:
+                raise SourceError("the source was closed while it was being opened")
+            self._first = image, self._captured_ns(pipe)
+        except SourceLostError as exc:
+            self._close()
+            raise SourceError(f"{exc}{self._advice()}") from exc
+        except BaseException:
+            self._close()
+            raise
+
+    def _take(self) -> tuple[Array, int] | None:
+        """The next frame's bytes, and when it was captured."""
+        opened, first = self._opened, self._first
+        if opened is None:
+            return None
+        self._first = None
+        return first or opened[1].use(self._next)
+
+    def _close(self) -> None:
+        opened, self._opened, self._first = self._opened, None, None
+        if opened is not None:
+            pipe, held = opened
+            self._before = pipe
+            pipe.stop()
+            held.give_up()
+
+    def _next(self, pipe: Pipe) -> tuple[Array, int] | None:
+        frame = pipe.frame()
+        return None if frame is None else (frame, self._captured_ns(pipe))
+
+    def _captured_ns(self, pipe: Pipe) -> int:
+        """When the frame that just came was captured: when it came, where nothing better is known."""
+        return time.monotonic_ns()
+
+    def _advice(self) -> str:
+        """What to do when it does not open, to be added to what the program said."""
+        return ""
+
+    @abstractmethod
+    def _pipe(self) -> Pipe: ...
+
+
+class FramePipeSource(PipeSource):
+    """Base of those whose frames are pictures."""
+
+    def _read(self) -> tuple[Array, Colour, str, int | None] | None:
+        got = self._take()
+        return None if got is None else (self._image(got[0]), "bgr", "", got[1])
+
+    @abstractmethod
+    def _image(self, frame: Array) -> Array:
+        """The image, BGR uint8 (height, width, 3), of the bytes of a frame, uint8 (frame_bytes,)."""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Interrupt the program, then kill it and all that it started; waits for it."""
+    _signal(process, signal.SIGINT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(GRACE_S)
+    _signal(process, signal.SIGKILL)
+    process.wait()
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
