@@ -51,7 +51,8 @@ class EvenTimes:
     """Times of readings that are taken at a known rate and come in pieces, without times of their own.
 
     They are one period apart. What is missing, because the device or the line lost it, shows as a jump once it is longer than three
-    periods and 50 ms, below which it cannot be told from a piece that comes late.
+    periods and 50 ms, below which it cannot be told from a piece that comes late. A true rate that is off by some percent is followed; one
+    that is lower by more shows as such jumps, too.
 
     Args:
         rate_hz: readings a second.
