@@ -181,6 +181,13 @@ def test_wrong_settings_name_what_is_allowed_and_no_password(text: str | dict[st
     assert "secret" not in str(raised.value) and "sec@ret" not in str(raised.value)
 
 
+def test_a_password_in_place_of_a_file_is_not_shown() -> None:
+    with pytest.raises(
+        SourceError, match=r"http:/me:\*\*\*@host/x.mp4 is a URL, not a file. A network camera is rtsp://"
+    ):
+        source_from("file:http://me:secret@host/x.mp4").open()
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
