@@ -39,6 +39,13 @@ def null_bundle(folder: Path) -> Path:
     return _write(folder / "null.edge", contract, RawSettings(), variant, {"model": b"nothing"})
 
 
+def numbers_bundle(folder: Path) -> Path:
+    """A bundle for the null engine as it is without options: four numbers."""
+    inputs, outputs = (TensorSpec("input", (1, 4), "int8"),), (TensorSpec("output", (1, 4), "int8"),)
+    variant = Variant(id="null", kind="null", file="model", inputs=inputs, outputs=outputs)
+    return _write(folder / "numbers.edge", Contract(input="tensor"), RawSettings(), variant, {"model": b"nothing"})
+
+
 def _write(path: Path, contract: Contract, task: TaskSettings, variant: Variant, files: dict[str, bytes]) -> Path:
     manifest = Manifest(
         name=path.stem,

@@ -35,6 +35,7 @@ Everything in flags:
   edge-sdk convert flowers.tflite --task classify --labels flowers.txt --input image \\
       --colour rgb --range -1,1 --resize stretch --calibrate photos/ -o flowers.edge
   edge-sdk convert motion.tflite --input tensor --calibrate windows.npy -o motion.edge
+  edge-sdk convert motion_int8.tflite --input tensor -o motion.edge   # full-integer already: as it is
 
 \b
 DATA is a folder of images, of .wav, or of captured .npz files; a video (?start=, ?stop=, ?step= count
@@ -90,10 +91,16 @@ Exit codes: 0 done, 1 error, 2 something is missing or unknown, 3 the gate faile
 )
 @click.option("--budget", metavar="TIME", help="How long repair may take, such as 90s or 1h. Default: 10m.")
 @click.option("--no-repair", is_flag=True, help="Leave a model that fails the gate, or has a bad layer, as it is.")
-@click.option("--task", type=click.Choice(["raw", "classify", "detect"]), help="What the outputs mean. Default: raw.")
+@click.option(
+    "--task",
+    type=click.Choice(["raw", "classify", "detect", "keyword", "anomaly", "segment", "pose"]),
+    help="What the outputs mean. Default: raw.",
+)
 @click.option("--labels", type=click.Path(path_type=Path), help="A file with one class name a line.")
 @click.option(
-    "--input", type=click.Choice(["image", "tensor"]), help="Bytes to resize and normalise, or numbers as they are."
+    "--input",
+    type=click.Choice(["image", "tensor", "window"]),
+    help="Bytes to resize and normalise, numbers as they are, or windows of a signal (the rest of it in a model.toml).",
 )
 @click.option(
     "--colour", type=click.Choice(["rgb", "bgr", "gray"]), help="The channel order that the model was trained with."
@@ -154,8 +161,10 @@ def convert(
 ) -> None:
     """Turn a trained model into a proven int8 bundle.
 
-    MODEL is a Keras file (.keras, .h5), a SavedModel's folder, .onnx, PyTorch (.pt2; .pt and net.py:function with --trust) or a float
-    .tflite. The bundle holds the quantized model, proven to be integer from input to output, and everything a
+    MODEL is a Keras file (.keras, .h5), a SavedModel's folder, .onnx, PyTorch (.pt2; .pt and net.py:function with --trust) or a
+    .tflite. One that is integer from input to output already is proven and packed as it is, without --calibrate.
+
+    The bundle holds the quantized model, proven to be integer from input to output, and everything a
     device must know of it; the report goes beside it as .report.html and .report.json.
 
     How pictures become the model's input is the contract. It stands in a model.toml or in the flags, and is never guessed:

@@ -44,13 +44,30 @@ from edge_sdk.contract import Contract, contract_from, describe_validation
 from edge_sdk.errors import ConfigError
 from edge_sdk.inputs import read_plain_file, read_toml
 from edge_sdk.printable import no_control_characters
-from edge_sdk.tasks.settings import ClassifySettings, DetectSettings, RawSettings, TaskSettings
+from edge_sdk.tasks import (
+    AnomalySettings,
+    ClassifySettings,
+    DetectSettings,
+    KeywordSettings,
+    PoseSettings,
+    RawSettings,
+    SegmentSettings,
+    TaskSettings,
+)
 
 _MAX_LABELS_BYTES = 1 << 20
 _TABLES = ("load", "contract", "task", "calibration", "quantize", "evaluate", "gate")
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
-_TASKS: dict[str, type[BaseModel]] = {"raw": RawSettings, "classify": ClassifySettings, "detect": DetectSettings}
+_TASKS: dict[str, type[BaseModel]] = {
+    "raw": RawSettings,
+    "classify": ClassifySettings,
+    "detect": DetectSettings,
+    "keyword": KeywordSettings,
+    "anomaly": AnomalySettings,
+    "segment": SegmentSettings,
+    "pose": PoseSettings,
+}
 _OF_THE_CALLER = ("trust", "real_range")  # a file that comes with a model does not say that it is to be trusted
 
 
@@ -107,7 +124,7 @@ class Config:
     Attributes:
         file: the model.toml that was used, or None.
         contract, task, labels: what goes into the bundle.
-        data: calibration, holdout and evaluation data; ``data.data`` is not None.
+        data: calibration, holdout and evaluation data; ``data.data`` is not None where it is needed.
         loading: how the model is loaded.
         recipes: of the variants to make; the first is gated and repaired.
         evaluate: data with the right answers, and the metric.
@@ -141,6 +158,7 @@ def read_config(
     quantize: Mapping[str, object],
     evaluate: Mapping[str, object],
     gate: Mapping[str, object],
+    needs_data: bool = True,
 ) -> Config:
     """Read model.toml and put the overrides over it.
 
@@ -150,6 +168,7 @@ def read_config(
         contract, task, data, loading, quantize, evaluate, gate: keys that override those of ``[contract]``, ``[task]``,
             ``[calibration]``, ``[load]``, ``[quantize]``, ``[evaluate]`` and ``[gate]``.
         labels: overrides ``labels``.
+        needs_data: whether calibration data must be there.
 
     Raises:
         ConfigError: if the file cannot be read, a key is unknown, or something is missing; the message asks for it by name.
@@ -167,7 +186,7 @@ def read_config(
         task_told = {}  # another kind has other keys
     task_told.update(task)
     settings = _table(DataSettings, content, "calibration", data, file, folder, paths=("data", "holdout"))
-    if settings.data is None:
+    if settings.data is None and needs_data:
         raise ConfigError(
             "calibration data is missing: give --calibrate DATA (calibrate=...), or data in [calibration] of model.toml"
         )
@@ -269,7 +288,7 @@ def _loading(
 
 
 def _real_range(contract: Contract) -> tuple[float, float]:
-    """Smallest and largest number that the contract makes of bytes; of numbers, which it does not bound, -1 to 1."""
+    """Smallest and largest number that the contract makes of bytes; of numbers and windows, which it does not bound, -1 to 1."""
     if contract.input != "image":
         return -1.0, 1.0
     real = contract.real_of_bytes()

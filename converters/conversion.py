@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from converters.calibrate.checks import Watch
@@ -30,19 +31,21 @@ from converters.gather import (
 )
 from converters.load import FloatModel, LoadOptions, load
 from converters.mending import Mending, wanted
-from converters.pack import Packed, make_golden, packing, raw_inputs
+from converters.pack import Packed, RawInputs, packing, raw_inputs
 from converters.pictures import sample_pictures
 from converters.progress import Progress, counted, quiet
 from converters.quantize.quantize import quantize
 from converters.quantize.recipe import Recipe
+from converters.ready import ReadyModel, make_ready, read_ready, refuse_settings
 from converters.report import Figures, writing_report
 from converters.report.figures import Golden, Repair, Step
 from converters.variant import Assessed, Bench, Made
 from converters.verify.evaluate import Truth, read_truth
 from converters.verify.gate import decide_without_labels, require
-from converters.verify.parity import task_for_comparison
-from converters.verify.sides import Side
+from converters.verify.judges import few_for, measured_task
+from converters.verify.sides import Side, task_for_comparison
 from edge_sdk.contract import Contract, Encoder
+from edge_sdk.errors import ConfigError
 from edge_sdk.outputs import refuse_existing
 from edge_sdk.tasks import TaskSettings
 
@@ -95,7 +98,7 @@ def convert(
 
     Args:
         model: the trained model: ``.keras``, ``.h5``, a SavedModel's folder, ``.onnx``, ``.pt2``, ``.pt``, ``net.py:function`` or a
-            float ``.tflite``.
+            ``.tflite``, float or full-integer already; the latter is proven and packed as it is.
         output: the bundle to write; the report goes beside it (``NAME.report.html``, ``NAME.report.json``).
         calibrate: samples as the model will meet them: a folder of images, a video (``clip.mp4?start=0&stop=60``), .npy, .npz, .csv.
         config: a model.toml; without it, the .toml of the model's own name beside it if there is one.
@@ -126,6 +129,7 @@ def convert(
     paths = _output_paths(Path(output))
     for path in paths:
         refuse_existing(path, overwrite=overwrite)
+    ready = read_ready(Path(model))
     told = read_config(
         Path(model),
         Path(config) if config is not None else None,
@@ -137,10 +141,19 @@ def convert(
         quantize=_given(recipe=_recipes(recipes), ranges=ranges),
         evaluate=_given(data=evaluate, metric=metric),
         gate=_given(max_drop=max_drop, budget=budget, repair=repair),
+        needs_data=ready is None,
     )
+    work = _Work(told, tuple(boards), str(golden) if golden is not None else None, progress or quiet)
+    if ready is not None:
+        refuse_settings(told, ready.path.name)
+        return work.run_ready(ready, paths, overwrite=overwrite)
+    if told.contract.features is not None and told.contract.features.kind == "micro-frontend":
+        raise ConfigError(
+            "features of kind micro-frontend go on from one window to the next, as calibration does not. Models that take them are "
+            "quantized where they are trained: give the full-integer .tflite, which is packed as it is"
+        )
     if told.max_drop is not None and told.evaluate.data is None and told.task.kind == "raw":
         decide_without_labels(told.max_drop, None)  # says what is missing, before any work
-    work = _Work(told, tuple(boards), str(golden) if golden is not None else None, progress or quiet)
     return work.run(Path(model), paths, overwrite=overwrite)
 
 
@@ -167,18 +180,36 @@ class _Work:
         first, repaired = self._primary(bench, model, statistics, data.samples, take)
         others = [self._assess(bench, self._make(bench, statistics, recipe), model) for recipe in told.recipes[1:]]
         found = _Found(model, before, data, statistics, watch, fit, (first, *others), repaired)
+        with self._step("pack"):
+            ranges, entry = statistics.ranges(first.made.recipe.ranges), before.inputs[0].name
+            raw = raw_inputs(self._golden, before, (ranges.minima[entry], ranges.maxima[entry]), data.samples)
+            packed = [
+                Packed.of(each, raw.inputs, measured_task(told.task, each.outputs.threshold)) for each in found.variants
+            ]
+            said = Golden(count=len(raw.inputs), origin=f"{raw.origin}; {packed[0].golden.said}")
+            figures = self._figures(found, said)
+        return self._write(figures, packed, raw, paths, overwrite=overwrite)
+
+    def run_ready(self, model: ReadyModel, paths: tuple[Path, Path, Path], *, overwrite: bool) -> ConvertResult:
+        """A model that came full-integer."""
+        figures, packed, raw = make_ready(model, self._told, self._golden, self._boards, self._step, self._progress)
+        return self._write(figures, [packed], raw, paths, overwrite=overwrite)
+
+    def _write(
+        self,
+        figures: Figures,
+        packed: Sequence[Packed],
+        raw: RawInputs,
+        paths: tuple[Path, Path, Path],
+        *,
+        overwrite: bool,
+    ) -> ConvertResult:
+        """The bundle, unless the gate failed, and the report."""
         with ExitStack() as whole:  # bundle and report take their places together, the bundle last
-            with self._step("pack"):
-                golden = raw_inputs(self._golden, before, statistics.ranges(first.made.recipe.ranges))
-                packed = [
-                    Packed(each.made, each.proof, make_golden(golden.inputs, each.made.model.content, each.made.side))
-                    for each in found.variants
-                ]
-                said = Golden(count=len(golden.inputs), origin=f"{golden.origin}; {packed[0].golden.said}")
-                figures = self._figures(found, said)
-                if not _refused(figures):
+            if not _refused(figures):
+                with self._step("write"):
                     boards = self._boards
-                    whole.enter_context(packing(paths[0], figures, packed, golden.inputs, boards, overwrite=overwrite))
+                    whole.enter_context(packing(paths[0], figures, packed, raw.inputs, boards, overwrite=overwrite))
             of_this_run = {
                 "steps": tuple(self._steps),
                 "peak_memory_mb": peak_memory_mb(),
@@ -196,11 +227,15 @@ class _Work:
         return Side(content, self._told.contract, task_for_comparison(self._told.task), self._told.labels)
 
     def _data(self, before: Side) -> _Data:
-        told, shape = self._told.data, before.inputs[0].shape
-        samples = open_samples(str(told.data), shape=shape, max_samples=told.max_samples)
-        held_out = (
-            None if told.holdout is None else open_samples(told.holdout, shape=shape, max_samples=told.max_samples)
+        told = self._told.data
+        opened = partial(
+            open_samples,
+            shape=before.inputs[0].shape,
+            window=self._told.contract.window,
+            max_samples=told.max_samples,
         )
+        samples = opened(str(told.data))
+        held_out = None if told.holdout is None else opened(told.holdout)
         truth, evaluate = None, self._told.evaluate
         if evaluate.data is not None:
             truth = read_truth(
@@ -260,6 +295,7 @@ class _Work:
         flatters: tuple[str, ...] = () if data.held_out is not None else (_FLATTERS,)
         if data.held_out is not None and (passed_over := data.held_out.passed_over) is not None:
             flatters = (f"Of --holdout, {passed_over}",)
+        few = few_for(told.task, len(data.compared))
         return Figures(
             name=found.model.name,
             kind=first.made.model.kind,
@@ -270,7 +306,7 @@ class _Work:
             float_bytes=len(found.model.content),
             int8_bytes=len(first.made.model.content),
             contract=told.contract,
-            task=told.task,
+            task=measured_task(told.task, first.outputs.threshold),
             labels=told.labels,
             boards=runs,
             calibration=calibration_figures(data.samples, found.statistics, first.made.recipe, found.watch),
@@ -282,7 +318,14 @@ class _Work:
             variants=tuple(map(other_variant, others, latencies[1:])),
             latency=latencies[0],
             golden=golden,
-            warnings=(*found.fit, *found.statistics.warnings, *first.outputs.warnings, *flatters, *unserved(runs)),
+            warnings=(
+                *found.fit,
+                *found.statistics.warnings,
+                *first.outputs.warnings,
+                *flatters,
+                *few,
+                *unserved(runs),
+            ),
             sample_pictures=sample_pictures(data.compared.spread(3), told.contract, found.before.inputs[0]),
             histograms=first.histograms,
         )

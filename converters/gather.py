@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import resource
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from statistics import median
 
 from converters.calibrate.checks import Watch
@@ -61,6 +63,16 @@ def board_runs(names: Sequence[str], kinds: Sequence[str]) -> tuple[BoardRun, ..
 def unserved(runs: Sequence[BoardRun]) -> tuple[str, ...]:
     """A warning for each board that the bundle holds nothing for."""
     return tuple(f"Board {run.name}: {run.note}" for run in runs if run.variant is None)
+
+
+def source_file_of(path: Path, content: bytes) -> SourceFile:
+    """The file of a model that needed no loading."""
+    return SourceFile(
+        name=path.name,
+        format="full-integer .tflite",
+        sha256=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content),
+    )
 
 
 def source_file(model: FloatModel) -> SourceFile:
@@ -124,24 +136,26 @@ def other_variant(assessed: Assessed, latency: Latency) -> OtherVariant:
     )
 
 
-def measure_latency(before: Side, after: Side) -> Latency:
-    """Median time of the bare models here, in turn, so that a busy moment meets both."""
-    times: tuple[list[float], list[float]] = ([], [])
+def measure_latency(before: Side | None, after: Side) -> Latency:
+    """Median time of the bare models here, in turn, so that a busy moment meets both; of ``after`` alone where there is no float one."""
+    sides = [after] if before is None else [after, before]
+    times: list[list[float]] = [[] for _ in sides]
     stop = time.perf_counter() + _TIMED_SECONDS
     while len(times[0]) < _TIMED_RUNS and (not times[0] or time.perf_counter() < stop):
-        for side, taken in zip((before, after), times, strict=True):
+        for side, taken in zip(sides, times, strict=True):
             started = time.perf_counter()
             side.run_engine()
             taken.append((time.perf_counter() - started) * 1000)
+    int8_ms, *float_ms = map(median, times)
     return Latency(
-        engine=after.description, runs=len(times[0]), float_p50_ms=median(times[0]), int8_p50_ms=median(times[1])
+        engine=after.description, runs=len(times[0]), float_p50_ms=next(iter(float_ms), None), int8_p50_ms=int8_ms
     )
 
 
 def with_speed(figures: Figures) -> tuple[str, ...]:
     """The warnings, and one more if int8 is slower here; that is of this machine and run, so it does not go into the bundle."""
     latency = figures.latency
-    if latency is None or latency.int8_p50_ms <= _SLOWER * latency.float_p50_ms:
+    if latency is None or latency.float_p50_ms is None or latency.int8_p50_ms <= _SLOWER * latency.float_p50_ms:
         return figures.warnings
     slow = (
         f"On this machine int8 is slower than float ({latency.int8_p50_ms:.2f} against {latency.float_p50_ms:.2f} ms): it has no fast "

@@ -100,7 +100,7 @@ class Mending:
     def _goal(self, metric: Metric) -> float | None:
         """Half of what may be lost; without a limit there is no goal, and repair goes on while it helps."""
         limit = self._bench.told.max_drop
-        if limit is None:
+        if limit is None or metric.float_value is None:
             return None
         if not metric.higher_is_better:
             return -metric.float_value * (1 + limit.share / 2)

@@ -15,10 +15,10 @@ from converters.report.figures import Histogram, Proof
 from converters.verify.evaluate import PerSample, Truth, compare, measure
 from converters.verify.gate import decide, decide_without_labels
 from converters.verify.layers import SAMPLES, compare_layers
-from converters.verify.parity import OutputFigures, compare_outputs, task_for_comparison
+from converters.verify.parity import OutputFigures, compare_outputs
 from converters.verify.prove import examine, prove
 from converters.verify.remembering import Remembering
-from converters.verify.sides import Side
+from converters.verify.sides import Side, task_for_comparison
 from edge_sdk.bundle.manifest import Head
 
 

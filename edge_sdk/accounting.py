@@ -59,6 +59,11 @@ class Accounting:
         with self._lock:
             self._cells[_CELL[outcome]] += 1
 
+    @property
+    def dropped(self) -> int:
+        """Samples of this loop that were dropped."""
+        return int(self._cells[DROPPED]) - self._found[DROPPED - CAPTURED]
+
     def counts(self) -> Counts:
         """Everything of this loop, at one moment."""
         with self._lock:

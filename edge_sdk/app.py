@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -23,8 +24,9 @@ from pydantic import (
 from edge_sdk import sinks, sources
 from edge_sdk.contract import describe_validation
 from edge_sdk.errors import ConfigError
-from edge_sdk.inputs import read_toml
+from edge_sdk.inputs import parse_toml, read_text
 from edge_sdk.watchdog.deadline import check_ms
+from edge_sdk.watchdog.ladder import GovernorSettings
 
 
 def _text_or_table(value: object) -> object:
@@ -40,6 +42,9 @@ def _several(value: object) -> object:
 
 
 Wanted = Annotated[str | dict[str, object], BeforeValidator(_text_or_table)]
+
+
+_OURS = "[app], [supervisor], [watchdog]"
 
 
 class _Strict(BaseModel):
@@ -68,6 +73,7 @@ class LoopTable(_Strict):
     hang_ms: float | None = None
     silence_ms: float | None = None
     reopen_s: float = Field(default=30.0, ge=0)
+    hop: int | None = Field(default=None, ge=1)
 
     @field_validator("deadline_ms", "hang_ms", "silence_ms")
     @classmethod
@@ -78,30 +84,118 @@ class LoopTable(_Strict):
             raise ValueError(str(exc)) from exc
 
 
-class App(_Strict):
-    """The whole file. ``[source]`` and ``[[sink]]`` have a ``kind`` and its settings; either may be one line of text instead."""
+class SupervisorTable(_Strict):
+    """``[supervisor]``: when the application is started again, and when it is given up.
+
+    Attributes:
+        frozen_s: longer silence of a loop is a frozen application; default what each loop allows itself.
+        start_s: how long it may be without a running loop: while it starts, and after a loop has ended.
+        crash_limit: after so many crashes in a row it is given up.
+        healthy_s: a crash after so long a life begins a new row.
+        memory_mb: above it, in 10^6 bytes over all its processes, the application is ended in good order and started anew.
+        recycle_s: that is done at most once in so many seconds.
+        state_dir: where counters and the like are kept; default systemd's StateDirectory, else a folder of the user's.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    frozen_s: float | None = Field(default=None, ge=0.1, le=86_400)
+    start_s: float = Field(default=60.0, ge=0.1, le=86_400)
+    crash_limit: int = Field(default=5, ge=1)
+    healthy_s: float = Field(default=60.0, ge=0)
+    memory_mb: float | None = Field(default=None, gt=0)
+    recycle_s: float = Field(default=600.0, ge=0)
+    state_dir: Annotated[Path, Field(strict=False)] | None = None
+
+
+class WatchdogTable(_Strict):
+    """``[watchdog]``: the hardware watchdog, which resets the board after ``timeout_s`` seconds unfed. Without this table there is none."""
+
+    model_config = ConfigDict(strict=True)
+
+    device: Annotated[Path, Field(strict=False)] = Path("/dev/watchdog")
+    timeout_s: int = Field(default=15, ge=1)
+
+
+class AppTable(_Strict):
+    """``[app]``: its name (default the file's or, for an app.toml, its folder's), and the ``command`` of a program of your own.
+
+    The command runs in the file's folder, under the supervisor, which its ``edge_sdk.Loop`` joins.
+    """
+
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    command: tuple[str, ...] = ()
+
+
+class _Supervised(_Strict):
+    app: AppTable = AppTable()
+    supervisor: SupervisorTable = SupervisorTable()
+    watchdog: WatchdogTable | None = None
+    _text: str = PrivateAttr("")
+
+    @property
+    def text(self) -> str:
+        """The file's content."""
+        return self._text
+
+
+class Program(_Supervised):
+    """An app.toml with ``[app] command``: the program has settings of its own for the rest."""
+
+
+class App(_Supervised):
+    """The whole file. ``[source]`` and ``[[sink]]`` have a ``kind`` and its settings; either may be one line of text instead.
+
+    ``[governor]``, also an empty one, lets the loop climb a ladder under overload and heat.
+    """
 
     model: ModelTable
     source: Wanted
     loop: LoopTable
     task: dict[str, JsonValue] = {}
+    governor: GovernorSettings | None = None
     sink: Annotated[tuple[Wanted, ...], BeforeValidator(_several)] = ()
 
 
-def read_app(path: Path) -> App:
+_TABLES = {
+    App: f"; tables are [model], [source], [loop], [task], [governor], [[sink]], {_OURS}",
+    Program: f"; with [app] command the tables are {_OURS}: the program has its own settings",
+}
+
+
+def read_app(path: Path, checked: Path | None = None) -> App | Program:
     """Read an app.toml, its relative paths taken from its folder.
+
+    Args:
+        path: the file.
+        checked: a file with the content that is used in place of the file's.
 
     Raises:
         ConfigError: if it cannot be read, or a key is unknown, missing or out of range.
     """
-    settings = read_toml(path, give="an app.toml")
+    text = read_text(checked or path, give="an app.toml")
+    settings = parse_toml(text, path)
+    kind = Program if _has_command(settings) else App
     try:
-        app = App.model_validate(settings)
+        app = kind.model_validate(settings)
     except ValidationError as exc:
-        tables = "; tables are [model], [source], [loop], [task], [[sink]]"
-        raise ConfigError(describe_validation(exc, str(path)) + tables) from exc
+        raise ConfigError(describe_validation(exc, str(path)) + _TABLES[kind]) from exc
+    app._text = text
+    if isinstance(app, Program):
+        return app
+    hang_ms = app.loop.hang_ms or max(10 * app.loop.deadline_ms, 1_000)
+    if app.supervisor.frozen_s is not None and app.supervisor.frozen_s * 1_000 <= hang_ms:
+        raise ConfigError(
+            f"{path}: supervisor.frozen_s is longer than the engine's hang budget of {hang_ms:g} ms (loop.hang_ms), which comes first; "
+            f"found {app.supervisor.frozen_s:g}"
+        )
     folder = path.parent
     model = app.model.model_copy(update={"bundle": folder / app.model.bundle})
     source = sources.KINDS.below(folder, app.source)
     sink = tuple(sinks.KINDS.below(folder, each) for each in app.sink)
     return app.model_copy(update={"model": model, "source": source, "sink": sink})
+
+
+def _has_command(settings: dict[str, object]) -> bool:
+    app = settings.get("app")
+    return isinstance(app, dict) and "command" in app

@@ -11,10 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from edge_sdk.errors import ConfigError, ContractError, needs
+from edge_sdk.features.settings import FeatureSettings
 from edge_sdk.tensors import Array, TensorSpec
+from edge_sdk.window_numbers import WindowNumbers
+from edge_sdk.window_settings import WindowSettings
 
 Colour = Literal["bgr", "rgb", "gray"]
 Bytes = npt.NDArray[np.uint8]
@@ -27,23 +30,28 @@ class Contract(BaseModel):
     """What is true of a model's input, whatever the variant.
 
     Attributes:
-        input: ``"image"`` (bytes, height x width x channels) or ``"tensor"`` (numbers in the shape of the input tensor).
+        input: ``"image"`` (bytes, height x width x channels), ``"tensor"`` (numbers in the shape of the input tensor) or ``"window"``
+            (readings of a signal, length x channels).
         colour: the channel order that the model was trained with (images).
         range: the two real numbers that bytes 0 and 255 stand for, such as (-1, 1) (images); or
-        mean, std: real = (x - mean) / std, in units of the raw input, one number or one a channel.
+        mean, std: real = (x - mean) / std, in units of the raw input, one number or one a channel; of the features, where there are any.
         resize: ``"stretch"``, ``"letterbox"`` (keep the aspect, centre, fill with ``pad``) or ``"crop"`` (largest centred part) (images).
         pad: the byte that letterboxing fills with.
+        window: what a window is (windows).
+        features: what is computed of a window before the model gets it, if anything (windows).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    input: Literal["image", "tensor"]
+    input: Literal["image", "tensor", "window"]
     colour: Colour | None = None
     range: tuple[float, float] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     resize: Literal["stretch", "letterbox", "crop"] | None = None
     pad: int = 0
+    window: WindowSettings | None = None
+    features: FeatureSettings | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Contract:
@@ -51,13 +59,26 @@ class Contract(BaseModel):
             raise ValueError("missing: " + "; ".join(missing))
         if self.range is not None and (self.mean is not None or self.std is not None):
             raise ValueError("give range or mean and std, not both")
-        if self.input == "tensor" and any((self.colour, self.range, self.resize)):
-            raise ValueError("colour, range and resize are for input = image; a tensor takes mean and std at most")
+        if self.input != "image" and any((self.colour, self.range, self.resize)):
+            raise ValueError(
+                f"colour, range and resize are for input = image; a {self.input} takes mean and std at most"
+            )
+        if self.input != "window" and (self.window is not None or self.features is not None):
+            raise ValueError(
+                f"[contract.window] and [contract.features] are for input = window; found input = {self.input}"
+            )
+        if self.window is not None and self.features is not None:
+            self.features.check(self.window)
         if any(s <= 0 for s in self.std or ()) or (self.range is not None and self.range[0] >= self.range[1]):
             raise ValueError("std must be above 0, and range must rise")
         if not 0 <= self.pad <= 255:
             raise ValueError(f"pad is a byte, 0 to 255; found {self.pad}")
         return self
+
+    @property
+    def schema_version(self) -> Literal[1, 3]:
+        """The lowest version of a bundle whose readers know these settings."""
+        return 1 if self.window is None else 3
 
     def missing(self) -> list[str]:
         """What is not known yet, each with the values allowed. Nothing of a contract is ever guessed."""
@@ -71,7 +92,18 @@ class Contract(BaseModel):
                 wanted.append("range (such as -1,1 or 0,1) or both mean and std (in units of bytes 0..255)")
         elif (self.mean is None) != (self.std is None):
             wanted.append("mean and std (both or neither)")
+        if self.input == "window" and self.window is None:
+            wanted.append("[contract.window] with length, rate_hz, hop, channels, units and gap (in a model.toml)")
         return wanted
+
+    @model_serializer(mode="wrap")
+    def _without_window(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Older readers take no key that they do not know."""
+        content: dict[str, Any] = handler(self)
+        for key in ("window", "features"):
+            if getattr(self, key) is None:
+                content.pop(key, None)
+        return content
 
     @property
     def channels(self) -> int:
@@ -88,15 +120,22 @@ class Contract(BaseModel):
             real = (byte - np.array(self.mean)) / np.array(self.std)
         return np.broadcast_to(real, (256, self.channels)).copy()
 
+    def window_numbers(self) -> WindowNumbers | None:
+        """What makes a model's numbers of a raw window, or None where the input is none."""
+        return None if self.window is None else WindowNumbers(self.window, self.features)
+
     def check(self, spec: TensorSpec) -> None:
         """Raise ContractError if an input tensor of this ``spec`` cannot be made by this contract."""
+        window = self.window_numbers()
+        if window is not None:
+            window.check(spec)
+        last = self.channels if self.input == "image" else (spec.shape if window is None else window.shape)[-1]
         for name, values in (("mean", self.mean), ("std", self.std)):
-            last = self.channels if self.input == "image" else spec.shape[-1]
             if values is not None and len(values) not in (1, last):
                 raise ContractError(
                     f"{name} has {len(values)} numbers; input {spec.name!r} has {last} channels: give 1 or {last}"
                 )
-        if self.input == "tensor":
+        if self.input != "image":
             return
         if spec.dtype not in IMAGE_DTYPES:
             raise ContractError(
@@ -132,6 +171,9 @@ class Encoder:
         contract: what is true of the model.
         spec: the variant's input tensor.
 
+    Attributes:
+        stateful: what was encoded before takes part in the next sample's tensor, until ``reset``.
+
     Raises:
         ContractError: if they do not fit each other.
     """
@@ -143,6 +185,8 @@ class Encoder:
         self._dtype = np.dtype(spec.dtype)
         self._mean = None if contract.mean is None else np.array(contract.mean)
         self._std = np.array(contract.std or 1.0)
+        self._window = contract.window_numbers()
+        self.stateful = self._window is not None and self._window.stateful
         if contract.input == "image":
             self._cv2 = _find_opencv()
             self._table = spec.quantize(contract.real_of_bytes())
@@ -161,12 +205,12 @@ class Encoder:
 
         Args:
             sample: an image, uint8, (height, width, 3), (height, width, 1) or (height, width); or, for ``input = "tensor"``,
-                numbers in the shape of the input tensor, with or without its batch axis.
+                numbers in the shape of the input tensor, with or without its batch axis; or a window, (length, channels) of any numbers.
             out: the input tensor, written in place.
             colour: the channel order of a 3-channel ``sample``; the order that OpenCV gives is ``"bgr"``.
 
         Returns:
-            Where the frame lies in the tensor, or None for ``input = "tensor"``.
+            Where the frame lies in the tensor, or None where it is no image.
 
         Raises:
             ContractError: if the sample or ``out`` is not of that form.
@@ -174,6 +218,9 @@ class Encoder:
         if out.shape != self.spec.shape or out.dtype != self._dtype:
             found = f"input {self.spec.name!r} is {self.spec.dtype} of shape {self.spec.shape}"
             raise ContractError(f"{found}; the array to write has {out.dtype} and {out.shape}. Make it like the tensor")
+        if self._window is not None:
+            self._write(self._window.of(sample), out)
+            return None
         if self.contract.input == "tensor":
             self._encode_numbers(sample, out)
             return None
@@ -197,6 +244,11 @@ class Encoder:
         else:
             self._shift(image, colour, out, self._added)
         return layout.placement
+
+    def reset(self) -> None:
+        """Forget what was encoded before: a new stream begins."""
+        if self._window is not None:
+            self._window.reset()
 
     def _layout(self, shape: tuple[int, ...]) -> _Layout:
         if self._last is None or self._last[0] != shape:
@@ -269,6 +321,9 @@ class Encoder:
         real = np.asarray(sample, np.float64)
         if not np.isfinite(real).all():
             raise ContractError(f"a sample for input {self.spec.name!r} holds NaN or infinity")
+        self._write(real, out)
+
+    def _write(self, real: npt.NDArray[np.float64], out: Array) -> None:
         if self._mean is not None:
             real = (real - self._mean) / self._std
         out[...] = self.spec.quantize(real).reshape(out.shape)
@@ -326,7 +381,8 @@ def contract_from(settings: dict[str, object], where: str) -> Contract:
 
     if "input" not in settings:
         raise ConfigError(
-            f"{where}: missing: input (image: bytes to be resized and normalised; tensor: numbers used as they are)"
+            f"{where}: missing: input (image: bytes to be resized and normalised; tensor: numbers used as they are; "
+            "window: readings of a signal)"
         )
     try:
         return Contract.model_validate(settings)

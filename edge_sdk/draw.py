@@ -8,21 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from edge_sdk.draw_values import INK, MARGIN, PAPER, draw_value, text_size, write
 from edge_sdk.errors import ContractError
 from edge_sdk.result import Result
 from edge_sdk.sources import Sample
 from edge_sdk.sources.capture import opencv
-from edge_sdk.tasks.classify import ClassScore
-from edge_sdk.tasks.detect import Detection
 from edge_sdk.tensors import Array
 
-# BGR. One colour a class index, told apart by people who see colours differently (Okabe and Ito, 2008).
-PALETTE = ((233, 180, 86), (0, 159, 230), (115, 158, 0), (66, 228, 240), (167, 121, 204), (0, 94, 213), (178, 114, 0))
-_PAPER, _INK, _DIM = (32, 30, 28), (240, 240, 240), (170, 165, 160)
+_DIM = (170, 165, 160)
 _ON_TIME, _LATE = (120, 200, 60), (40, 40, 220)
 _READABLE_WIDTH = 480  # pixels: smaller frames are enlarged, at most threefold, so that text is in proportion
 _STRIP = 30  # height of the line below the frame, pixels
-_MARGIN = 8
 
 
 def bgr_image(sample: Sample) -> Array:
@@ -46,7 +42,7 @@ def annotate(frame_bgr: Array, result: Result, deadline_ms: float | None = None)
 
     Args:
         frame_bgr: BGR uint8 (height, width, 3). It is not changed.
-        result: boxes (of ``detect``) and classes (of ``classify``) are drawn; other values leave the frame as it is.
+        result: the values of all tasks are drawn but those of ``raw``, which leave the frame as it is.
         deadline_ms: shown beside the age.
 
     Returns:
@@ -59,11 +55,7 @@ def annotate(frame_bgr: Array, result: Result, deadline_ms: float | None = None)
         if factor > 1
         else frame_bgr.copy()
     )
-    values = result.value if isinstance(result.value, (tuple, list)) else ()
-    for found in values:
-        if isinstance(found, Detection):
-            _draw_box(cv2, image, found, factor)
-    _draw_classes(cv2, image, [found for found in values if isinstance(found, ClassScore)])
+    draw_value(cv2, image, result.value, factor)
     if result.late:
         cv2.rectangle(image, (0, 0), (image.shape[1] - 1, image.shape[0] - 1), _LATE, 6)
     return np.vstack([image, _status(cv2, image.shape[1], result, deadline_ms)])
@@ -96,15 +88,15 @@ def contact_sheet(
     gap, foot, head = 14, 26 if captions else 0, 52 if title else 0
     height = round(frames[0].shape[0] * cell_width / frames[0].shape[1])
     rows = math.ceil(len(frames) / columns)
-    page = np.full((head + gap + rows * (height + foot + gap), gap + columns * (cell_width + gap), 3), _PAPER, np.uint8)
+    page = np.full((head + gap + rows * (height + foot + gap), gap + columns * (cell_width + gap), 3), PAPER, np.uint8)
     if title:
-        _text(cv2, page, title, (gap, head - 14), _INK, scale=0.8, room=page.shape[1] - 2 * gap)
+        write(cv2, page, title, (gap, head - 14), INK, scale=0.8, room=page.shape[1] - 2 * gap)
     for index, frame in enumerate(frames):
         x = gap + index % columns * (cell_width + gap)
         y = head + gap + index // columns * (height + foot + gap)
         page[y : y + height, x : x + cell_width] = fit(frame, (cell_width, height))
         if captions:
-            _text(cv2, page, captions[index], (x, y + height + 18), _DIM, scale=0.45, room=cell_width)
+            write(cv2, page, captions[index], (x, y + height + 18), _DIM, scale=0.45, room=cell_width)
     return page
 
 
@@ -121,73 +113,16 @@ def fit(image: Array, size: tuple[int, int]) -> Array:
     return framed
 
 
-def _draw_box(cv2: Any, image: Array, found: Detection, factor: int) -> None:
-    """One detection, its box and keypoints in pixels of the frame before it was enlarged by ``factor``."""
-    colour = PALETTE[found.index % len(PALETTE)]
-    height, width = image.shape[:2]
-    xmin, xmax = (_pixel(x * factor, width) for x in found.box[0::2])
-    ymin, ymax = (_pixel(y * factor, height) for y in found.box[1::2])
-    cv2.rectangle(image, (xmin, ymin), (xmax, ymax), colour, 2, cv2.LINE_AA)
-    for x, y in found.keypoints:
-        centre = _pixel(x * factor, width), _pixel(y * factor, height)
-        cv2.circle(image, centre, 4, _PAPER, -1, cv2.LINE_AA)
-        cv2.circle(image, centre, 3, colour, -1, cv2.LINE_AA)
-    text = f"{found.label} {found.score:.2f}"
-    text_width, text_height = _size(cv2, text, 0.5)
-    left = min(max(xmin - 1, 0), max(width - text_width - 8, 0))
-    top = ymin - text_height - 8 if ymin >= text_height + 8 else max(ymin, 0)
-    cv2.rectangle(image, (left, top), (left + text_width + 8, top + text_height + 8), colour, -1)
-    _text(cv2, image, text, (left + 4, top + text_height + 3), _PAPER, scale=0.5)
-
-
-def _pixel(position: float, size: int) -> int:
-    """A whole pixel; what lies far outside, where OpenCV's integers would overflow, lies just outside."""
-    return round(min(max(position, -10.0), size + 10.0))
-
-
-def _draw_classes(cv2: Any, image: Array, classes: Sequence[ClassScore]) -> None:
-    """The best five classes, best first, each with a bar as long as its score, on a darkened corner."""
-    for row, found in enumerate(classes[:5]):
-        top, room = _MARGIN + row * 24, min(260, image.shape[1] - 2 * _MARGIN)
-        line = image[top : top + 22, _MARGIN : _MARGIN + room]
-        line //= 3
-        length = round(room * min(max(float(found.score), 0.0), 1.0))
-        line[:, :length] += np.array(PALETTE[found.index % len(PALETTE)], np.uint8) // 3 * 2
-        _text(cv2, image, f"{found.score:.2f}  {found.label}", (_MARGIN + 6, top + 16), _INK, scale=0.5, room=room - 12)
-
-
 def _status(cv2: Any, width: int, result: Result, deadline_ms: float | None) -> Array:
     """The line below a frame."""
-    strip = np.full((_STRIP, width, 3), _LATE if result.late else _PAPER, np.uint8)
+    strip = np.full((_STRIP, width, 3), _LATE if result.late else PAPER, np.uint8)
     limit = "" if deadline_ms is None else f" / {deadline_ms:g} ms"
     dropped = f"   {result.dropped_before} dropped before" if result.dropped_before else ""
     mark = "LATE" if result.late else "on time"
-    mark_width = _size(cv2, mark, 0.55)[0]
-    room = width - mark_width - 3 * _MARGIN
+    mark_width = text_size(cv2, mark, 0.55)[0]
+    room = width - mark_width - 3 * MARGIN
     left = f"#{result.sequence}   age {result.age_ms:.1f} ms{limit}{dropped}"
-    _text(cv2, strip, left, (_MARGIN, 20), _INK, scale=0.5, room=room)
-    colour = _INK if result.late else _ON_TIME
-    _text(cv2, strip, mark, (width - mark_width - _MARGIN, 20), colour, scale=0.55, bold=result.late)
+    write(cv2, strip, left, (MARGIN, 20), INK, scale=0.5, room=room)
+    colour = INK if result.late else _ON_TIME
+    write(cv2, strip, mark, (width - mark_width - MARGIN, 20), colour, scale=0.55, bold=result.late)
     return strip
-
-
-def _text(
-    cv2: Any,
-    image: Array,
-    text: str,
-    corner: tuple[int, int],
-    colour: Any,
-    *,
-    scale: float,
-    room: int = 0,
-    bold: bool = False,
-) -> None:
-    """Write at the lower left ``corner`` (x, y); made smaller if wider than ``room`` pixels, where one is given."""
-    if room:
-        scale = min(scale, scale * room / max(_size(cv2, text, scale)[0], 1))
-    cv2.putText(image, text, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 2 if bold else 1, cv2.LINE_AA)
-
-
-def _size(cv2: Any, text: str, scale: float) -> tuple[int, int]:
-    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-    return width, height

@@ -16,6 +16,8 @@
     │   └── SourceLostError         it was there and went away
     ├── OutputError                 an output exists already or cannot be written; nothing was changed
     ├── ClusterError                a cluster cannot be reached, or went away
+    ├── WatchdogError               the hardware watchdog cannot be opened or fed
+    ├── ServiceError                the system's service manager is missing or refuses
     ├── MissingPackageError         a package that this call needs is not installed
     └── GateError                   exit 3: a gate failed
 
@@ -115,6 +117,14 @@ class OutputError(EdgeSdkError):
 
 class ClusterError(EdgeSdkError):
     """The scheduler or the workers of a cluster cannot be reached, went away, or cannot do the work."""
+
+
+class WatchdogError(EdgeSdkError):
+    """The hardware watchdog cannot be opened or fed."""
+
+
+class ServiceError(EdgeSdkError):
+    """The system's service manager is missing, refuses, or needs other rights."""
 
 
 class MissingPackageError(EdgeSdkError):

@@ -133,10 +133,21 @@ class OnHeads(Task):
     def __init__(self, task: Task, assembler: Assembler) -> None:
         self._task, self._assembler = task, assembler
 
-    def decode(self, outputs: Sequence[Array], placement: Placement | None, captured_ns: int = 0) -> Any:
+    def decode(
+        self, outputs: Sequence[Array], placement: Placement | None, captured_ns: int = 0, input_: Array | None = None
+    ) -> Any:
         """See the base class; ``outputs`` are as stored."""
-        return self._task.decode(self._assembler.assemble(outputs), placement, captured_ns)
+        return self._task.decode(self._assembler.assemble(outputs), placement, captured_ns, input_)
 
     def reset(self) -> None:
         """See the base class."""
         self._task.reset()
+
+    def follow(self, before: Task) -> None:
+        """See the base class."""
+        self._task.follow(before)
+
+    @property
+    def core(self) -> Task:
+        """See the base class."""
+        return self._task.core

@@ -55,9 +55,26 @@ def read_toml(path: Path, *, give: str) -> dict[str, object]:
     Raises:
         ConfigError: if it cannot be read or is no TOML; the message has the line.
     """
+    return parse_toml(read_text(path, give=give), path)
+
+
+def read_text(path: Path, *, give: str) -> str:
+    """The text of a file of settings; for arguments and errors see ``read_toml``."""
     content = read_plain_file(path, ConfigError, give=give, most_bytes=MAX_TOML_BYTES)
     try:
-        return tomllib.loads(content.decode())
+        return content.decode()
+    except ValueError as exc:
+        raise ConfigError(f"{path} is not TOML: {exc}") from exc
+
+
+def parse_toml(text: str, path: Path) -> dict[str, object]:
+    """The table in the text of the file at ``path``.
+
+    Raises:
+        ConfigError: if it is no TOML; the message has the line.
+    """
+    try:
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as exc:
         raise ConfigError(f"{path} is not TOML: {exc}") from exc
 

@@ -1,8 +1,8 @@
 """Sources and sinks are chosen by kind, with settings that stand in a table or in one line of text.
 
 ``file:clip.mp4?pace=fast&step=2`` and ``{"kind": "file", "path": "clip.mp4", "pace": "fast", "step": 2}`` are the same. In text the
-location stands between the first ``:`` and the first ``?`` and is taken as it is, without ``%`` escapes; so are the values. What text
-cannot hold (a path with a ``?``) goes into a table.
+location stands between the first ``:`` and the first ``?`` and is taken as it is, without ``%`` escapes; so are the values, and the
+items of a list are joined by commas. What text cannot hold (a path with a ``?``) goes into a table.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from edge_sdk.contract import describe_validation
 from edge_sdk.errors import ConfigError
@@ -21,6 +21,17 @@ from edge_sdk.redact import redacted
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
+
+
+def _items(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(item.strip() for item in value.split(","))
+    return (value,) if isinstance(value, int | float) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_items)]  # of settings: "ax,ay,az", or a list
+Numbers = Annotated[tuple[float, ...], BeforeValidator(_items)]
+Positions = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_items)]  # counted from 0
 
 
 class Settings(BaseModel):

@@ -9,31 +9,39 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from time import monotonic_ns, perf_counter_ns
+from time import monotonic_ns
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from edge_sdk.accounting import Accounting, Outcome
+from edge_sdk.audience import Audience
 from edge_sdk.bad_samples import BadSamples
 from edge_sdk.bundle import Bundle, Variant
-from edge_sdk.contract import Encoder
+from edge_sdk.climber import Climber
 from edge_sdk.engines import Engine, Options
-from edge_sdk.engines.isolation import Isolation, open_engine
+from edge_sdk.engines.isolation import Isolation
 from edge_sdk.errors import ConfigError, ContractError, EngineError, SourceError
 from edge_sdk.loop_report import LoopReport
 from edge_sdk.profiles import our_boards
 from edge_sdk.reader import Reader
 from edge_sdk.result import Event, Result, Stages
+from edge_sdk.runner import Runner
 from edge_sdk.sinks import Sink
 from edge_sdk.sources import Sample, Source, source_from
-from edge_sdk.tasks import TaskSettings, make_task
 from edge_sdk.watchdog.deadline import Deadline, check_ms
 from edge_sdk.watchdog.durations import Durations
+from edge_sdk.watchdog.ladder import GovernorSettings, Rung, settings_from
+from edge_sdk.watchdog.price import price
+from edge_sdk.watchdog.pulse import BUDGET_S, join
 from edge_sdk.watchdog.recovery import EngineRecovery
+from edge_sdk.windows import OnGap, Windows
 
-_EVENTS_KEPT = 1_000  # the latest
+if TYPE_CHECKING:
+    from boards.profile import Board
+
+_OPEN_S = 75.0  # an engine that starts for the first time, or a source that opens, may take so long
 _FUTURE_MS = 1_000.0  # a capture time further ahead is on another clock
 _MS = 1e-6  # of nanoseconds
 
@@ -55,7 +63,12 @@ class Loop:
         sinks: take every result and event, besides you; closed with the loop.
         silence_ms: a source that gives nothing for so long is closed and opened again; default max(hang_ms, 10000).
         reopen_s: for how long a source that went away, or an engine that cannot be started again, is tried.
+        governor: under overload or heat the loop climbs a ladder: ``True`` for the default one, or the settings, as a ``[governor]``
+            table has them.
+        hop: readings from one window of a signal to the next, where the contract's is not wanted.
         on_event: called with every event, also from the source's thread.
+
+    Under ``edge-sdk run`` it joins the supervisor by itself, and goes on with the counters and the rung that it had before a restart.
 
     Raises:
         ConfigError: if a setting is wrong or does not fit the bundle.
@@ -78,6 +91,8 @@ class Loop:
         sinks: Sequence[Sink] = (),
         silence_ms: float | None = None,
         reopen_s: float = 30.0,
+        governor: bool | Mapping[str, object] | GovernorSettings = False,
+        hop: int | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
         self.deadline = Deadline(deadline_ms)
@@ -89,15 +104,13 @@ class Loop:
         self._engine_name, self._isolation, self._engine_options = engine, isolation, engine_options
         self._variant_id, self._board, self._task_overrides = variant, board, task or {}
         self._working = threading.RLock()  # held while a sample is in work, so that closing waits for its end
-        self._sinks_lock = threading.RLock()  # events also come from the source's thread
         self._stop = threading.Event()
-        self._sinks, self._reopen_s, self._on_event = sinks, reopen_s, on_event
-        self._accounting = Accounting()
+        self._governor, self._hop = settings_from(governor), hop
+        self._sinks, self._reopen_s = sinks, reopen_s
+        self._audience = Audience(sinks, on_event)
         self._stages = {name: Durations() for name in ("queue", "encode", "engine", "decode")}
-        self._bad_samples = BadSamples(self._tell)
-        self._events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
-        self._event_counts: Counter[str] = Counter()
-        self._last_sequence = -1
+        self._bad_samples = BadSamples(self._audience.tell)
+        self._last_sequence = self._last_taken = -1
         self._exit = contextlib.ExitStack()
         self._started_ns = self._ended_ns = 0
 
@@ -110,12 +123,21 @@ class Loop:
             bundle = self._bundle_given
             if not isinstance(bundle, Bundle):
                 bundle = stack.enter_context(Bundle(bundle))
+            self._join(stack)
             self._prepare(bundle, stack)
             _give_back_memory()
+            self._pulse.allow(_OPEN_S)
             self._reader = Reader(
-                self._make_source, self._accounting, self._tell, self._bad_samples, reopen_s=self._reopen_s
+                self._make_source,
+                self._accounting,
+                self._audience.tell,
+                self._bad_samples,
+                reopen_s=self._reopen_s,
+                alive=lambda: self._pulse.allow(0),
+                make_windows=self._make_windows,
             )
             stack.callback(self._reader.close)
+            self._pulse.beat()
             self._started_ns = monotonic_ns()
             self._exit = stack.pop_all()
         return self
@@ -132,29 +154,39 @@ class Loop:
         """
         self._stop.set()
         with self._working:
+            if self._started_ns:
+                self._pulse.allow(_OPEN_S)  # a sink may have a long video to finish
             self._ended_ns = self._ended_ns or monotonic_ns()
             self._exit.close()
 
     def __iter__(self) -> Iterator[Result]:
         self._check_entered()
         while (sample := self._reader.take(self._silence_s)) is not None:
+            taken_ns = monotonic_ns()
             with self._working:
                 if self._stop.is_set():
                     self._accounting.settle("dropped")
                     return
-                result = self._process(sample)
+                result = self._process(sample) if self._wanted(sample) else None
                 if result is not None:
-                    self._deliver(result)
+                    self._audience.deliver(result)
+            self._pulse.beat()
             if result is not None:
                 yield result
+                self._climber.took(result, (monotonic_ns() - taken_ns) * _MS, self._accounting.dropped)
         self._bad_samples.end()
+
+    @property
+    def runner(self) -> Runner:
+        """What runs at the present rung."""
+        return self._climber.runner
 
     def report(self) -> LoopReport:
         """Everything counted so far."""
         self._check_entered()
         return LoopReport(
-            variant=self.variant.id,
-            engine=self._engine.description,
+            variant=self.runner.variant.id,
+            engine=self.runner.engine.description,
             deadline_ms=self.deadline.deadline_ms,
             hang_ms=self.hang_ms,
             seconds=((self._ended_ns or monotonic_ns()) - self._started_ns) * 1e-9,
@@ -162,69 +194,121 @@ class Loop:
             miss_ratio=self.deadline.miss_ratio,
             age=self.deadline.ages.percentiles(),
             stages={name: durations.percentiles() for name, durations in self._stages.items()},
-            recoveries=tuple(self._recovery.recoveries),
+            recoveries=self._climber.recoveries(),
             sources_left_behind=self._reader.left_behind,
-            event_counts=dict(self._event_counts),
-            events=tuple(self._events),
+            source=self._reader.health.snapshot(monotonic_ns()),
+            rung=self._climber.rung,
+            rungs=tuple(map(str, self._climber.ladder)),
+            heat=self._climber.heat,
+            event_counts=dict(self._audience.event_counts),
+            events=tuple(self._audience.events),
         )
 
     def _check_entered(self) -> None:
         if not self._started_ns:
             raise ConfigError("the loop is not running yet; enter it first: with Loop(...) as loop")
 
-    def _deliver(self, result: Result) -> None:
-        with self._sinks_lock:
-            for sink in self._sinks:
-                sink.result(result)
-
     def _prepare(self, bundle: Bundle, stack: contextlib.ExitStack) -> None:
-        kinds: tuple[str, ...] = ()
-        if self._board is not None:
-            with our_boards():
-                import boards
-            kinds = boards.load(self._board).variants
-        self.variant: Variant = bundle.variant(self._variant_id, kinds=kinds)
-        if len(self.variant.inputs) != 1:
-            raise ConfigError(
-                f"variant {self.variant.id} has {len(self.variant.inputs)} inputs; the loop feeds models of one"
+        board = _board(self._board)
+        base = bundle.variant(self._variant_id, kinds=board.variants if board else ())
+        self._window = bundle.contract_of(base).window
+
+        def make_runner(rung: Rung) -> Runner:
+            self._pulse.allow(_OPEN_S)
+            configured = self._engine_options or {} if rung.engine in (None, self._engine_name) else {}
+            runner = Runner(
+                bundle,
+                self._fitting(bundle, bundle.variant(rung.variant)) if rung.variant else base,
+                engine=rung.engine or self._engine_name,
+                options=configured if rung.options is None else rung.options,
+                isolation=self._isolation,
+                hang_ms=self.hang_ms,
+                task=self._task_overrides,
+                recover=self._recovery_of,
             )
-        settings = override(bundle.manifest.task, self._task_overrides)
-        spec = self.variant.inputs[0]
-        self._task = make_task(
-            settings, input_=spec, outputs=self.variant.outputs, labels=bundle.labels(), heads=self.variant.heads
+            stack.callback(runner.close)
+            return runner
+
+        self._climber = Climber(
+            make_runner,
+            self._governor,
+            thermal=board.thermal if board else None,
+            deadline_ms=self.deadline.deadline_ms,
+            lossless=self._window is not None,
+            pulse=self._pulse,
+            tell=self._audience.tell,
+            price=lambda rung: price(rung, bundle, base.id),
         )
-        self._encoder = Encoder(bundle.manifest.contract, spec)
-        self._engine: Engine = open_engine(
-            self._engine_name,
-            bundle.read(self.variant.file),
-            self._engine_options,
-            isolation=self._isolation,
-            hang_ms=self.hang_ms,
-        )
-        stack.callback(self._engine.close)
-        self._engine.expect(self.variant.inputs, self.variant.outputs)
-        self._recovery = EngineRecovery(self._engine, self._tell, patience_s=self._reopen_s, stop=self._stop)
+        stack.callback(self._climber.close)
+        self._say_if_hopeless(self.runner)
+
+    def _fitting(self, bundle: Bundle, variant: Variant) -> Variant:
+        if bundle.contract_of(variant).window != self._window:
+            raise ConfigError(
+                f"[governor] variant {variant.id} takes other windows of the signal than rung 0; all rungs share one source"
+            )
+        return variant
+
+    def _recovery_of(self, engine: Engine) -> EngineRecovery:
+        def alive() -> None:
+            self._pulse.allow(_OPEN_S)
+
+        return EngineRecovery(engine, self._audience.tell, patience_s=self._reopen_s, stop=self._stop, alive=alive)
+
+    def _say_if_hopeless(self, runner: Runner) -> None:
+        if runner.fastest_ms > self.deadline.deadline_ms:
+            self._audience.say(
+                "deadline_too_short",
+                f"the deadline of {self.deadline.deadline_ms:g} ms is shorter than the engine alone ever took here: "
+                f"{runner.fastest_ms:.1f} ms with variant {runner.variant.id}. Every result will be late: raise deadline_ms, "
+                "or use a smaller or faster variant",
+            )
+
+    def _join(self, stack: contextlib.ExitStack) -> None:
+        self._pulse = join(budget_s=max(BUDGET_S, 2 * self.hang_ms / 1_000))
+        stack.callback(self._pulse.end)
+        if self._pulse.budget_s * 1_000 <= self.hang_ms:
+            raise ConfigError(
+                f"the supervisor takes the application for frozen after {self._pulse.budget_s:g} s, before the engine's hang budget of "
+                f"{self.hang_ms:g} ms is over: raise the supervisor's time, or lower hang_ms"
+            )
+        self._accounting = Accounting(self._pulse)
+
+    @property
+    def _make_windows(self) -> Callable[[OnGap], Windows] | None:
+        window, hop = self._window, self._hop
+        if window is None:
+            if hop is not None:
+                raise ConfigError("hop is for a signal's windows; this bundle's contract has none")
+            return None
+        return lambda on_gap: Windows(window, on_gap, hop=hop)
 
     def _make_source(self) -> Source:
         given = self._source_given
         return given if isinstance(given, Source) else source_from(given)
 
+    def _wanted(self, sample: Sample) -> bool:
+        """Whether this sample is to be processed at the present rung; one that is skipped is settled."""
+        if sample.sequence - self._last_taken < self._climber.run_every:
+            self._accounting.settle("skipped")
+            return False
+        follows = sample.sequence == self._last_taken + 1 and not sample.after_gap
+        self._last_taken = sample.sequence
+        if sample.after_gap or (not follows and self.runner.stateful):
+            self.runner.reset()
+        return True
+
     def _process(self, sample: Sample) -> Result | None:
         """Encode, run, decode; None if the sample or the engine was no good. The sample is settled in every case."""
         outcome: Outcome = "lost"
+        runner = self.runner
         try:
             queue_ms = (monotonic_ns() - sample.captured_ns) * _MS
             if queue_ms < -_FUTURE_MS:
                 raise SourceError(
                     "the source's capture times lie in the future; they must be on the clock of time.monotonic_ns"
                 )
-            encode_ns = perf_counter_ns()
-            placement = self._encoder.encode(sample.data, self._engine.input_arrays[0], colour=sample.colour)
-            engine_ns = perf_counter_ns()
-            outputs = self._engine.run()
-            decode_ns = perf_counter_ns()
-            value = self._task.decode(outputs, placement)
-            done_ns = perf_counter_ns()
+            value, stages = runner.run(sample, queue_ms)
             age_ms = (monotonic_ns() - sample.captured_ns) * _MS
             late = self.deadline.judge(age_ms)
             outcome = "late" if late else "on_time"
@@ -236,18 +320,17 @@ class Loop:
         finally:
             self._accounting.settle(outcome)
         if outcome == "lost":
-            self._recovery.failed(failure, sample.sequence)
+            runner.recovery.failed(failure, sample.sequence)
+            if runner.stateful and not self._stop.is_set():
+                runner.reset()
             return None
         self._bad_samples.good()
-        self._recovery.succeeded()
-        stages = Stages(
-            queue_ms, (engine_ns - encode_ns) * _MS, (decode_ns - engine_ns) * _MS, (done_ns - decode_ns) * _MS
-        )
+        runner.recovery.succeeded()
         self._time(stages)
         dropped_before = sample.sequence - self._last_sequence - 1
         self._last_sequence = sample.sequence
         return Result(
-            value, sample.sequence, sample.captured_ns, age_ms, late, stages, self.variant.id, dropped_before, sample
+            value, sample.sequence, sample.captured_ns, age_ms, late, stages, runner.variant.id, dropped_before, sample
         )
 
     def _time(self, stages: Stages) -> None:
@@ -255,15 +338,6 @@ class Loop:
         self._stages["encode"].add(stages.encode_ms)
         self._stages["engine"].add(stages.engine_ms)
         self._stages["decode"].add(stages.decode_ms)
-
-    def _tell(self, event: Event) -> None:
-        with self._sinks_lock:
-            self._events.append(event)
-            self._event_counts[event.kind] += 1
-            for sink in self._sinks:
-                sink.event(event)
-        if self._on_event is not None:
-            self._on_event(event)
 
 
 def _give_back_memory() -> None:
@@ -275,19 +349,9 @@ def _give_back_memory() -> None:
         trim(0)
 
 
-def override(settings: TaskSettings, changes: dict[str, object]) -> TaskSettings:
-    """Task settings with some keys changed.
-
-    Raises:
-        ConfigError: if a key or value is not allowed.
-    """
-    from pydantic import ValidationError
-
-    from edge_sdk.contract import describe_validation
-
-    if not changes:
-        return settings
-    try:
-        return type(settings).model_validate({**settings.model_dump(), **changes})
-    except ValidationError as exc:
-        raise ConfigError(describe_validation(exc, "[task]")) from exc
+def _board(name: str | None) -> Board | None:
+    if name is None:
+        return None
+    with our_boards():
+        import boards
+    return boards.load(name)

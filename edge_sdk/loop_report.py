@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass
 
 from edge_sdk.accounting import Counts
 from edge_sdk.result import Event
+from edge_sdk.sources.health import SourceHealth
 from edge_sdk.watchdog.durations import Percentiles
 from edge_sdk.watchdog.recovery import Recovery
+from edge_sdk.watchdog.thermal import Heat
 
 _SHOWN = 5
 
@@ -27,6 +29,10 @@ class LoopReport:
     stages: dict[str, Percentiles]
     recoveries: tuple[Recovery, ...]
     sources_left_behind: int
+    source: SourceHealth
+    rung: int
+    rungs: tuple[str, ...]
+    heat: Heat | None
     event_counts: dict[str, int]
     events: tuple[Event, ...]
 
@@ -50,12 +56,21 @@ class LoopReport:
             percentile_line("age at result", self.age),
             *(percentile_line(f"  {name}", stage) for name, stage in self.stages.items()),
         ]
+        lines += ["", *self._source_lines()]
+        if len(self.rungs) > 1:
+            lines.append(f"rung {self.rung} of {len(self.rungs) - 1}: {self.rungs[self.rung]}")
         if self.event_counts:
             lines += ["", "events: " + ", ".join(f"{count} {kind}" for kind, count in self.event_counts.items())]
         for recovery in self.recoveries[-_SHOWN:]:
             what = f"{recovery.kind} at sample {recovery.sequence}: the engine was back {recovery.took_ms:.0f} ms later"
             lines.append(what + (f" (after the hang budget of {self.hang_ms:g} ms)" if recovery.kind == "hang" else ""))
         return lines
+
+    def _source_lines(self) -> list[str]:
+        source = self.source
+        faults = ", ".join(f"{count} {name}" for name, count in source.faults.items() if count)
+        line = f"source {source.state}, {source.rate_hz:.1f} samples/s, {source.reopenings} times opened again"
+        return [line + (f"; faults: {faults}" if faults else "")]
 
 
 def percentile_line(name: str, p: Percentiles) -> str:

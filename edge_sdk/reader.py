@@ -14,9 +14,11 @@ from edge_sdk.accounting import Accounting
 from edge_sdk.backoff import LONGEST_WAIT_S, tries
 from edge_sdk.bad_samples import BadSamples
 from edge_sdk.errors import SourceError, SourceLostError
-from edge_sdk.mailbox import Mailbox
+from edge_sdk.mailbox import SIGN_S, Mailbox
 from edge_sdk.result import Event
 from edge_sdk.sources import Sample, Source
+from edge_sdk.sources.health import Health, Limits
+from edge_sdk.windows import OnGap, Windows
 
 OPEN_S = 15.0  # a camera that needs longer to open hangs
 
@@ -30,6 +32,12 @@ class Reader:
         on_event: told when the source goes and comes back; called from the reader's thread.
         bad_samples: told of every sample that the source could not read.
         reopen_s: for how long a live source that went away is tried again.
+        alive: called while the loop waits, at least every second.
+        make_windows: makes what cuts windows from a signal, given what is to be told of gaps; None where samples are taken as they come.
+
+    Attributes:
+        health: of the source.
+        left_behind: sources that hung and were replaced.
 
     Raises:
         SourceError: if the source cannot be opened.
@@ -43,8 +51,12 @@ class Reader:
         bad_samples: BadSamples,
         *,
         reopen_s: float,
+        alive: Callable[[], None] = lambda: None,
+        make_windows: Callable[[OnGap], Windows] | None = None,
     ) -> None:
         self._make_source = make_source
+        self._windows = None if make_windows is None else make_windows(self._on_gap)
+        self._alive = alive
         self._accounting = accounting
         self._on_event = on_event
         self._bad_samples = bad_samples
@@ -54,6 +66,7 @@ class Reader:
         self.left_behind = 0
         source = make_source()
         self.live = source.live
+        self.health = Health(on_event, Limits(stuck_s=source.stuck_s))
         self._mailbox = Mailbox(
             bound=source.backlog, on_drop=lambda: accounting.settle("dropped"), on_demand=not source.live
         )
@@ -77,7 +90,7 @@ class Reader:
         until = monotonic() + timeout_s
         while True:
             try:
-                return self._mailbox.take(until - monotonic())
+                return self._mailbox.take(until - monotonic(), self._alive)
             except TimeoutError:
                 until = self._attempt.may_be_silent_until(timeout_s)
                 if until <= monotonic():
@@ -87,6 +100,7 @@ class Reader:
     def close(self) -> None:
         """Stop reading and close the source; samples still held count as dropped."""
         self._stop.set()
+        self.health.ended()
         self._mailbox.end()
         self._attempt.close()
         for _ in range(self._mailbox.drain()):
@@ -98,9 +112,11 @@ class Reader:
         self._attempt.abandon()
         if not self.live:  # opened again, it would begin anew
             raise SourceLostError(f"the source gave nothing for {silent_s:.1f} s")
-        self._say("source_hung", f"the source gave nothing for {silent_s:.1f} s; it is closed and opened again")
+        reason = f"the source gave nothing for {silent_s:.1f} s; it is closed and opened again"
+        self.health.away(reason, monotonic_ns(), hung=True)
+        self._say("source_hung", reason)
         started = monotonic()
-        for _ in tries(self._reopen_s, self._stop):
+        for _ in tries(self._reopen_s, self._stop, self._alive):
             attempt = _Attempt(self, self._make_source())
             try:
                 attempt.wait_open()
@@ -109,7 +125,7 @@ class Reader:
                 failure = exc
                 continue
             self._attempt = attempt
-            self._say("source_back", "the source is open again", started)
+            self._back(started)
             return
         raise SourceLostError(
             f"the source hung and could not be opened again for {self._reopen_s:g} s: {failure}"
@@ -119,17 +135,35 @@ class Reader:
         took_ms = None if since is None else (monotonic() - since) * 1000
         self._on_event(Event(kind, message, monotonic_ns(), took_ms=took_ms))
 
+    def _back(self, since: float) -> None:
+        self.health.back()
+        if self._windows is not None:
+            self._windows.reset()
+        self._say("source_back", "the source is open again", since)
+
     def _deliver(self, sample: Sample) -> None:
-        numbered = replace(sample, sequence=self._captured)
-        self._captured += 1  # over every reopening
-        self._accounting.capture()
-        self._mailbox.put(numbered)
+        self.health.seen(sample, monotonic_ns())
+        for each in (sample,) if self._windows is None else self._windows.add(sample):
+            numbered = replace(each, sequence=self._captured)
+            self._captured += 1  # over every reopening
+            self._accounting.capture()
+            self._mailbox.put(numbered)
+
+    def _on_gap(self, message: str | None, windows: int) -> None:
+        for _ in range(windows):
+            self._lose()
+        if message is not None:
+            self._say("gap", message)
 
     def _count_bad(self, reason: SourceError) -> None:
+        self.health.bad()
+        self._lose()
+        self._bad_samples.seen(reason, self._captured - 1)
+
+    def _lose(self) -> None:
         self._captured += 1
         self._accounting.capture()
         self._accounting.settle("lost")
-        self._bad_samples.seen(reason, self._captured - 1)
 
 
 class _Attempt:
@@ -152,7 +186,11 @@ class _Attempt:
         return self._source.period_s
 
     def wait_open(self) -> None:
-        if not self._opened.wait(OPEN_S):
+        until = monotonic() + OPEN_S
+        while not self._opened.wait(min(SIGN_S, max(until - monotonic(), 0))):
+            self._reader._alive()
+            if monotonic() < until:
+                continue
             self.abandon()
             raise SourceError(f"the source did not open within {OPEN_S:g} s; see edge-sdk doctor")
         if self._failure is not None:
@@ -185,6 +223,7 @@ class _Attempt:
             return
         finally:
             self._opened.set()
+        self._reader.health.opened()
         try:
             self._read_all(mailbox)
             self._end()
@@ -220,6 +259,7 @@ class _Attempt:
     def _reopen(self, lost: SourceLostError) -> None:
         """Open the same source again, for as long as the reader wants; raises if it does not come back."""
         reader = self._reader
+        reader.health.away(str(lost), monotonic_ns())
         reader._say("source_lost", str(lost))
         started = self._tried_at = monotonic()
         self._away = True
@@ -234,6 +274,6 @@ class _Attempt:
                 failure = exc
                 continue
             self._tried_at, self._away = monotonic(), False
-            reader._say("source_back", "the source is open again", started)
+            reader._back(started)
             return
         raise SourceLostError(f"{lost}. It did not come back within {reader._reopen_s:g} s: {failure}") from failure

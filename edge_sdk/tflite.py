@@ -110,6 +110,11 @@ class ModelDescription:
     signatures: tuple[Signature, ...]
     size_bytes: int
 
+    @property
+    def variables(self) -> int:
+        """How many variables it keeps from one run to the next; a streaming model has some."""
+        return sum(operator.name == "VAR_HANDLE" and operator.subgraph == 0 for operator in self.operators)
+
     def float_tensors(self) -> tuple[Tensor, ...]:
         """Floating-point tensors, constants included, that an operator or the model takes or makes."""
         used = {*self.inputs, *self.outputs}

@@ -14,7 +14,7 @@ import pytest
 from tests.processes import descendants, is_alive
 from tests.small_bundles import null_bundle
 
-COMMANDS = ("convert", "sweep", "inspect", "run", "bench", "boards", "doctor")
+COMMANDS = ("convert", "sweep", "inspect", "run", "service", "bench", "boards", "doctor")
 
 
 def edge_sdk(*words: object, **settings: object) -> subprocess.CompletedProcess[str]:

@@ -15,11 +15,12 @@ import pytest
 
 from edge_sdk.engines import Engine, engine_names
 from edge_sdk.engines.faulty import order_fault
-from edge_sdk.engines.isolation import open_engine
+from edge_sdk.engines.isolation import Isolation, open_engine
 from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.errors import ConfigError, EngineCrashError, EngineError, EngineHangError
 from tests.endless_model import endless_model
 from tests.processes import descendants, is_alive, open_descriptors
+from tests.streaming_model import FIRST, sequence_model, sum_model
 
 HANG_MS = 300
 ROOT = Path(__file__).parents[1]
@@ -306,3 +307,85 @@ def test_a_closed_engine_cannot_be_restarted() -> None:
     engine.close()
     with pytest.raises(EngineError, match="closed"):
         engine.restart()
+
+
+@pytest.fixture(params=["process", "none"])
+def isolation(request: pytest.FixtureRequest) -> Isolation:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture(params=["litert", "faulty"])
+def streaming(isolation: Isolation, request: pytest.FixtureRequest, orders: Path) -> Iterator[Engine]:
+    options = {"orders": str(orders)} if request.param == "faulty" else {}
+    with open_engine(request.param, sum_model(), options, isolation=isolation, hang_ms=5_000) as engine:
+        yield engine
+
+
+def _total(engine: Engine) -> int:
+    """The sum so far, and one more."""
+    engine.input_arrays[0][...] = 1
+    return int(engine.run()[0][0, 0])
+
+
+def test_state_is_kept_from_run_to_run_until_reset(streaming: Engine) -> None:
+    assert streaming.stateful
+    assert [_total(streaming) for _ in range(3)] == [FIRST + 1, FIRST + 2, FIRST + 3]
+    for _ in range(3):
+        streaming.reset()
+        assert [_total(streaming) for _ in range(2)] == [FIRST + 1, FIRST + 2]
+
+
+def test_a_reset_of_a_fresh_engine_changes_nothing(streaming: Engine) -> None:
+    streaming.reset()
+    streaming.reset()
+    assert _total(streaming) == FIRST + 1
+
+
+def test_a_model_without_variables_has_no_state(engine: Engine) -> None:
+    assert not engine.stateful
+    engine.run()
+    engine.reset()
+    engine.run()
+
+
+@pytest.mark.parametrize("order", ["hang", "crash"])
+@pytest.mark.parametrize("reset_ordered", [True, False])
+def test_after_a_restart_the_state_is_fresh(order: str, reset_ordered: bool, orders: Path) -> None:
+    with ProcessEngine("faulty", sum_model(), {"orders": str(orders)}, hang_ms=HANG_MS) as engine:
+        assert [_total(engine) for _ in range(3)] == [FIRST + 1, FIRST + 2, FIRST + 3]
+        order_fault(orders, order)
+        with pytest.raises(EngineError):
+            engine.run()
+        if reset_ordered:  # by an application that does not know yet that the child is gone
+            engine.reset()
+        engine.restart()
+        assert [_total(engine) for _ in range(2)] == [FIRST + 1, FIRST + 2]
+
+
+def test_a_failing_run_does_not_lose_the_reset_before_it(orders: Path) -> None:
+    with ProcessEngine("faulty", sum_model(), {"orders": str(orders)}, hang_ms=HANG_MS) as engine:
+        _total(engine)
+        engine.reset()
+        order_fault(orders, "error 1")
+        with pytest.raises(EngineError, match="ordered"):
+            engine.run()
+        assert _total(engine) == FIRST + 1
+
+
+def test_resets_do_not_leak() -> None:
+    with open_engine("litert", sum_model(), isolation="none") as engine:
+        engine.reset()
+        before = open_descriptors()
+        for _ in range(200):
+            engine.reset()
+        assert open_descriptors() == before
+        assert _total(engine) == FIRST + 1
+
+
+def test_what_a_layer_over_a_sequence_keeps_begins_anew_with_every_run() -> None:
+    with open_engine("litert", sequence_model(), isolation="none") as engine:
+        assert not engine.stateful
+        engine.input_arrays[0][...] = 1
+        first = engine.run()[0].copy()
+        assert np.ptp(first) > 0
+        assert np.array_equal(engine.run()[0], first)

@@ -88,7 +88,7 @@ def test_golden_vectors_that_are_damaged_are_refused(tmp_path: Path) -> None:
     sample = np.zeros(3, np.float32)
     empty = golden_bundle(tmp_path / "empty.edge", golden_inputs([]), golden_outputs([]))
     with Bundle(empty) as bundle, pytest.raises(BundleError, match="lack entry '0'; they have none"):
-        first_golden_input(bundle)
+        first_golden_input(bundle, bundle.variant())
     text = golden_bundle(tmp_path / "text.edge", golden_inputs([sample]), golden_outputs([[np.array(["1"])]]))
     with Bundle(text) as bundle, pytest.raises(BundleError, match=r"array '0\.0' of .* holds <U1; numbers are needed"):
         check_golden(bundle, bundle.variant(), Fixed(sample))

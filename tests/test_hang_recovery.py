@@ -71,7 +71,7 @@ def test_a_hundred_faults_lose_only_the_frames_of_hang_budget_and_recovery(
         if number % 3 == 0:
             order_fault(orders, "hang")
         else:
-            os.kill(loop._engine.pid, signal.SIGKILL if number % 3 == 1 else signal.SIGSTOP)  # type: ignore[attr-defined]
+            os.kill(loop.runner.engine.pid, signal.SIGKILL if number % 3 == 1 else signal.SIGSTOP)  # type: ignore[attr-defined]
 
     results: list[Result] = []
     with loop:

@@ -126,10 +126,10 @@ def test_a_fault_that_stays_ends_the_loop_loudly(bundle: Path, tmp_path: Path) -
     def again(event: Event) -> None:
         order_fault(orders, "crash")
 
-    order_fault(orders, "crash")
     options = {"orders": str(orders), "inner": "null"}
     loop = Loop(bundle, Numbers(100), deadline_ms=100, engine="faulty", engine_options=options, on_event=again)
     with loop, pytest.raises(EngineError, match=r"5 times in a row.*SIGSEGV"):
+        order_fault(orders, "crash")
         list(loop)
     counts = loop.report().counts
     assert counts.lost == 5
@@ -356,9 +356,9 @@ def test_an_event_handler_may_close_the_loop(kind: str, bundle: Path, tmp_path: 
     source = Numbers(10) if kind == "hang" else Vanishing(1, tries=10**9)
     options = {"orders": str(orders), "inner": "null"}
     loop = Loop(bundle, source, deadline_ms=50, hang_ms=100, engine="faulty", engine_options=options, on_event=close)
-    if kind == "hang":
-        order_fault(orders, "hang")
     with loop:
+        if kind == "hang":
+            order_fault(orders, "hang")
         list(loop)
     assert loop.report().events[0].kind == kind
     assert (open_descriptors(), descendants()) == before

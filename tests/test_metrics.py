@@ -352,7 +352,7 @@ def test_one_model_is_measured_alone_and_compared_later(tmp_path: Path) -> None:
 
 CLASSIFY = ClassifySettings(kind="classify")
 MISFITS = {
-    "iou of a classifier": (image_net(), IMAGE, CLASSIFY, "iou", "is for raw\\. Metrics of classify are top-1, top-5"),
+    "iou of a classifier": (image_net(), IMAGE, CLASSIFY, "iou", "it is for segment and raw\\. Metrics of classify are top-1, top-5"),
     "mAP of raw": (image_net(), IMAGE, RAW, "mAP", r"metric mAP does not fit task raw: it is for detect"),
     "top-1 of a map": (pixels([[1, 0, 0]]), IMAGE, RAW, "top-1", r"'mask' of shape \(1, 4, 4, 1\): it takes one score"),
     "iou of scores": (image_net(), IMAGE, RAW, "iou", r"metric iou does not fit output 'scores' of shape \(1, 4\)"),

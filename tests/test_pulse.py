@@ -13,7 +13,7 @@ import pytest
 from edge_sdk.accounting import Accounting, Counts
 from edge_sdk.errors import ConfigError
 from edge_sdk.watchdog import pulse
-from edge_sdk.watchdog.pulse import ALLOWED_NS, CAPTURED, DUE_NS, ENDED_NS, LATE, OWNER, SLOTS, Page
+from edge_sdk.watchdog.pulse import CAPTURED, DUE_NS, ENDED_NS, LATE, OWNER, SLOTS, Page
 
 
 @pytest.fixture
@@ -39,11 +39,22 @@ def test_a_beat_is_due_again_within_the_budget_and_an_end_never(page: Page) -> N
     assert 1.9e9 < slot[DUE_NS] - monotonic_ns() <= 2e9
     joined.allow(60)
     assert 59e9 < slot[DUE_NS] - monotonic_ns() <= 60e9
-    assert slot[DUE_NS] == slot[ALLOWED_NS]
+    assert not pulse.has_beaten(slot), "it asks for time"
+    joined.beat()
+    assert pulse.has_beaten(slot)
     joined.allow(0.1)
     assert slot[DUE_NS] - monotonic_ns() > 1e9, "never shorter than the budget"
+    joined.beat()
     joined.end()
     assert (slot[DUE_NS], slot[OWNER]) == (ENDED_NS, 0)
+
+
+def test_a_loop_that_ends_before_it_runs_was_never_alive(page: Page) -> None:
+    joined = pulse.join()
+    joined.allow(60)
+    joined.end()
+    assert page.slots[0][DUE_NS] == ENDED_NS - 1
+    assert not pulse.has_beaten(page.slots[0])
 
 
 def test_the_supervisors_budget_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +73,7 @@ def test_each_loop_has_its_own_slot_until_there_are_no_more(page: Page) -> None:
 
 
 def test_processes_that_join_at_once_never_share_a_slot(page: Page) -> None:
-    code = "from edge_sdk.watchdog import pulse; p = pulse.join(); input(); p.cells[4] += 1"
+    code = "from edge_sdk.watchdog import pulse; p = pulse.join(); input(); p.cells[pulse.CAPTURED] += 1"
     children = [subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) for _ in range(6)]
     for child in children:
         child.communicate(b"\n")

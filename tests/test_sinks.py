@@ -22,15 +22,20 @@ import numpy as np
 import pytest
 
 from converters.calibrate.samples import open_samples
+from edge_sdk.contract import Placement
 from edge_sdk.draw import annotate, bgr_image, contact_sheet
 from edge_sdk.errors import ConfigError, ContractError, OutputError
 from edge_sdk.outputs import replacing
 from edge_sdk.result import Event, Result, Stages
-from edge_sdk.sinks import sink_from, sinks_from
-from edge_sdk.sinks.console import ConsoleSettings, ConsoleSink
+from edge_sdk.sinks import in_a_later_life, sink_from, sinks_from
+from edge_sdk.sinks.console import ConsoleSettings, ConsoleSink, in_short
 from edge_sdk.sources import Sample
+from edge_sdk.tasks.anomaly import Anomaly
 from edge_sdk.tasks.classify import ClassScore
 from edge_sdk.tasks.detect import Detection
+from edge_sdk.tasks.keyword import Keyword, Spotting
+from edge_sdk.tasks.pose import Pose
+from edge_sdk.tasks.segment import Segmentation
 
 FACE = Detection(
     box=(20.0, 10.0, 60.0, 50.0), label="face", index=0, score=0.947, keypoints=((30.0, 20.0), (45.0, 21.0))
@@ -171,7 +176,14 @@ def test_json_lines_hold_every_result_and_event(tmp_path: Path) -> None:
         "type": "result",
         "name": "clip.mp4#3",
         "value": [
-            {"box": [20, 10, 60, 50], "label": "face", "index": 0, "score": 0.947, "keypoints": [[30, 20], [45, 21]]}
+            {
+                "box": [20, 10, 60, 50],
+                "label": "face",
+                "index": 0,
+                "score": 0.947,
+                "keypoints": [[30, 20], [45, 21]],
+                "track": None,
+            }
         ],
         "sequence": 3,
         "captured_ns": 99_999_999,
@@ -594,3 +606,88 @@ def test_a_contact_sheet_has_a_cell_for_each_frame() -> None:
         assert page[y, x].tolist() == [40 * (index + 1)] * 3
     with pytest.raises(ContractError, match="found 5 frames, 3 columns, 1 captions"):
         contact_sheet(frames, columns=3, captions=["one"])
+
+
+# Values of the tasks
+
+TRACKED = dataclasses.replace(FACE, track=7)
+MASKED = np.zeros((4, 6), np.uint8)
+MASKED[1:3, 2:5] = 1
+VALUES: dict[str, tuple[Any, str, Any]] = {
+    "tracked": ((TRACKED,), "#7 face 0.95 at 20,10 size 40x40", None),
+    "keyword": (
+        Spotting(Keyword(1, "yes", 0.93), {"no": 0.07, "yes": 0.93}),
+        "heard 'yes' 0.93",
+        {"keyword": {"index": 1, "label": "yes", "score": 0.93}, "scores": {"no": 0.07, "yes": 0.93}},
+    ),
+    "silence": (Spotting(None, {"no": 0.6, "yes": 0.4}), "listening (no 0.60)", None),
+    "anomaly": (
+        Anomaly(2.5, 1.0, anomalous=True),
+        "ANOMALY 2.5 (threshold 1)",
+        {"score": 2.5, "threshold": 1, "anomalous": True},
+    ),
+    "no number": (
+        Anomaly(float("nan"), 1.0, anomalous=True),
+        "ANOMALY nan (threshold 1)",
+        {"score": None, "threshold": 1, "anomalous": True},
+    ),
+    "mask": (
+        Segmentation(MASKED, ("background", "cat"), {"background": 0.75, "cat": 0.25}, (6, 4), Placement((1 / 16, 1 / 16), (0, 0))),
+        "background 75%, cat 25%",
+        {
+            "shares": {"background": 0.75, "cat": 0.25}, "labels": ["background", "cat"], "width": 6, "height": 4,
+            "runs": [0, 8, 1, 3, 0, 3, 1, 3, 0, 7],
+        },
+    ),
+    "pose": (
+        Pose(((10.0, 20.0), (50.0, 40.0)), (0.9, 0.2), 0.97, ("nose", "foot"), ((0, 1),)),
+        "pose 0.97 of 2 keypoints, 1 of them seen",
+        {"points": [[10, 20], [50, 40]], "scores": [0.9, 0.2], "score": 0.97, "labels": ["nose", "foot"]},
+    ),
+    "nobody": (None, "nothing found", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_every_value_is_printed_recorded_and_drawn(name: str, tmp_path: Path) -> None:
+    value, said, record = VALUES[name]
+    assert in_short(value) == said
+    with sink_from(f"jsonl:{tmp_path}/out.jsonl") as sink:
+        sink.result(result(0, value))
+    (written,) = records(tmp_path / "out.jsonl")
+    if record is not None:
+        assert written["value"] == record
+    frame = np.full((64, 96, 3), 90, np.uint8)
+    drawn, plain = annotate(frame, result(0, value)), annotate(frame, result(0, ()))
+    assert drawn.shape == plain.shape and (frame == 90).all()
+    assert (drawn != plain).any() == (value is not None)
+
+
+def test_a_mask_is_drawn_on_the_pixels_it_stands_for() -> None:
+    value = VALUES["mask"][0]
+    changed = (annotate(np.full((64, 96, 3), 90, np.uint8), result(0, value)) != 90).any(axis=2)[: 64 * 3]
+    below_the_shares = changed[60:]
+    on_frame = value.on_frame((64, 96)).repeat(3, axis=0).repeat(3, axis=1).astype(bool)
+    assert np.array_equal(below_the_shares, on_frame[60:])
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0, 1e-300, float("inf")])
+@pytest.mark.parametrize("score", [0.0, -5.0, 1e300, float("inf"), float("nan")])
+def test_any_score_of_an_anomaly_can_be_drawn(score: float, threshold: float) -> None:
+    annotate(np.full((64, 96, 3), 90, np.uint8), result(0, Anomaly(score, threshold, anomalous=True)))
+
+
+def test_keypoints_far_away_can_be_drawn() -> None:
+    nan, inf = float("nan"), float("inf")
+    value = Pose(((1e30, -1e30), (inf, 5.0), (nan, 1.0), (inf, -inf)), (), None, (), ((0, 1), (1, 2), (2, 3)))
+    annotate(np.full((64, 96, 3), 90, np.uint8), result(0, value))
+
+
+def test_a_later_life_neither_refuses_nor_replaces(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").touch()
+    (tmp_path / "clip-2.mp4").touch()
+    clip = {"kind": "video", "path": str(tmp_path / "clip-3.mp4"), "fps": "5"}
+    assert in_a_later_life(f"video:{tmp_path}/clip.mp4?fps=5") == clip
+    assert in_a_later_life("video:new.mp4") == {"kind": "video", "path": "new.mp4"}
+    assert in_a_later_life("jsonl:out.jsonl") == {"kind": "jsonl", "path": "out.jsonl", "append": True}
+    assert in_a_later_life("console") == {"kind": "console"}

@@ -21,69 +21,7 @@ from edge_sdk.sources import KINDS, Sample, Source, source_from
 from edge_sdk.sources.camera import CameraSettings, CameraSource, DriverClock
 from edge_sdk.sources.pace import Pace
 from edge_sdk.sources.replay import ReplaySettings, ReplaySource
-
-
-def read_all(source: Source) -> list[Sample]:
-    return list(iter(source.read, None))
-
-
-def open_files() -> set[Path]:
-    return {path.resolve() for path in Path("/proc/self/fd").iterdir()}
-
-
-class SourceContract:
-    """What holds for every source. A subclass gives ``make`` and the number of samples it ends after, or None if it does not end."""
-
-    count: int | None
-
-    @pytest.fixture
-    def make(self) -> Callable[[], Source]:
-        raise NotImplementedError
-
-    def test_samples_are_numbered_and_in_the_order_of_time(self, make: Callable[[], Source]) -> None:
-        before = time.monotonic_ns()
-        with make() as source:
-            samples = [source.read() for _ in range(4)]
-        after = time.monotonic_ns()
-        assert [s.sequence for s in samples] == [0, 1, 2, 3]
-        stamps = [s.captured_ns for s in samples]
-        assert before <= stamps[0] and all(a <= b for a, b in pairwise(stamps)) and stamps[-1] <= after
-        assert all(s.data.size for s in samples)
-
-    def test_samples_are_not_overwritten_by_later_ones(self, make: Callable[[], Source]) -> None:
-        with make() as source:
-            first = source.read()
-            kept = first.data.copy()
-            second = source.read()
-        assert not np.shares_memory(first.data, second.data)
-        np.testing.assert_array_equal(first.data, kept)
-
-    def test_none_at_the_end_and_ever_after(self, make: Callable[[], Source]) -> None:
-        if self.count is None:
-            pytest.skip("does not end")
-        with make() as source:
-            assert len(read_all(source)) == self.count
-            assert source.read() is None
-            assert source.read() is None
-
-    def test_begins_again_when_opened_again_and_counts_on(self, make: Callable[[], Source]) -> None:
-        source = make()
-        source.open()
-        first, second = source.read(), source.read()
-        source.close()
-        assert source.read() is None
-        source.open()
-        again = source.read()
-        source.close()
-        source.close()
-        assert again.sequence == second.sequence + 1
-        if self.count is not None:
-            np.testing.assert_array_equal(again.data, first.data)
-            assert again.name == first.name
-
-    def test_reading_before_opening_is_an_error(self, make: Callable[[], Source]) -> None:
-        with pytest.raises(SourceError, match="is not open; call open"):
-            make().read()
+from tests.source_contract import SourceContract, open_files, read_all
 
 
 class TestFastVideo(SourceContract):
@@ -418,10 +356,7 @@ def test_the_colour_of_replayed_images_is_stated(tmp_path: Path) -> None:
         ("camera:0?width=640", "give width and height, or neither"),
         ("replay:x.npy?rate_hz=nan", "rate_hz"),
         ({"path": "x"}, "missing: kind"),
-        (
-            {"kind": "film"},
-            "no source kind 'film'; there are camera, libcamera, gstreamer, rtsp, file, audio, images, replay",
-        ),
+        ({"kind": "film"}, "no source kind 'film'; there are camera, .*replay"),
         ({"kind": "file"}, "path: is missing"),
     ],
 )
@@ -478,7 +413,7 @@ def test_a_source_of_somebody_else_joins_by_an_entry_point(tmp_path: Path, monke
     monkeypatch.syspath_prepend(tmp_path)
     with source_from("counter:mine?up_to=2") as source:
         assert [(s.data.tolist(), s.name) for s in read_all(source)] == [([0], "mine"), ([1], "mine")]
-    with pytest.raises(ConfigError, match=r"no source kind 'film'; there are camera, .*, replay, counter"):
+    with pytest.raises(ConfigError, match=r"no source kind 'film'; there are camera, .*, counter"):
         source_from({"kind": "film"})
 
 

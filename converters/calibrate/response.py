@@ -66,7 +66,7 @@ def check_contract(
     if model is None:
         return ()
     chosen: Iterable[RawSample] = _different(samples) if classes is None else islice(samples, _ANSWERED)
-    if contract.input == "tensor":
+    if contract.input != "image":
         chosen = list(chosen)  # small, and their range decides what is compared
     many = classes is not None or isinstance(task, DetectSettings) or model.row >= _CLASSES
     alternatives = _alternatives(contract, chosen, many)
@@ -153,6 +153,8 @@ def _alternatives(contract: Contract, samples: Iterable[RawSample], many: bool) 
     """What the contract is compared with; other ranges only where their effect can be judged."""
     if contract.input == "image":
         return image_alternatives(contract, rescaled=many)
+    if contract.input == "window":
+        return ()  # features and units leave no range to confuse
     extremes = [(float(sample.data.min()), float(sample.data.max())) for sample in samples if sample.data.size]
     if not many or not extremes:
         return ()

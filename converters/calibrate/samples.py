@@ -8,6 +8,8 @@ rows.csv                         one sample a row, numbers, with or without a li
 motion.csv?window=128&hop=64     windows of consecutive rows; also columns=x,y,z and group=NAME, which no window crosses
 speech/?rate=16000&hop=8000      windows of a .wav file, or of all below a folder; also window=16000 and channel=0
 captured/                        what the sink ``capture`` has written on a device
+
+Where the contract's input is a window, that says how .wav and .csv are cut: see ``converters.calibrate.sources.signals``.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from converters.calibrate.sources import KINDS, find_samples
 from converters.calibrate.sources.found import RawSample, Reader, Skipped
 from converters.calibrate.sources.images import image_files, read_image
 from edge_sdk.errors import DataError
+from edge_sdk.window_settings import WindowSettings
 
 __all__ = ["RawSample", "Samples", "Skipped", "image_files", "open_samples", "read_image", "spaced"]
 
@@ -109,12 +112,19 @@ class Samples:
         )
 
 
-def open_samples(where: str | Path, *, shape: tuple[int, ...], max_samples: int = DEFAULT_MAX_SAMPLES) -> Samples:
+def open_samples(
+    where: str | Path,
+    *,
+    shape: tuple[int, ...],
+    window: WindowSettings | None = None,
+    max_samples: int = DEFAULT_MAX_SAMPLES,
+) -> Samples:
     """Find the samples of a folder or file.
 
     Args:
         where: the path, with ``?key=value&...`` behind it where the kind of data takes options.
         shape: of the model's input tensor; rows and windows of numbers are brought into it.
+        window: the contract's, where its input is one: samples are then raw windows, cut as it says.
         max_samples: at most so many are used, evenly spaced over all.
 
     Raises:
@@ -126,7 +136,7 @@ def open_samples(where: str | Path, *, shape: tuple[int, ...], max_samples: int 
     if not path.exists():
         raise DataError(f"{path} does not exist; data is {KINDS}")
     try:
-        found = find_samples(path, options, shape)
+        found = find_samples(path, options, shape, window)
     except OSError as exc:
         raise DataError(f"{path} cannot be read: {exc.strerror or exc}") from exc
     if found.count == 0:

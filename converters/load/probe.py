@@ -27,4 +27,4 @@ def probe(content: bytes, *, hang_ms: float = HANG_MS) -> None:
             f"the model crashes the interpreter ({exc.reason}); it is damaged or hostile. Export it again"
         ) from exc
     except EngineError as exc:
-        raise ModelError(f"the float model does not run: {exc}") from exc
+        raise ModelError(f"the model does not run: {exc}") from exc

@@ -40,6 +40,7 @@ _SHAPE_INPUTS = {
 
 def refuse_unusable(model: ModelDescription) -> None:
     """Raise ModelError, naming operator or tensor, if this float model cannot be made full-integer."""
+    _refuse_state(model)
     _refuse_operators(model)
     _refuse_quantized(model)
     _refuse_types(model)
@@ -70,6 +71,15 @@ def refuse_computed_shapes(model: ModelDescription) -> None:
                 )
 
 
+def _refuse_state(model: ModelDescription) -> None:
+    for operator in model.operators:
+        if operator.name in _STATEFUL:
+            raise ModelError(
+                f"{_named(operator)} keeps state between calls (a streaming model), which the quantizer does not support. Quantize it "
+                "where it was trained, and give the full-integer .tflite: that is packed as it is"
+            )
+
+
 def _refuse_operators(model: ModelDescription) -> None:
     for operator in model.operators:
         if operator.custom:
@@ -82,8 +92,6 @@ def _refuse_operators(model: ModelDescription) -> None:
                 f"{_named(operator)} runs a second subgraph (control flow); an int8 model must be one subgraph. "
                 "Unroll the loop or take the branch when exporting"
             )
-        if operator.name in _STATEFUL:
-            raise ModelError(f"{_named(operator)} keeps state between calls, which this version cannot convert")
         if operator.name in _SHAPED_BY_VALUES:
             raise ModelError(
                 f"{_named(operator)} gives a tensor whose shape depends on its values; int8 models need fixed shapes. "
@@ -97,7 +105,8 @@ def _refuse_quantized(model: ModelDescription) -> None:
         if narrow and (tensor.scales or tensor.constant):
             raise ModelError(
                 f"the model is quantized already: tensor {tensor.name!r} is {tensor.dtype}. "
-                "Give the float model that it was made from; edge-sdk inspect shows what this one holds"
+                "Give the float model that it was made from, or a .tflite that is integer from input to output, which is packed as it is; "
+                "edge-sdk inspect shows what this one holds"
             )
 
 

@@ -114,6 +114,7 @@ class Metric(Strict):
     """A metric against ground truth, such as ``"top-1"`` with unit ``"%"`` (0 to 100) or ``"AP50"`` without.
 
     Attributes:
+        float_value: None where there is no float model, as then are its interval and the drop.
         float_interval, int8_interval: of the values.
         higher_is_better: whether int8 is worse when its value is lower.
         drop: how much worse int8 is, as a share: points of a metric that is a share itself (0.01 is one point), or the rise relative
@@ -125,7 +126,7 @@ class Metric(Strict):
     """
 
     name: str
-    float_value: float
+    float_value: float | None
     int8_value: float
     unit: str = ""
     float_interval: Interval | None = None

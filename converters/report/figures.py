@@ -125,12 +125,12 @@ class Latency(Strict):
     Attributes:
         engine: what ran it.
         runs: how often.
-        float_p50_ms, int8_p50_ms: median time of one inference.
+        float_p50_ms, int8_p50_ms: median time of one inference; None where there is no float model.
     """
 
     engine: str
     runs: int = Field(ge=1)
-    float_p50_ms: float = Field(ge=0)
+    float_p50_ms: float | None = Field(ge=0)
     int8_p50_ms: float = Field(ge=0)
 
 
@@ -252,6 +252,7 @@ class Figures(Strict):
         versions: of the tools that took part, such as ``{"edge-sdk": "0.1.0", "ai-edge-litert": "2.3.0"}``.
         machine: what it ran on, such as ``"x86_64, 2 processors, Python 3.11.2"``.
         float_bytes, int8_bytes: size of the float .tflite and of the int8 variant.
+        float_bytes, calibration, parity: None where the model came quantized, so that there is no float model to compare with.
         labels: names of the classes.
         peak_memory_mb: largest resident memory of the process, in 10^6 bytes.
         warnings: what a person should look at, one sentence each.
@@ -266,7 +267,7 @@ class Figures(Strict):
     source: SourceFile
     versions: dict[str, str]
     machine: str = ""
-    float_bytes: int = Field(ge=0)
+    float_bytes: int | None = Field(default=None, ge=0)
     int8_bytes: int = Field(ge=0)
     steps: tuple[Step, ...] = ()
     peak_memory_mb: float | None = Field(default=None, ge=0)
@@ -274,9 +275,9 @@ class Figures(Strict):
     task: TaskSettings
     labels: tuple[str, ...] = ()
     boards: tuple[BoardRun, ...] = ()
-    calibration: CalibrationFigures
+    calibration: CalibrationFigures | None = None
     proof: Proof
-    parity: Parity
+    parity: Parity | None = None
     evaluation: Evaluation | None = None
     gate: Gate | None = None
     latency: Latency | None = None

@@ -65,11 +65,17 @@ def render_html(figures: Figures) -> str:
         plots=_plots(figures),
         worst=verdict.worst_layers(figures, WORST_SHOWN),
         settings=list(flat_settings(figures.task.model_dump(mode="json"))),
+        signal_settings=list(flat_settings(_signal(figures.contract))),
         scheme=verdict.scheme(figures),
         kept_steps=[step for step in steps if step.kept],
         other_steps=[step for step in steps if not step.kept],
         byte_examples=byte_examples(figures.contract, figures.proof.inputs),
     )
+
+
+def _signal(contract: Contract) -> dict[str, object]:
+    """What the contract says of windows and features; nothing where the input is none."""
+    return contract.model_dump(mode="json", include={"window", "features"}, exclude_none=True)
 
 
 def byte_examples(contract: Contract, inputs: tuple[TensorSpec, ...]) -> list[ByteExample]:
@@ -101,24 +107,27 @@ def _plots(figures: Figures) -> dict[str, Markup | list[Markup]]:
     from converters.report import gate_plot, plots, repair_plot
     from converters.report.plots import Bar
 
+    before = figures.float_bytes
     sizes = [
-        Bar("float", figures.float_bytes, f"{figures.float_bytes:,} bytes", "float"),
+        *([] if before is None else [Bar("float", before, f"{before:,} bytes", "float")]),
         Bar(verdict.scheme(figures), figures.int8_bytes, f"{figures.int8_bytes:,} bytes"),
         *(Bar(v.kind.removeprefix("tflite-"), v.size_bytes, f"{v.size_bytes:,} bytes") for v in figures.variants),
     ]
     steps = [Bar(step.name, step.seconds, numbers.seconds(step.seconds)) for step in figures.steps]
     most_first = sorted(figures.proof.operators.items(), key=lambda item: -item[1])
+    parity = figures.parity
+    layers, outputs = ((), ()) if parity is None else (parity.layers, parity.outputs)
     made: dict[str, Markup | list[Markup]] = {
         "size": plots.bars("Size of the float model and of every variant", sizes),
-        "layers": plots.layers(figures.parity.layers, [output.name for output in figures.parity.outputs]),
+        "layers": plots.layers(layers, [output.name for output in outputs]),
         "histograms": [plots.histogram(shown) for shown in figures.histograms],
         "steps": plots.bars("Time of every step", steps),
         "operators": plots.bars(
             f"Operators of the {verdict.scheme(figures)} model", [Bar(name, n, f"{n:,}") for name, n in most_first]
         ),
     }
-    if figures.parity.detect is not None:
-        made |= _detect_plots(figures.parity.detect, verdict.scheme(figures))
+    if parity is not None and parity.detect is not None:
+        made |= _detect_plots(parity.detect, verdict.scheme(figures))
     if figures.gate is not None:
         made["gate"] = gate_plot.gate(figures.gate)
     if figures.repair is not None:

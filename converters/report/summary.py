@@ -5,7 +5,18 @@ from __future__ import annotations
 from converters.report import verdict
 from converters.report.accuracy import Metric
 from converters.report.figures import BoardRun, Figures, OtherVariant
-from converters.report.numbers import change, count, decibels, loss_between, maybe, quantity, seconds, short, size
+from converters.report.numbers import (
+    between,
+    change,
+    count,
+    decibels,
+    loss_between,
+    maybe,
+    quantity,
+    seconds,
+    short,
+    size,
+)
 
 Row = tuple[str, str]
 _NAME = 40
@@ -38,18 +49,26 @@ def _clipped(name: str) -> str:
 
 
 def _model(figures: Figures) -> list[Row]:
-    smaller = f" ({figures.float_bytes / figures.int8_bytes:.1f} times smaller)" if figures.int8_bytes else ""
-    used = f"{figures.calibration.samples:,} of {count(figures.calibration.available, 'sample')}"
-    rows = [
-        ("model", figures.name),
-        *_source(figures),
-        ("size", f"{size(figures.float_bytes)} float, {size(figures.int8_bytes)} {verdict.scheme(figures)}{smaller}"),
-        ("calibration", f"{used}: {figures.calibration.data}"),
-        *(("noticed", text) for text in figures.calibration.notes),
-    ]
+    rows = [("model", figures.name), *_source(figures), ("size", _size(figures)), *_calibration(figures)]
     if figures.boards:
         rows.append(("boards", ", ".join(_board(board) for board in figures.boards)))
     return rows
+
+
+def _size(figures: Figures) -> str:
+    after = f"{size(figures.int8_bytes)} {verdict.scheme(figures)}"
+    if figures.float_bytes is None:
+        return after
+    times = verdict.smaller(figures)
+    return f"{size(figures.float_bytes)} float, {after}{f' ({times})' if times else ''}"
+
+
+def _calibration(figures: Figures) -> list[Row]:
+    calibration = figures.calibration
+    if calibration is None:
+        return [("calibration", "none: the model came quantized")]
+    used = f"{calibration.samples:,} of {count(calibration.available, 'sample')}"
+    return [("calibration", f"{used}: {calibration.data}"), *(("noticed", text) for text in calibration.notes)]
 
 
 def _source(figures: Figures) -> list[Row]:
@@ -76,7 +95,11 @@ def _accuracy(figures: Figures) -> list[Row]:
     if figures.evaluation is None:
         return rows
     for metric in figures.evaluation.metrics:
-        before, after = quantity(metric.float_value, metric.unit), quantity(metric.int8_value, metric.unit)
+        after = quantity(metric.int8_value, metric.unit)
+        if metric.float_value is None:
+            rows.append((metric.name, f"{after} {verdict.scheme(figures)}{_of_itself(metric)}"))
+            continue
+        before = quantity(metric.float_value, metric.unit)
         moved = f"{change(metric.float_value, metric.int8_value, metric.unit)}{_interval(metric)}"
         rows.append((metric.name, f"{before} float, {after} {verdict.scheme(figures)} ({moved})"))
     return rows
@@ -89,8 +112,15 @@ def _interval(metric: Metric) -> str:
     return f"; drop of {bounds}, 95 % interval"
 
 
+def _of_itself(metric: Metric) -> str:
+    bounds = metric.int8_interval
+    return "" if bounds is None else f" (95 % interval {between(bounds.low, bounds.high, metric.unit)})"
+
+
 def _comparison(figures: Figures) -> list[Row]:
-    rows = [("compared on", verdict.compared_on(figures))]
+    if figures.parity is None:
+        return [("compared with", "nothing: there is no float model, so what quantization cost is not known")]
+    rows = [("compared on", verdict.compared_on(figures.parity))]
     rows += [(figure.name, quantity(figure.value, figure.unit)) for figure in figures.parity.agreement]
     for output in figures.parity.outputs:
         rows.append(
@@ -123,8 +153,10 @@ def _variant(variant: OtherVariant) -> str:
 def _making(figures: Figures) -> list[Row]:
     rows = [("golden vectors", f"{figures.golden.count}, {figures.golden.origin}; they travel to every device")]
     if figures.latency is not None:
-        here = f"{short(figures.latency.float_p50_ms)} ms float, {short(figures.latency.int8_p50_ms)} ms {verdict.scheme(figures)}"
-        rows.append(("time here", f"{here}, {figures.latency.engine}"))
+        latency = figures.latency
+        before = "" if latency.float_p50_ms is None else f"{short(latency.float_p50_ms)} ms float, "
+        here = f"{before}{short(latency.int8_p50_ms)} ms {verdict.scheme(figures)}"
+        rows.append(("time here", f"{here}, {latency.engine}"))
     total = seconds(sum(step.seconds for step in figures.steps))
     memory = "" if figures.peak_memory_mb is None else f", {short(figures.peak_memory_mb)} MB at most"
     return [*rows, ("conversion", total + memory)]

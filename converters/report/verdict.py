@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from converters.report.accuracy import Gate, Layer, OutputParity
+from converters.report.accuracy import Gate, Layer, OutputParity, Parity
 from converters.report.figures import Figures
 from converters.report.numbers import change, count, decibels, loss, loss_between, quantity, seconds, short, size
+
+WITHOUT_FLOAT = "It came so, and is packed as it is: there is no float model to compare with, and what quantization cost is not known."
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ def reason(figures: Figures) -> str:
         floats = count(len(figures.proof.float_left), "floating-point tensor")
         return f"{floats} in {operators}, as the recipe says. A board that runs integers only refuses it."
     if figures.proof.full_integer:
-        return f"Integer inputs and outputs, and no floating-point tensor in {operators}."
+        proven = f"Integer inputs and outputs, and no floating-point tensor in {operators}."
+        return proven if figures.parity is not None else f"{proven} {WITHOUT_FLOAT}"
     left = figures.proof.float_left
     named = f"; the first: {left[0]}" if left else ""
     return f"In {operators}, {count(len(left), 'floating-point tensor')} left{named}."
@@ -76,14 +79,20 @@ def reason(figures: Figures) -> str:
 
 def key_numbers(figures: Figures) -> list[KeyNumber]:
     """Size, agreement, the weakest output, and speed or time."""
-    ratio = f"{figures.float_bytes / figures.int8_bytes:.1f} times smaller" if figures.int8_bytes else ""
-    sizes = KeyNumber("Size", f"{size(figures.float_bytes)} → {size(figures.int8_bytes)}", ratio)
-    return [sizes, *_agreement(figures), *_weakest_output(figures), *_speed(figures)]
+    return [_size(figures), *_agreement(figures), *_weakest_output(figures), *_speed(figures)]
+
+
+def smaller(figures: Figures) -> str:
+    """How many times smaller than float it is; nothing where there is no float model."""
+    if not figures.int8_bytes or figures.float_bytes is None:
+        return ""
+    return f"{figures.float_bytes / figures.int8_bytes:.1f} times smaller"
 
 
 def worst_layers(figures: Figures, number: int) -> list[Layer]:
     """The layers with the lowest SQNR, the lowest first; layers without a number are not among them."""
-    measured = [(layer.sqnr_db, layer) for layer in figures.parity.layers if layer.sqnr_db is not None]
+    layers = () if figures.parity is None else figures.parity.layers
+    measured = [(layer.sqnr_db, layer) for layer in layers if layer.sqnr_db is not None]
     return [layer for _, layer in sorted(measured, key=lambda pair: pair[0])[:number]]
 
 
@@ -104,9 +113,8 @@ def lists_floats(figures: Figures) -> bool:
     return bool(figures.proof.float_left) and figures.kind not in ("tflite-float16", "tflite-dynamic")
 
 
-def compared_on(figures: Figures) -> str:
+def compared_on(parity: Parity) -> str:
     """Which samples the comparison used, and what that means."""
-    parity = figures.parity
     told = "not used in calibration" if parity.held_out else "the calibration samples: this flatters the model"
     return f"{count(parity.samples, 'sample')} ({told})"
 
@@ -131,23 +139,30 @@ def gate_sentence(gate: Gate) -> str:
     return said
 
 
+def _size(figures: Figures) -> KeyNumber:
+    before = "" if figures.float_bytes is None else f"{size(figures.float_bytes)} → "
+    return KeyNumber("Size", f"{before}{size(figures.int8_bytes)}", smaller(figures))
+
+
 def _agreement(figures: Figures) -> list[KeyNumber]:
     if figures.evaluation is not None and figures.evaluation.metrics:
         metric = figures.evaluation.metrics[0]
+        on = f"on {count(figures.evaluation.samples, 'sample')} of ground truth"
+        if metric.float_value is None:
+            return [KeyNumber(metric.name, quantity(metric.int8_value, metric.unit), on)]
         before = quantity(metric.float_value, metric.unit).removesuffix(metric.unit).rstrip()
         both = f"{before} → {quantity(metric.int8_value, metric.unit)}"
         moved = change(metric.float_value, metric.int8_value, metric.unit)
-        return [
-            KeyNumber(metric.name, both, f"{moved}, on {count(figures.evaluation.samples, 'sample')} of ground truth")
-        ]
-    if figures.parity.agreement:
+        return [KeyNumber(metric.name, both, f"{moved}, {on}")]
+    if figures.parity is not None and figures.parity.agreement:
         first = figures.parity.agreement[0]
-        return [KeyNumber(first.name, quantity(first.value, first.unit), f"on {compared_on(figures)}")]
+        return [KeyNumber(first.name, quantity(first.value, first.unit), f"on {compared_on(figures.parity)}")]
     return []
 
 
 def _weakest_output(figures: Figures) -> list[KeyNumber]:
-    measured = [(output.sqnr_db, output) for output in figures.parity.outputs if output.sqnr_db is not None]
+    outputs = () if figures.parity is None else figures.parity.outputs
+    measured = [(output.sqnr_db, output) for output in outputs if output.sqnr_db is not None]
     if not measured:
         return []
     weakest = min(measured, key=lambda pair: pair[0])[1]
@@ -158,9 +173,10 @@ def _weakest_output(figures: Figures) -> list[KeyNumber]:
 def _speed(figures: Figures) -> list[KeyNumber]:
     latency = figures.latency
     if latency is not None:
-        both = f"{short(latency.float_p50_ms)} → {short(latency.int8_p50_ms)} ms"
-        slower = f"{scheme(figures)} is slower here; " if latency.int8_p50_ms > latency.float_p50_ms else ""
-        return [KeyNumber("Time here", both, f"{slower}median of one inference on this machine, not on a board")]
+        before, after = latency.float_p50_ms, latency.int8_p50_ms
+        times = f"{short(after)} ms" if before is None else f"{short(before)} → {short(after)} ms"
+        slower = f"{scheme(figures)} is slower here; " if before is not None and after > before else ""
+        return [KeyNumber("Time here", times, f"{slower}median of one inference on this machine, not on a board")]
     if not figures.steps:
         return []
     total = sum(step.seconds for step in figures.steps)

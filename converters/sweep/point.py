@@ -22,10 +22,10 @@ from converters.report.accuracy import Interval, Metric
 from converters.sweep.figures import Accuracy, PointFigures
 from converters.verify.evaluate import compare, read_truth
 from converters.verify.evaluate import measure as measure_truth
-from converters.verify.parity import OutputFigures, compare_outputs, task_for_comparison
+from converters.verify.parity import OutputFigures, compare_outputs
 from converters.verify.prove import prove
 from converters.verify.settings import EvaluateSettings
-from converters.verify.sides import Side
+from converters.verify.sides import Side, task_for_comparison
 from edge_sdk.contract import Contract, Encoder
 from edge_sdk.errors import ConfigError, ModelError
 from edge_sdk.tasks import TaskSettings
@@ -103,7 +103,9 @@ def prepare(path: Path, shape: tuple[int, ...] | None, told: Config, calibrate: 
         read_truth(evaluate.data, told.contract, told.task, told.labels, evaluate, **ends)
     if not calibrate:
         return Prepared(model, None, ())
-    samples = open_samples(str(told.data.data), shape=found, max_samples=told.data.max_samples)
+    samples = open_samples(
+        str(told.data.data), shape=found, window=told.contract.window, max_samples=told.data.max_samples
+    )
     watch = Watch(told.contract)
     encoder = Encoder(told.contract, side.inputs[0])
     statistics = measure_tensors(
@@ -192,7 +194,9 @@ def _compared(before: bytes, after: bytes, job: Job) -> tuple[Accuracy, tuple[st
     """By its likeness to float: in the task's own terms, or the weakest output's SQNR."""
     with _ONE_AT_A_TIME:
         sides = [Side(each, job.contract, task_for_comparison(job.task), job.labels) for each in (before, after)]
-    samples = open_samples(job.compare, shape=sides[0].inputs[0].shape, max_samples=job.max_samples)
+    samples = open_samples(
+        job.compare, shape=sides[0].inputs[0].shape, window=job.contract.window, max_samples=job.max_samples
+    )
     found = compare_outputs(sides[0], sides[1], job.task, samples)
     metric = found.as_metric()
     return (_sqnr(found) if metric is None else _accuracy(metric, None)), found.warnings

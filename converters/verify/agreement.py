@@ -27,9 +27,15 @@ def share_interval(hits: int, of: int) -> Interval:
 
 def class_agreement(same: int, of: int) -> Metric:
     """How often both have the same best class."""
+    said = "Share of samples with the same best class; accuracy can drop at most by what is missing to 100 %."
+    return share_metric(same, of, "top-1 agreement", said)
+
+
+def share_metric(same: int, of: int, name: str, explanation: str) -> Metric:
+    """In how many samples both say the same."""
     low, high = intervals.wilson(of - same, of)
     return Metric(
-        name="top-1 agreement",
+        name=name,
         float_value=100.0,
         int8_value=100 * same / of,
         unit="%",
@@ -38,7 +44,7 @@ def class_agreement(same: int, of: int) -> Metric:
         drop_interval=Interval(low=low, high=high),
         samples=of,
         differing=of - same,
-        explanation="Share of samples with the same best class; accuracy can drop at most by what is missing to 100 %.",
+        explanation=explanation,
     )
 
 

@@ -147,6 +147,27 @@ def compare(before: PerSample, after: PerSample) -> tuple[Metric, ...]:
     return tuple(_metric(ours, theirs) for ours, theirs in zip(before.scores, after.scores, strict=True))
 
 
+def alone(measured: PerSample) -> tuple[Metric, ...]:
+    """The metrics of one model that there is no float one to compare with; intervals where each sample is a hit or a miss."""
+    return tuple(_alone(scores) for scores in measured.scores)
+
+
+def _alone(scores: Scores) -> Metric:
+    kind = scores.kind
+    shown = 100 if kind.unit == "%" else 1
+    pair = _shares(scores, scores)[0][0] if _hits(scores) else None
+    return Metric(
+        name=kind.name,
+        float_value=None,
+        int8_value=scores.over_all() * shown,
+        unit=kind.unit,
+        int8_interval=None if pair is None else _interval(pair[0] * shown, pair[1] * shown),
+        higher_is_better=kind.higher_is_better,
+        samples=scores.samples,
+        explanation=kind.explanation,
+    )
+
+
 def _metric(before: Scores, after: Scores) -> Metric:
     kind, samples = before.kind, before.samples
     shown = 100 if kind.unit == "%" else 1

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from converters.calibrate.samples import Samples
 from converters.report.accuracy import Agreement, DetectParity, Metric, OutputParity
+from converters.verify import judges
 from converters.verify.agreement import box_agreement, class_agreement, share_interval
 from converters.verify.layers import sqnr_db
 from converters.verify.overlap import match_boxes
 from converters.verify.remembering import Remembering
 from converters.verify.sides import Side
-from edge_sdk.tasks import ClassifySettings, DetectSettings, TaskSettings
+from edge_sdk.tasks import (
+    AnomalySettings,
+    ClassifySettings,
+    DetectSettings,
+    KeywordSettings,
+    PoseSettings,
+    SegmentSettings,
+    TaskSettings,
+)
 from edge_sdk.tasks.classify import ClassScore
 from edge_sdk.tasks.detect import Detection
 from edge_sdk.tensors import Array, TensorSpec
@@ -26,7 +35,7 @@ POOR_DB = 6.0  # the error has half the signal's amplitude
 class _Judge(Protocol):
     """Compares the task's values of one sample after another."""
 
-    def see(self, before: object, after: object) -> None: ...
+    def see(self, before: Any, after: Any) -> None: ...
 
     def agreement(self) -> tuple[Agreement, ...]: ...
 
@@ -169,13 +178,14 @@ class _Detect:
 
 
 class OutputFigures:
-    """What ``compare_outputs`` found: per output, in the task's terms, for detectors, and warnings."""
+    """What ``compare_outputs`` found: per output, in the task's terms, for detectors, the threshold of an anomaly's score, and warnings."""
 
     def __init__(self, outputs: list[_Output], judge: _Judge) -> None:
         self.outputs = tuple(output.figures() for output in outputs)
         self.agreement = judge.agreement()
         self._judge = judge
         self.detect = judge.figures() if isinstance(judge, _Detect) else None
+        self.threshold = judge.threshold() if isinstance(judge, judges.JudgeAnomaly) else None
         self.warnings = tuple(said for output in outputs if (said := output.warning()) is not None)
 
     def as_metric(self) -> Metric | None:
@@ -188,11 +198,24 @@ class OutputFigures:
         return self._judge.as_metric()
 
 
-def task_for_comparison(task: TaskSettings) -> TaskSettings:
-    """The task without a threshold that would hide the best class, and with the five best."""
-    return (
-        task.model_copy(update={"threshold": float("-inf"), "top_k": 5}) if isinstance(task, ClassifySettings) else task
-    )
+def _judge_for(task: TaskSettings) -> _Judge:
+    judge: _Judge
+    match task:
+        case ClassifySettings():
+            judge = _Classify()
+        case DetectSettings():
+            judge = _Detect()
+        case KeywordSettings():
+            judge = judges.JudgeKeyword(task)
+        case AnomalySettings():
+            judge = judges.JudgeAnomaly(task)
+        case SegmentSettings():
+            judge = judges.JudgeSegment()
+        case PoseSettings():
+            judge = judges.JudgePose(task)
+        case _:
+            judge = _Raw()
+    return judge
 
 
 def compare_outputs(
@@ -208,9 +231,7 @@ def compare_outputs(
         DataError: if a sample does not fit the contract.
     """
     outputs = [_Output(spec) for spec in after.outputs]
-    judge: _Judge = (
-        _Classify() if isinstance(task, ClassifySettings) else _Detect() if isinstance(task, DetectSettings) else _Raw()
-    )
+    judge = _judge_for(task)
     with ThreadPoolExecutor(1) as pool:
         coming = iter(samples)
         sample = next(coming, None)

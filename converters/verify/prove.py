@@ -13,6 +13,9 @@ from edge_sdk.errors import ModelError, NotIntegerError
 from edge_sdk.tensors import TensorSpec
 from edge_sdk.tflite import ModelDescription, Tensor, describe
 
+_OF_VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
+_INITIALISERS = {"VAR_HANDLE", "ASSIGN_VARIABLE"}
+_CALLS = {"WHILE", "IF", "CALL", "STABLEHLO_COMPOSITE", "STABLEHLO_WHILE", "STABLEHLO_CASE"}
 _CHOICES = (
     "Choices: replace the operator in the model by ones with an int8 kernel; end the model before it and compute it outside; "
     "or keep the float model"
@@ -24,6 +27,7 @@ class Proven:
     """What was found in a finished model.
 
     Attributes:
+        variables: how many it keeps from one run to the next.
         operators: how many of each it has, most frequent first.
         inputs, outputs: its tensors.
         float_left: floating-point tensors that an operator or the model takes or makes, each with its operator, in words.
@@ -33,6 +37,7 @@ class Proven:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     float_left: tuple[str, ...] = ()
+    variables: int = 0
 
     @property
     def full_integer(self) -> bool:
@@ -69,8 +74,11 @@ def examine(content: bytes) -> Proven:
 
 
 def _examine(model: ModelDescription) -> Proven:
-    if model.subgraphs != 1:
-        raise ModelError(f"the model has {model.subgraphs} subgraphs; integer-only accelerators take one")
+    if model.subgraphs != 1 and not _only_initialise(model):
+        raise ModelError(
+            f"the model has {model.subgraphs} subgraphs; integer-only accelerators take one. Only variables may have another, "
+            "which gives them their first values"
+        )
     for operator in model.operators:
         if operator.custom:
             raise ModelError(
@@ -83,8 +91,17 @@ def _examine(model: ModelDescription) -> Proven:
             left.setdefault(tensor.name, _left(tensor, by))
     counts = Counter(operator.name for operator in model.operators)
     return Proven(
-        dict(counts.most_common()), _specs(model, model.inputs), _specs(model, model.outputs), tuple(left.values())
+        dict(counts.most_common()),
+        _specs(model, model.inputs),
+        _specs(model, model.outputs),
+        tuple(left.values()),
+        model.variables,
     )
+
+
+def _only_initialise(model: ModelDescription) -> bool:
+    """Whether every further subgraph gives variables their first values, and the first one calls nothing else."""
+    return all(op.name in _INITIALISERS if op.subgraph else op.name not in _CALLS for op in model.operators)
 
 
 def _touched(model: ModelDescription) -> Iterator[tuple[Tensor, str]]:
@@ -103,6 +120,8 @@ def _left(tensor: Tensor, operator: str) -> str:
 
 
 def _check(tensor: Tensor, operator: str) -> None:
+    if tensor.dtype == "resource" and operator.startswith(_OF_VARIABLES):
+        return  # the handle of a variable; what is read from it is a tensor of its own
     if tensor.dtype in ("string", "resource", "variant"):
         raise ModelError(f"tensor {tensor.name!r} of {operator} is {tensor.dtype}; an integer model holds numbers only")
     if tensor.dynamic:

@@ -17,11 +17,14 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from converters.calibrate.samples import RawSample, image_files, read_image
+from converters.calibrate.samples import RawSample, Skipped, image_files, read_image
+from converters.calibrate.sources import find_samples
 from converters.calibrate.sources.arrays import READING_ERRORS
+from converters.calibrate.sources.found import Found, visible_files
 from edge_sdk.contract import Contract
 from edge_sdk.errors import ConfigError, DataError
 from edge_sdk.tensors import Array
+from edge_sdk.window_settings import WindowSettings
 
 Right = TypeVar("Right")
 Read = Callable[[], RawSample]
@@ -62,7 +65,8 @@ def image_answers(path: Path, contract: Contract, named: Iterable[tuple[Path, Ri
     """
     if contract.input != "image":
         raise ConfigError(
-            f"{path} holds images, and the model takes numbers (input = tensor); ground truth for it is .npz with inputs and truth"
+            f"{path} holds images, and the model takes numbers (input = {contract.input}); ground truth for it is .npz with inputs and "
+            "truth"
         )
     answers = [Answer(partial(_read_file, file), right) for file, right in named]
     if not answers:
@@ -71,11 +75,15 @@ def image_answers(path: Path, contract: Contract, named: Iterable[tuple[Path, Ri
 
 
 def read_classes(path: Path, contract: Contract, labels: tuple[str, ...]) -> list[Answer[int]]:
-    """Images with the index of their class: a folder that has one folder a class, or a CSV file of file,label.
+    """Images with the index of their class: a folder that has one folder a class, or a CSV file of file,label. Windows likewise.
 
     Raises:
         ConfigError, DataError: if it cannot be read, is empty, or has classes that the model's labels do not name.
     """
+    if contract.window is not None:
+        windows = named_windows(path, contract.window)
+        index = class_indices(path, windows, labels)
+        return [Answer(read, index[label]) for label, reads in windows.items() for read in reads]
     named = named_images(path)
     index = class_indices(path, (label for _, label in named), labels)
     return image_answers(path, contract, [(file, index[label]) for file, label in named])
@@ -91,6 +99,44 @@ def named_images(path: Path) -> list[tuple[Path, str]]:
     if not named:
         raise DataError(f"{path} holds no image with a class")
     return named
+
+
+def named_windows(path: Path, window: WindowSettings) -> dict[str, list[Read]]:
+    """Windows by the name of their class, of class folders of .wav, .csv or captured files.
+
+    Raises:
+        DataError: if there is none, or one cannot be read.
+    """
+    folders = sorted(each for each in path.iterdir() if each.is_dir()) if path.is_dir() else []
+    folders = [folder for folder in folders if not folder.name.startswith(".") and visible_files(folder)]
+    if not folders:
+        raise DataError(
+            f"{path} holds no class folders of .wav, .csv or captured .npz files; or give .npz with inputs and truth"
+        )
+    named: dict[str, list[Read]] = {}
+    for folder in folders:
+        found = find_samples(folder, {}, window.shape, window)
+        in_order = _InOrder(found)
+        named[folder.name] = [partial(in_order, number) for number in range(found.count)]
+    return named
+
+
+class _InOrder:
+    """Reads windows by number; those of a table one after the other, so that it is not begun anew for each."""
+
+    def __init__(self, found: Found) -> None:
+        self._found = found
+        self._next = 0
+        self._reading = found.read(())
+
+    def __call__(self, number: int) -> RawSample:
+        if number != self._next or not number:
+            self._reading = self._found.read(tuple(range(number, self._found.count)))
+        self._next = number + 1
+        sample = next(self._reading)
+        if isinstance(sample, Skipped):
+            raise DataError(sample.reason)
+        return sample
 
 
 def class_indices(path: Path, found: Iterable[str], labels: tuple[str, ...]) -> dict[str, int]:

@@ -52,13 +52,13 @@ def golden_inputs(samples: Sequence[Array]) -> bytes:
     return pack_arrays({str(index): sample for index, sample in enumerate(samples)})
 
 
-def first_golden_input(bundle: Bundle) -> Array | None:
-    """The first raw input, or None if the bundle has none.
+def first_golden_input(bundle: Bundle, variant: Variant) -> Array | None:
+    """The first raw input for the variant, or None if the bundle has none.
 
     Raises:
         BundleError: if its golden vectors are damaged.
     """
-    name = bundle.manifest.golden_inputs
+    name = bundle.golden_inputs_of(variant)
     return None if name is None else _entry(bundle.arrays(name), "0")
 
 
@@ -73,12 +73,15 @@ def check_golden(bundle: Bundle, variant: Variant, engine: Engine) -> GoldenChec
     Raises:
         BundleError: if they do not fit the variant.
     """
-    if bundle.manifest.golden_inputs is None or variant.golden is None:
+    name = bundle.golden_inputs_of(variant)
+    if name is None or variant.golden is None:
         return None
-    inputs, expected = bundle.arrays(bundle.manifest.golden_inputs), bundle.arrays(variant.golden)
-    encoder = Encoder(bundle.manifest.contract, variant.inputs[0])
+    inputs, expected = bundle.arrays(name), bundle.arrays(variant.golden)
+    encoder = Encoder(bundle.contract_of(variant), variant.inputs[0])
     worst = 0.0
     for index in range(len(inputs)):
+        engine.reset()  # each is computed as the first of a stream
+        encoder.reset()
         encoder.encode(_entry(inputs, str(index)), engine.input_arrays[0])
         for number, (spec, output) in enumerate(zip(variant.outputs, engine.run(), strict=True)):
             worst = max(worst, difference(spec, output, _entry(expected, f"{index}.{number}")))

@@ -1,12 +1,13 @@
 """The bundle's manifest: what ``manifest.json`` holds. A change that old readers cannot read raises SCHEMA_VERSION.
 
-Version 2 has heads; a bundle without any is written as version 1, which every reader takes.
+A bundle is written as the lowest version that says what it needs: 2 has heads; 3 has windows as input, variants of a contract, task or
+measurement of their own, the tasks keyword, anomaly, segment and pose, and ids of detections.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Protocol
 
 from pydantic import (
     AfterValidator,
@@ -25,8 +26,9 @@ from edge_sdk.printable import no_control_characters
 from edge_sdk.tasks.settings import TaskSettings
 from edge_sdk.tensors import TensorSpec
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 MANIFEST = "manifest.json"
+ON_GROUND_TRUTH = " on ground truth"  # ends the name of a measured figure that is no agreement with the float model
 Name = Annotated[str, Field(max_length=500), AfterValidator(no_control_characters)]
 
 
@@ -120,6 +122,8 @@ class Variant(_Strict):
         golden_tolerance: the largest difference from those outputs that is still right, in steps of a quantized output
             and relative to the largest output of a float one.
         heads: the model's outputs that are put together from stored ones; ``outputs`` and golden vectors are as stored.
+        contract, task, golden_inputs: of this variant, where they are not the bundle's: it comes of another model.
+        measured: its figures, where they are not the bundle's.
     """
 
     id: Name
@@ -131,6 +135,10 @@ class Variant(_Strict):
     golden: str | None = None
     golden_tolerance: float = Field(default=1.0, ge=0)
     heads: tuple[Head, ...] = ()
+    contract: Contract | None = None
+    task: TaskSettings | None = None
+    golden_inputs: str | None = None
+    measured: dict[str, JsonValue] = {}
 
     @field_validator("inputs", "outputs")
     @classmethod
@@ -155,23 +163,46 @@ class Variant(_Strict):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_empty_heads(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Readers of version 1 know no heads, and take no key that they do not know."""
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Older readers take no key that they do not know."""
         content: dict[str, Any] = handler(self)
-        if not self.heads:
-            content.pop("heads", None)
+        for key in ("heads", "contract", "task", "golden_inputs", "measured"):
+            if not getattr(self, key):
+                content.pop(key, None)
         return content
 
+    @property
+    def of_its_own(self) -> bool:
+        """Whether it has a contract, task or measurement of its own."""
+        return any((self.contract, self.task, self.golden_inputs, self.measured))
 
-def schema_version_for(variants: Iterable[Variant]) -> Literal[1, 2]:
-    """The lowest version that says what these variants need."""
+
+Version = Literal[1, 2, 3]
+
+
+class Versioned(Protocol):
+    """Settings that say since when readers know them."""
+
+    @property
+    def schema_version(self) -> Version:
+        """The lowest version whose readers know them."""
+
+
+def schema_version_for(variants: Iterable[Variant], *settings: Versioned) -> Version:
+    """The lowest version that says what these variants and settings (task, contract) need."""
+    return max(_version_of(tuple(variants)), *(each.schema_version for each in settings), 1)
+
+
+def _version_of(variants: tuple[Variant, ...]) -> Version:
+    if any(variant.of_its_own for variant in variants):
+        return 3
     return 2 if any(variant.heads for variant in variants) else 1
 
 
 class Manifest(_Strict):
     """Everything in a bundle, by name and hash."""
 
-    schema_version: Literal[1, 2] = 1
+    schema_version: Version = 1
     name: Name
     created_by: Name
     contract: Contract
@@ -186,6 +217,8 @@ class Manifest(_Strict):
 
     @model_validator(mode="after")
     def _version_tells(self) -> Manifest:
-        if self.schema_version < schema_version_for(self.variants):
-            raise ValueError("schema_version 1 has no heads; a bundle with heads is of version 2")
+        if self.schema_version < (needed := schema_version_for(self.variants, self.task, self.contract)):
+            raise ValueError(
+                f"schema_version {self.schema_version} is too low for what contract, task and variants state, which needs {needed}"
+            )
         return self

@@ -15,13 +15,14 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from edge_sdk.bundle.manifest import MANIFEST, SCHEMA_VERSION, Manifest, Variant
-from edge_sdk.contract import describe_validation
+from edge_sdk.contract import Contract, describe_validation
 from edge_sdk.errors import BundleError, BundleVersionError
 from edge_sdk.inputs import check_plain_file
 from edge_sdk.printable import no_control_characters
+from edge_sdk.tasks import TaskSettings
 from edge_sdk.tensors import Array
 
 MAX_ENTRIES = 1_000
@@ -116,6 +117,22 @@ class Bundle:
                 f"{self.path} has no variant for this board, which runs {', '.join(kinds)}; it has {', '.join(v.id for v in variants)}"
             )
         return variants[0]
+
+    def contract_of(self, variant: Variant) -> Contract:
+        """The contract that makes the variant's input."""
+        return variant.contract or self.manifest.contract
+
+    def task_of(self, variant: Variant) -> TaskSettings:
+        """The settings of the task that decodes the variant's outputs."""
+        return variant.task or self.manifest.task
+
+    def golden_inputs_of(self, variant: Variant) -> str | None:
+        """The entry with the raw inputs of the variant's golden vectors, or None."""
+        return variant.golden_inputs or self.manifest.golden_inputs
+
+    def measured_of(self, variant: Variant) -> dict[str, JsonValue]:
+        """What was measured of the variant."""
+        return variant.measured or self.manifest.measured
 
     def labels(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the model's output; empty if the bundle has none."""
@@ -220,6 +237,7 @@ class Bundle:
             )
         manifest = self.manifest
         named = [manifest.labels, manifest.golden_inputs, manifest.report]
+        named += [variant.golden_inputs for variant in manifest.variants]
         named += [name for variant in manifest.variants for name in (variant.file, variant.golden)]
         for name in named:
             if name is not None and name not in stated:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import perf_counter
+from time import monotonic_ns, perf_counter
 
 import click
 import numpy as np
@@ -150,14 +150,15 @@ Step = Callable[[], None]
 
 def _whole_way(bundle: Bundle, variant: Variant, engine: Engine) -> tuple[Step, dict[str, Durations]]:
     """One sample from raw input to value: a golden input if there is one, else noise of the tensor's own size."""
-    contract, spec = bundle.manifest.contract, variant.inputs[0]
+    contract, spec = bundle.contract_of(variant), variant.inputs[0]
     encoder = Encoder(contract, spec)
     task = make_task(
-        bundle.manifest.task, input_=spec, outputs=variant.outputs, labels=bundle.labels(), heads=variant.heads
+        bundle.task_of(variant), input_=spec, outputs=variant.outputs, labels=bundle.labels(), heads=variant.heads
     )
-    sample = first_golden_input(bundle)
+    sample = first_golden_input(bundle, variant)
     if sample is None:
-        sample = _noise(spec.shape[1:], "uint8" if contract.input == "image" else "float32")
+        shape = spec.shape[1:] if contract.window is None else contract.window.shape
+        sample = _noise(shape, "uint8" if contract.input == "image" else "float32")
     stages = {name: Durations() for name in ("whole", "encode", "engine", "decode")}
 
     def step() -> None:
@@ -166,7 +167,7 @@ def _whole_way(bundle: Bundle, variant: Variant, engine: Engine) -> tuple[Step, 
         encoded = perf_counter()
         outputs = engine.run()
         ran = perf_counter()
-        task.decode(outputs, placement)
+        task.decode(outputs, placement, monotonic_ns(), engine.input_arrays[0])
         end = perf_counter()
         for stage, took_s in zip(
             stages.values(), (end - start, encoded - start, ran - encoded, end - ran), strict=True

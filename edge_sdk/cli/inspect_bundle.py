@@ -40,18 +40,25 @@ def bundle_lines(bundle: Bundle) -> Iterator[str]:
     if any(variant.heads for variant in manifest.variants):
         yield from heading("Heads")
         yield from _head_lines(bundle)
-    if manifest.measured:
-        yield from heading("Measured")
-        measured = list(_flat("", manifest.measured))
-        yield from facts(measured[:_SHOWN])
-        if len(measured) > _SHOWN:
-            yield f"  and {len(measured) - _SHOWN} more (--json lists all)"
+    yield from _measured_lines("Measured", manifest.measured)
+    for variant in manifest.variants:
+        yield from _measured_lines(f"Measured of {variant.id}", variant.measured)
     yield from heading("Files")
     rows = [(name, f"{stored.size_bytes:,}", stored.sha256[:16]) for name, stored in sorted(manifest.files.items())]
     yield from table(("name", "bytes", "SHA-256 begins"), rows, right=("bytes",))
     yield from heading("Verdict")
     yield paragraph(_verdict(bundle))
     yield from facts((variant.id, variant_verdict(bundle, variant)) for variant in manifest.variants)
+
+
+def _measured_lines(title: str, figures: dict[str, Any]) -> Iterator[str]:
+    if not figures:
+        return
+    yield from heading(title)
+    measured = list(_flat("", figures))
+    yield from facts(measured[:_SHOWN])
+    if len(measured) > _SHOWN:
+        yield f"  and {len(measured) - _SHOWN} more (--json lists all)"
 
 
 def variant_verdict(bundle: Bundle, variant: Variant) -> str:
@@ -84,10 +91,16 @@ def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
 
 def contract_text(contract: Contract) -> str:
     """The contract in one line."""
-    if contract.input == "tensor":
-        return "numbers in the shape of the input" + (
-            f", (x - {contract.mean}) / {contract.std}" if contract.mean else ", as they are"
+    scaled = f", (x - {contract.mean}) / {contract.std}" if contract.mean else ", as they are"
+    if contract.window is not None:
+        w = contract.window
+        seen = "" if contract.features is None else f", {contract.features.kind}"
+        return (
+            f"windows of {w.length} readings at {w.rate_hz:g} Hz, {w.hop} apart, of {', '.join(w.channels)} in units of {w.units}, "
+            f"gap {w.gap}{seen}{scaled}"
         )
+    if contract.input == "tensor":
+        return f"numbers in the shape of the input{scaled}"
     if contract.range is not None:
         scaling = f"bytes 0..255 stand for {contract.range[0]:g}..{contract.range[1]:g}"
     else:

@@ -23,6 +23,7 @@ def model_facts(model: ModelDescription, *, tensors: bool) -> dict[str, Any]:
     found: dict[str, Any] = {
         "size_bytes": model.size_bytes,
         "subgraphs": model.subgraphs,
+        "variables": model.variables,
         "full_integer": not model.float_tensors(),
         "inputs": [asdict(model.tensors[i]) for i in model.inputs],
         "outputs": [asdict(model.tensors[i]) for i in model.outputs],
@@ -49,6 +50,9 @@ def model_lines(name: str, model: ModelDescription, *, tensors: bool) -> Iterato
     for signature in model.signatures:
         called = ", ".join(name for name, _ in signature.inputs), ", ".join(name for name, _ in signature.outputs)
         yield from facts([(f"signature {signature.key}", f"{called[0]} -> {called[1]}")])
+    if model.variables:
+        kept = f"{model.variables} variable{'s' if model.variables > 1 else ''}, kept from one run to the next"
+        yield from facts([("state", f"{kept}: a streaming model")])
     graphs = f" in {model.subgraphs} subgraphs" if model.subgraphs > 1 else ""
     yield from heading(f"Operators: {len(model.operators):,}{graphs}")
     yield from _operator_lines(model)

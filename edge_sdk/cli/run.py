@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
-from edge_sdk.app import App, LoopTable, ModelTable, read_app
+from edge_sdk.app import App, LoopTable, ModelTable, Program, read_app
 from edge_sdk.cli.ending import end_tidily_on_signals
 from edge_sdk.cli.milliseconds import milliseconds
+from edge_sdk.cli.supervise import PLAN_FLAG, become_supervisor, plan_of
 from edge_sdk.engines import Options
 from edge_sdk.errors import ConfigError
 from edge_sdk.loop import Loop
-from edge_sdk.sinks import sinks_from
+from edge_sdk.sinks import in_a_later_life, sinks_from
+from edge_sdk.watchdog import pulse
+from edge_sdk.watchdog.plan import APP_VARIABLE, LIFE_VARIABLE
 
 
 @click.command(epilog="\b\nExit codes: 0 the source ended, 1 error, 2 wrong settings, 129, 130, 143 ended by a signal.")
@@ -49,7 +55,16 @@ from edge_sdk.sinks import sinks_from
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the closing report as JSON; console sinks go to standard error."
 )
+@click.option(
+    "--supervise/--no-supervise",
+    default=None,
+    help="Watch the application from a process of its own, and start it again when it froze or died; default for an app.toml.",
+)
+@click.option("--check", is_flag=True, help="Say whether the app.toml is good, and start nothing.")
+@click.option(PLAN_FLAG, "print_plan", is_flag=True, hidden=True)
+@click.pass_context
 def run(
+    ctx: click.Context,
     what: Path,
     source: str | None,
     deadline_ms: float | None,
@@ -63,11 +78,15 @@ def run(
     most: int | None,
     overwrite: bool,
     as_json: bool,
+    supervise: bool | None,
+    check: bool,
+    print_plan: bool,
 ) -> None:
     """Run a bundle over a source, every result on time or marked late.
 
     \b
-    edge-sdk run app.toml
+    edge-sdk run app.toml                 # supervised: SIGHUP reads it again
+    edge-sdk run app.toml --check
     edge-sdk run face.edge --source camera:0 --deadline 50
     edge-sdk run face.edge --source file:clip.mp4 --deadline 50 --sink jsonl:out.jsonl --sink video:out.mp4
 
@@ -75,12 +94,18 @@ def run(
     the time went and what became of every sample.
     """
     app = _app_of(what, source, deadline_ms, hang_ms)
+    if what.suffix == ".toml":
+        _supervised(ctx, what, app)
+    elif supervise or check or print_plan:
+        raise ConfigError("a supervisor needs an app.toml; a bundle is run without, for a trial")
+    if isinstance(app, Program):
+        raise ConfigError(f"{what} has [app] command, which runs under a supervisor only; leave out --no-supervise")
     changes = {"variant": variant, "board": board, "engine": engine, "isolation": isolation}
     model = app.model.model_copy(update={k: v for k, v in changes.items() if v is not None})
     end_tidily_on_signals()
     with ExitStack() as stack:
         opened = sinks_from(
-            sinks or app.sink or (() if as_json else ("console",)),
+            _sinks_of(app, sinks, as_json, overwrite),
             deadline_ms=app.loop.deadline_ms,
             overwrite=overwrite,
             print_to="stderr" if as_json else "stdout",
@@ -94,6 +119,8 @@ def run(
             hang_ms=app.loop.hang_ms,
             silence_ms=app.loop.silence_ms,
             reopen_s=app.loop.reopen_s,
+            hop=app.loop.hop,
+            governor=app.governor or False,
             engine=model.engine,
             engine_options={**model.options, **_pairs(engine_options)},
             isolation=model.isolation,
@@ -109,14 +136,57 @@ def run(
                     return
 
 
+def _sinks_of(app: App, flags: tuple[str, ...], as_json: bool, overwrite: bool) -> Sequence[str | Mapping[str, object]]:
+    wanted = flags or app.sink or (() if as_json else ("console",))
+    started_again = os.environ.get(LIFE_VARIABLE, "1") != "1"
+    return [in_a_later_life(each) for each in wanted] if started_again and not overwrite else wanted
+
+
 def _print_report(loop: Loop, as_json: bool) -> None:
     report = loop.report()
     click.echo(json.dumps(report.as_dict()) if as_json else "\n".join(["", *report.lines()]))
 
 
-def _app_of(what: Path, source: str | None, deadline_ms: float | None, hang_ms: float | None) -> App:
+def _supervised(ctx: click.Context, path: Path, app: App | Program) -> None:
+    """Become the supervisor, or only check; returns where neither is wanted."""
+    if isinstance(app, Program):
+        _refuse_flags_of_the_loop(ctx, path)
+    if ctx.params["check"]:
+        click.echo(f"{path} is good")
+        ctx.exit()
+    if ctx.params["print_plan"]:
+        click.echo(plan_of(path, app).as_json())
+        ctx.exit()
+    wanted = ctx.params["supervise"]
+    if wanted or (wanted is None and pulse.VARIABLE not in os.environ):  # else this is what a supervisor has started
+        become_supervisor(plan_of(path, app))
+
+
+def _refuse_flags_of_the_loop(ctx: click.Context, path: Path) -> None:
+    given = [
+        name
+        for name in ctx.params
+        if name not in {"what", "check", "print_plan", "supervise"}
+        and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise ConfigError(
+            f"{path} has [app] command, so flags of the loop have no effect: {', '.join(given)}; leave them out"
+        )
+
+
+def _checked_text(path: Path) -> Path | None:
+    """Where the text of this app.toml stands that the supervisor has checked, if it started us."""
+    file, _, of = os.environ.get(APP_VARIABLE, "").partition(" ")
+    return Path(file) if of == str(path.absolute()) else None
+
+
+def _app_of(what: Path, source: str | None, deadline_ms: float | None, hang_ms: float | None) -> App | Program:
+    app: App | Program
     if what.suffix == ".toml":
-        app = read_app(what)
+        app = read_app(what, _checked_text(what))
+        if isinstance(app, Program):
+            return app
     else:
         missing = [name for name, value in (("--source", source), ("--deadline", deadline_ms)) if value is None]
         if missing or source is None or deadline_ms is None:

@@ -28,6 +28,7 @@ def serve(engine_name: str, options: dict[str, str], fds: list[int]) -> int:
             "inputs": specs_to_json(engine.inputs),
             "outputs": specs_to_json(engine.outputs),
             "description": engine.description,
+            "stateful": engine.stateful,
         }
         send(control, loaded)
     except ConnectionError:
@@ -57,6 +58,8 @@ def _serve_requests(
             return
         os.eventfd_read(request_fd)
         try:
+            if shared.take_reset():
+                engine.reset()
             for shared_output, output in zip(shared.outputs, engine.run(), strict=True):
                 shared_output[...] = output
         except Exception as exc:  # noqa: BLE001 - as above

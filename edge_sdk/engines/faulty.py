@@ -66,6 +66,7 @@ class FaultyEngine(Engine):
         self._inner = load_engine(options.pop("inner", "litert"), model_path, options)
         self.inputs, self.outputs = self._inner.inputs, self._inner.outputs
         self.input_arrays = self._inner.input_arrays
+        self.stateful = self._inner.stateful
         self.description = f"{self._inner.description}, with faults on command"
         self._order = _Order("", count=0)
 
@@ -84,6 +85,10 @@ class FaultyEngine(Engine):
             return self._inner.run()
         self._order.count -= 1
         return self._spoil(self._order)
+
+    def reset(self) -> None:
+        """See the base class."""
+        self._inner.reset()
 
     def close(self) -> None:
         """See the base class."""

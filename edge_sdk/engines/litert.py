@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ _MODULES = {
     "tflite_runtime": "tflite_runtime.interpreter",
     "tensorflow": "tensorflow.lite.python.interpreter",
 }
+_KEEPING = {"VAR_HANDLE", "SVDF", "LSTM", "RNN"}  # operators of streaming models: they go on where the last run ended
+_SEQUENCES = {"UNIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_LSTM"}
+_SEQUENCES |= {"UNIDIRECTIONAL_SEQUENCE_RNN", "BIDIRECTIONAL_SEQUENCE_RNN"}
 
 
 def find_interpreter() -> tuple[str, Any]:
@@ -50,6 +54,10 @@ def find_interpreter() -> tuple[str, Any]:
 class LitertEngine(Engine):
     """Runs a .tflite model on the processor.
 
+    State is of two kinds. What a streaming model keeps in variables lasts until ``reset``. What a layer over a whole sequence keeps
+    (a Keras LSTM that is not stateful becomes one such operator) begins anew with every run, as in the framework: the interpreter
+    would let it run on.
+
     Args:
         model_path: the model.
         options: ``threads`` (default 1; more is slower on small models, measure with ``edge-sdk bench``).
@@ -60,18 +68,22 @@ class LitertEngine(Engine):
     """
 
     def __init__(self, model_path: str, options: Options) -> None:
-        threads = _threads(options)
-        package, module = find_interpreter()
-        with quiet_native_stderr(), _engine_errors(f"{package} refuses the model"):
-            self._interpreter = module.Interpreter(model_path=model_path, num_threads=threads)
-            self._interpreter.allocate_tensors()
+        self._package, self._module = find_interpreter()
+        self._threads = threads = _threads(options)
+        self._interpreter = self._open(model_path=model_path)
+        with _engine_errors(f"{self._package} refuses the model"):
             inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
             self.inputs = tuple(_spec(d) for d in inputs)
             self.outputs = tuple(_spec(d) for d in outputs)
+            operators = {each["op_name"] for each in self._interpreter._get_ops_details()}
+        self.stateful = not operators.isdisjoint(_KEEPING)
+        if self.stateful:
+            self._content = Path(model_path).read_bytes()  # the path may be gone when it is reset
+        self._begins_anew = not operators.isdisjoint(_SEQUENCES)
         self.input_arrays = tuple(np.zeros(s.shape, s.dtype) for s in self.inputs)
         self._set = tuple(d["index"] for d in inputs)
         self._get = tuple(d["index"] for d in outputs)
-        self.description = f"{package} {_version(package)}, {threads} thread{'s' if threads > 1 else ''}"
+        self.description = f"{self._package} {_version(self._package)}, {threads} thread{'s' if threads > 1 else ''}"
 
     @classmethod
     def warm(cls) -> None:
@@ -82,6 +94,8 @@ class LitertEngine(Engine):
         """See the base class."""
         interpreter = self._interpreter
         try:
+            if self._begins_anew:
+                interpreter.reset_all_variables()
             for index, array in zip(self._set, self.input_arrays, strict=True):
                 interpreter.set_tensor(index, array)
             interpreter.invoke()
@@ -95,6 +109,21 @@ class LitertEngine(Engine):
                     "Convert the model with fixed shapes"
                 )
         return outputs
+
+    def reset(self) -> None:
+        """See the base class.
+
+        A new interpreter, in 0.1 to 0.3 ms: ``reset_all_variables`` leaves the variables of VAR_HANDLE as they are, and first values
+        that are not zero are given by a subgraph that an interpreter runs once.
+        """
+        if self.stateful:
+            self._interpreter = self._open(model_content=self._content)
+
+    def _open(self, **model: str | bytes) -> Any:
+        with quiet_native_stderr(), _engine_errors(f"{self._package} refuses the model"):
+            interpreter = self._module.Interpreter(num_threads=self._threads, **model)
+            interpreter.allocate_tensors()
+        return interpreter
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ class ProcessEngine(Engine):
     """Runs ``engine`` in a child made by a warm fork server; its tensors are in memory that both share.
 
     After EngineHangError or EngineCrashError call ``restart``; the input arrays are then to be fetched again, as they are others where a
-    child was abandoned.
+    child was abandoned, and a model with variables begins with their first values.
 
     Args:
         engine: name of the engine, see ``edge_sdk.engines``.
@@ -103,6 +103,11 @@ class ProcessEngine(Engine):
                     raise EngineError(f"the engine's server cannot be started: {exc}") from exc
         self._meet_child(child)
 
+    def reset(self) -> None:
+        """See the base class. The child does it before its next run, within that run's hang budget; if it fails, that run fails."""
+        if self.stateful and self._shared is not None:
+            self._shared.order_reset()
+
     def close(self) -> None:
         """See the base class."""
         self._end_child()
@@ -125,9 +130,11 @@ class ProcessEngine(Engine):
             raise_named(loaded["error"])
         self.inputs, self.outputs = specs_from_json(loaded["inputs"]), specs_from_json(loaded["outputs"])
         self.description = f"{loaded['description']}, in a process of its own"
+        self.stateful = bool(loaded["stateful"])
         if self._shared is None:
             self._shared = SharedTensors.create(self.inputs, self.outputs)
         self._shared.take_error()  # of a run whose answer nobody waited for
+        self._shared.take_reset()  # a new child has nothing to forget
         self.input_arrays = self._shared.inputs
         try:
             send(child.control, {}, [self._shared.fd])

@@ -20,7 +20,7 @@ from edge_sdk.tensors import Array, TensorSpec
 MAX_PACKET_BYTES = 1 << 20
 MAX_FDS = 8
 _ALIGN = 64  # a cache line: no two tensors share one
-_STATUS_BYTES = 4096
+_STATUS_BYTES, _TEXT_AT = 4096, 8
 
 
 def above_standard(fd: int) -> int:
@@ -64,7 +64,8 @@ def specs_from_json(specs: object) -> tuple[TensorSpec, ...]:
 class SharedTensors:
     """The tensors of one engine in an anonymous memory file that application and child both map.
 
-    Layout: a status area (length of an error text as a native int, then the text), inputs, outputs, each on a cache line.
+    Layout: a status area (length of an error text and whether to reset, as native ints, then the text), inputs, outputs, each on a
+    cache line.
     """
 
     def __init__(self, fd: int, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
@@ -77,6 +78,7 @@ class SharedTensors:
             offset += _aligned(spec.size_bytes)
         self.inputs, self.outputs = tuple(arrays[: len(inputs)]), tuple(arrays[len(inputs) :])
         self._error_length = np.ndarray((1,), np.int32, self._map, 0)
+        self._reset = np.ndarray((1,), np.int32, self._map, 4)
 
     @classmethod
     def create(cls, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> SharedTensors:
@@ -91,8 +93,8 @@ class SharedTensors:
 
     def set_error(self, text: str) -> None:
         """The last run failed, and why."""
-        content = text.encode()[: _STATUS_BYTES - 4]
-        self._map[4 : 4 + len(content)] = content
+        content = text.encode()[: _STATUS_BYTES - _TEXT_AT]
+        self._map[_TEXT_AT : _TEXT_AT + len(content)] = content
         self._error_length[0] = len(content)
 
     def take_error(self) -> str | None:
@@ -101,7 +103,17 @@ class SharedTensors:
         if not length:
             return None
         self._error_length[0] = 0
-        return self._map[4 : 4 + min(length, _STATUS_BYTES - 4)].decode(errors="replace")
+        return self._map[_TEXT_AT : _TEXT_AT + min(length, _STATUS_BYTES - _TEXT_AT)].decode(errors="replace")
+
+    def order_reset(self) -> None:
+        """The engine is to be reset before its next run."""
+        self._reset[0] = 1
+
+    def take_reset(self) -> bool:
+        """Whether it is to be reset; forgets it."""
+        ordered = bool(self._reset[0])
+        self._reset[0] = 0
+        return ordered
 
 
 def memory_file(name: str, content: bytes) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -88,6 +89,29 @@ def sinks_from(
                 )
         stack.pop_all()
     return sinks
+
+
+def in_a_later_life(wanted: str | Mapping[str, object]) -> dict[str, object]:
+    """The sink of a program that was started again: it neither refuses nor replaces what the life before wrote.
+
+    JSON lines go on in their file; what cannot go on takes the next free name: ``clip-2.mp4``.
+
+    Raises:
+        ConfigError: if the kind is unknown, or the text not of its form.
+    """
+    table = KINDS.below(Path(), wanted)
+    fields = KINDS.find(str(table["kind"])).settings_class.model_fields
+    path = table.get("path")
+    if "append" in fields:
+        return {**table, "append": True}
+    if "overwrite" in fields and not table.get("overwrite") and isinstance(path, str):
+        return {**table, "path": str(_free(Path(path)))}
+    return table
+
+
+def _free(path: Path) -> Path:
+    names = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
+    return next(each for each in chain([path], names) if not each.exists())
 
 
 def _path_of(sink: Sink) -> Path | None:

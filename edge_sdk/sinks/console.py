@@ -17,6 +17,7 @@ from edge_sdk.result import Event, Result
 from edge_sdk.sinks import Sink, Stream
 from edge_sdk.tasks.classify import ClassScore
 from edge_sdk.tasks.detect import Detection
+from edge_sdk.tasks.keyword import Spotting
 
 _SHOWN = 3  # values of one result; the rest is counted
 
@@ -36,7 +37,7 @@ class ConsoleSettings(Settings):
 
 
 class ConsoleSink(Sink):
-    """Prints a line a second (or as set) and every event; coloured where the output is a terminal.
+    """Prints a line a second (or as set), every event and every word that was heard; coloured where the output is a terminal.
 
     Args:
         settings: how often.
@@ -54,7 +55,7 @@ class ConsoleSink(Sink):
 
     def result(self, result: Result) -> None:
         """See the base class."""
-        if result.captured_ns >= self._due_ns:
+        if result.captured_ns >= self._due_ns or _is_word(result.value):
             self._due_ns = result.captured_ns + round(self.settings.every_s * 1e9)
             self._print(result)
             return
@@ -116,8 +117,15 @@ class _Between:
         return f"   [{self.results} more before: {self.late} late, oldest {self.worst_ms:.1f} ms{dropped}]"
 
 
+def _is_word(value: Any) -> bool:
+    """Whether this is the one result that reports a word."""
+    return isinstance(value, Spotting) and value.keyword is not None
+
+
 def in_short(value: Any) -> str:
     """A result's value in one short line."""
+    if value is None:
+        return "nothing found"
     if isinstance(value, Mapping):
         return _join([f"{name} {_array_in_short(array)}" for name, array in value.items()])
     if isinstance(value, np.ndarray):
@@ -135,7 +143,10 @@ def _join(parts: list[str]) -> str:
 def _one_in_short(found: Any) -> str:
     if isinstance(found, Detection):
         xmin, ymin, xmax, ymax = found.box
-        return f"{found.label} {found.score:.2f} at {xmin:.0f},{ymin:.0f} size {xmax - xmin:.0f}x{ymax - ymin:.0f}"
+        number = "" if found.track is None else f"#{found.track} "
+        return (
+            f"{number}{found.label} {found.score:.2f} at {xmin:.0f},{ymin:.0f} size {xmax - xmin:.0f}x{ymax - ymin:.0f}"
+        )
     if isinstance(found, ClassScore):
         return f"{found.label} {found.score:.2f}"
     text = str(found)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,16 +20,29 @@ from edge_sdk.result import Event, Result
 from edge_sdk.sinks import Sink
 
 
+@runtime_checkable
+class Recorded(Protocol):
+    """A value that says itself what its record is."""
+
+    def as_record(self) -> Mapping[str, Any]:
+        """What JSON holds of it."""
+
+
+_BLOCK = 65_536
+
+
 class JsonlSettings(Settings):
     """``jsonl:results.jsonl?overwrite=1``.
 
     Attributes:
         path: the file, new unless ``overwrite``.
         overwrite: replace what is there.
+        append: go on after the last whole line of what is there.
     """
 
     path: Path
     overwrite: bool = False
+    append: bool = False
 
 
 class JsonlSink(Sink):
@@ -38,7 +51,7 @@ class JsonlSink(Sink):
     The file is made, or what is there replaced, by the first record: without any, everything is as it was.
 
     A record has ``type`` (``result`` or ``event``), ``utc`` (when it was written) and the fields of ``edge_sdk.result``; of the sample its
-    name only. Arrays become lists; NaN and infinity, which JSON does not have, become null.
+    name only. Arrays become lists, masks run lengths; NaN and infinity, which JSON does not have, become null.
 
     Raises:
         OutputError: if the file exists without ``overwrite``, or cannot be written.
@@ -49,7 +62,7 @@ class JsonlSink(Sink):
     def __init__(self, settings: JsonlSettings) -> None:
         self.settings = settings
         path = settings.path
-        refuse_existing(path, overwrite=settings.overwrite)
+        refuse_existing(path, overwrite=settings.overwrite or settings.append)
         if path.exists() and not path.is_file():
             raise OutputError(f"{path} is not a plain file; JSON lines go to one, which can be cut at a whole line")
         self._file: int | None = None
@@ -100,17 +113,32 @@ class JsonlSink(Sink):
     def _open(self) -> int:
         if self._closed:
             raise OutputError(f"cannot write {self.settings.path}: this sink was closed")
-        replace_or_new = os.O_TRUNC if self.settings.overwrite else os.O_EXCL
+        what_is_there = 0 if self.settings.append else os.O_TRUNC if self.settings.overwrite else os.O_EXCL
+        flags = os.O_RDWR if self.settings.append else os.O_WRONLY
         try:
-            return os.open(
-                self.settings.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND | replace_or_new, 0o644
-            )
+            file = os.open(self.settings.path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND | what_is_there, 0o644)
         except OSError as exc:
             raise OutputError(f"cannot write {self.settings.path}: {exc.strerror}") from exc
+        if self.settings.append:
+            self._whole_bytes = _end_of_whole_lines(file)
+            self._cut(file)
+        return file
 
     def _cut(self, file: int) -> None:
         if os.fstat(file).st_size > self._whole_bytes:
             os.ftruncate(file, self._whole_bytes)
+
+
+def _end_of_whole_lines(file: int) -> int:
+    """Where the last whole line ends: a program that was killed may have left a part of one behind it."""
+    end = os.fstat(file).st_size
+    while end > 0:
+        begin = max(end - _BLOCK, 0)
+        found = os.pread(file, end - begin, begin).rfind(b"\n")
+        if found >= 0:
+            return begin + found + 1
+        end = begin
+    return 0
 
 
 def _now() -> str:
@@ -125,6 +153,8 @@ def _plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int | str):
         return value
+    if isinstance(value, Recorded):
+        return _plain(value.as_record())
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):

@@ -23,7 +23,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -158,7 +157,7 @@ class Health:
                 self._rate.hz(now_ns),
                 age_ms,
                 self._reopenings,
-                MappingProxyType(dict(self._faults)),
+                dict(self._faults),
                 tuple(spell.name for spell in (self._dark, self._stuck) if spell.told),
                 self._reason,
             )

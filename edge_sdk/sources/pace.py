@@ -26,13 +26,17 @@ class Pace:
         Returns:
             When it was due, on the clock of ``time.monotonic_ns``, or None if ``stop`` was called.
         """
-        if self._start_ns is None:
-            self._start_ns = time.monotonic_ns() - position_ns
-        due_ns = self._start_ns + position_ns
+        due_ns = self.due_ns(position_ns)
         left_ns = due_ns - time.monotonic_ns()
         if self._stopped.wait(max(left_ns, 0) / 1e9):
             return None
         return due_ns
+
+    def due_ns(self, position_ns: int) -> int:
+        """When the sample at ``position_ns`` is due; does not wait."""
+        if self._start_ns is None:
+            self._start_ns = time.monotonic_ns() - position_ns
+        return self._start_ns + position_ns
 
     def stop(self) -> None:
         """End every ``wait``, now and later."""

@@ -58,7 +58,7 @@ class Classify(Task):
         self._read = None if settings.activation == "softmax" else ScoreReader(self._spec, settings.activation)
 
     def decode(
-        self, outputs: Sequence[Array], placement: Placement | None, captured_ns: int = 0
+        self, outputs: Sequence[Array], placement: Placement | None, captured_ns: int = 0, input_: Array | None = None
     ) -> tuple[ClassScore, ...]:
         """The best classes with at least the threshold's score; ``placement`` is of no use here."""
         stored = outputs[0].reshape(-1)

@@ -35,6 +35,7 @@ class Detection:
         index: its class, as the column in the model's scores.
         score: 0 to 1.
         keypoints: (x, y) of each, in pixels of the source frame.
+        track: the same number in every frame that shows this thing; None where nothing is tracked, or not yet.
     """
 
     box: tuple[float, float, float, float]
@@ -42,6 +43,7 @@ class Detection:
     index: int
     score: float
     keypoints: tuple[tuple[float, float], ...] = ()
+    track: int | None = None
 
 
 class Detect(Task):
@@ -74,7 +76,7 @@ class Detect(Task):
             self._lowest = self._read.lowest(settings.threshold)
 
     def decode(
-        self, outputs: Sequence[Array], placement: Placement | None, captured_ns: int = 0
+        self, outputs: Sequence[Array], placement: Placement | None, captured_ns: int = 0, input_: Array | None = None
     ) -> tuple[Detection, ...]:
         """Detections in pixels of the source frame, or of the input tensor where ``placement`` is None."""
         boxes, stored_scores = self._layout.split(outputs)

@@ -28,7 +28,9 @@ class Raw(Task):
             )
         self._outputs = outputs
 
-    def decode(self, outputs: Sequence[Array], placement: Placement | None, captured_ns: int = 0) -> dict[str, Array]:
+    def decode(
+        self, outputs: Sequence[Array], placement: Placement | None, captured_ns: int = 0, input_: Array | None = None
+    ) -> dict[str, Array]:
         """Arrays of the caller's own: float32 where the tensor is quantized, else in the tensor's dtype."""
         return {
             spec.name: spec.dequantize(stored) if spec.quantized else stored.copy()

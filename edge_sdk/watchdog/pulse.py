@@ -5,9 +5,10 @@ in between has closed all descriptors. Numbers are native int64, each on a place
 
     page    header | slot of the 1st loop | slot of the 2nd | ...
     header  magic, budget_ns
-    slot    owner, due_ns, allowed_ns, rung, captured, on_time, late, dropped, skipped, lost
+    slot    owner, due_ns, rung, captured, on_time, late, dropped, skipped, lost
 
-The counters stay where they are when the application dies, so that a restart loses none.
+``due_ns`` is odd after a beat, even while the loop asks for time, and 0 before its first sign. The counters stay where they are when the
+application dies, so that a restart loses none.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from edge_sdk.errors import ConfigError
 VARIABLE = "EDGE_SDK_PULSE"
 SLOTS = 16
 ENDED_NS = (1 << 63) - 1  # never due
-OWNER, DUE_NS, ALLOWED_NS, RUNG, CAPTURED, ON_TIME, LATE, DROPPED, SKIPPED, LOST = range(10)
+OWNER, DUE_NS, RUNG, CAPTURED, ON_TIME, LATE, DROPPED, SKIPPED, LOST = range(9)
 OUTCOMES = (ON_TIME, LATE, DROPPED, SKIPPED, LOST)
 BUDGET_S = 5.0
 _MAGIC = 0x3145534C5550  # PULSE1; another layout takes another number
@@ -63,17 +64,15 @@ class Pulse:
 
     def beat(self) -> None:
         """Alive; the next sign comes within the budget."""
-        self.cells[DUE_NS] = monotonic_ns() + self._budget_ns
+        self.cells[DUE_NS] = monotonic_ns() + self._budget_ns | 1
 
     def allow(self, seconds: float) -> None:
         """Alive; what follows may lawfully take so long, if that is more than the budget."""
-        due_ns = monotonic_ns() + max(int(seconds * _S), self._budget_ns)
-        self.cells[ALLOWED_NS] = due_ns  # by which the first beat is told from what goes before it
-        self.cells[DUE_NS] = due_ns
+        self.cells[DUE_NS] = monotonic_ns() + max(int(seconds * _S), self._budget_ns) & ~1
 
     def end(self) -> None:
         """Ended well: no further sign is due, and another loop may take the slot."""
-        self.cells[DUE_NS] = ENDED_NS
+        self.cells[DUE_NS] = ENDED_NS if self.cells[DUE_NS] & 1 else ENDED_NS - 1
         self.cells[OWNER] = 0
 
 
@@ -93,7 +92,7 @@ def join(budget_s: float = BUDGET_S) -> Pulse:
         for slot in slots:
             if slot[OWNER] == 0:
                 slot[OWNER] = os.getpid()
-                slot[DUE_NS] = slot[ALLOWED_NS] = 0
+                slot[DUE_NS] = 0
                 return Pulse(slot, budget_s=header[1] / _S or budget_s, supervised=True)
     raise ConfigError(f"the supervisor watches at most {SLOTS} loops at once; close one first")
 
@@ -116,13 +115,28 @@ class Page:
     def __init__(self, budget_s: float | None = None) -> None:
         self._fd = os.memfd_create("edge-sdk-pulse", os.MFD_CLOEXEC)
         os.ftruncate(self._fd, _BYTES)
-        header, self.slots = _mapped(self._fd)
-        header[0], header[1] = _MAGIC, int((budget_s or 0) * _S)
+        self._header, self.slots = _mapped(self._fd)
+        self._header[0] = _MAGIC
+        self.set_budget(budget_s)
+
+    def set_budget(self, budget_s: float | None) -> None:
+        """For the loops that join from now on."""
+        self._header[1] = int((budget_s or 0) * _S)
 
     @property
     def path(self) -> str:
         """What the application finds it by, in the environment variable ``VARIABLE``."""
         return f"/proc/{os.getpid()}/fd/{self._fd}"
+
+
+def slots_at(path: str) -> tuple[memoryview, ...]:
+    """The slots of the page at ``path``, to look at.
+
+    Raises:
+        ConfigError: if there is no such page.
+    """
+    with _page_locked(path) as (_, slots):
+        return slots
 
 
 def due_ns(slot: memoryview) -> int:
@@ -131,6 +145,11 @@ def due_ns(slot: memoryview) -> int:
     while seen != again:
         seen, again = again, slot[DUE_NS]
     return int(seen)
+
+
+def has_beaten(slot: memoryview) -> bool:
+    """Whether the slot's last sign was a beat, or its end after one."""
+    return bool(due_ns(slot) & 1)
 
 
 def in_flight(slot: memoryview) -> int:

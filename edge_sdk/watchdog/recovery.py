@@ -34,15 +34,22 @@ class EngineRecovery:
         tell: told of every failure and of the way back.
         patience_s: for how long a restart that fails is tried again.
         stop: ends the waiting between tries.
+        alive: called before each try, which may take long.
 
     Attributes:
         recoveries: the latest ones.
     """
 
     def __init__(
-        self, engine: Engine, tell: Callable[[Event], None], *, patience_s: float, stop: threading.Event
+        self,
+        engine: Engine,
+        tell: Callable[[Event], None],
+        *,
+        patience_s: float,
+        stop: threading.Event,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
-        self._engine, self._tell = engine, tell
+        self._engine, self._tell, self._alive = engine, tell, alive
         self._patience_s, self._stop = patience_s, stop
         self._failures_in_a_row = 0
         self._abandoned = 0
@@ -85,6 +92,7 @@ class EngineRecovery:
         for _ in tries(self._patience_s, self._stop):
             if self._stop.is_set():
                 return False
+            self._alive()
             try:
                 self._engine.restart()
             except EngineError as exc:

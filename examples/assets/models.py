@@ -25,6 +25,11 @@ _MEDIAPIPE = Package("mediapipe==0.10.21", "05dc4a9e593655a79558d05d6227d31018c2
 _PITCH = Package("basic-pitch==0.4.0", "738adb503aae7fdfc7d1e1511aa0ce35052315f260a19531ef4c356708425db0")
 _VOICE = Package("silero-vad==6.2.3", "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8")
 _OCR = Package("rapidocr-onnxruntime==1.4.4", "971d7d5f223a7a808662229df1ef69893809d8457d834e6373d3854bc1782cbf")
+_WAKE_WORDS = Package(
+    "pymicro-wakeword==2.5.0",
+    "3869f536402b1254e3be3549d3a462ecd6ed21ce2c3e77ec8eb501c3c700417c",
+    platform="manylinux_2_35_x86_64",
+)
 
 _OBJECTRON_LABELS_BYTES = 184  # the file is two files in a row: the names of the classes, the model
 
@@ -234,3 +239,11 @@ def text_direction() -> Path:
     Licence: Apache-2.0.
     """
     return _OCR.file("rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx")
+
+
+def okay_nabu() -> Path:
+    """The wake word "okay nabu", a streaming model of microWakeWord: full-integer, with six variables. TensorFlow Lite.
+
+    Input (1, 3, 40) int8, three frames of the micro frontend; output (1, 1) uint8, the word's score. Licence: Apache-2.0.
+    """
+    return _WAKE_WORDS.file("pymicro_wakeword/models/okay_nabu.tflite")

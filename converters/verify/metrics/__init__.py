@@ -19,7 +19,14 @@ __all__ = ["Kind", "Mean", "Measure", "Scores", "measure_for", "metrics_of"]
 
 _FAMILIES: tuple[type[Measure[Any, Any]], ...] = (TopK, AveragePrecision, MeanIou, Auc, KeypointError, Regression)
 _BY_NAME = {kind.name: family for family in _FAMILIES for kind in family.kinds}
-_OF_TASK = {"classify": "top-1", "detect": "mAP"}
+_OF_TASK = {
+    "classify": "top-1",
+    "detect": "mAP",
+    "keyword": "top-1",
+    "anomaly": "auc",
+    "segment": "iou",
+    "pose": "keypoints",
+}
 
 
 def metrics_of(task: str) -> tuple[str, ...]:
@@ -46,4 +53,9 @@ def measure_for(settings: EvaluateSettings, task: TaskSettings) -> Measure[Any, 
         raise ConfigError(
             f"metric {name} does not fit task {task.kind}: it is for {others}. Metrics of {task.kind} are {allowed}"
         )
-    return family(settings)
+    measure = family(settings, task)
+    if settings.output is not None and measure.own_output not in (None, settings.output):
+        raise ConfigError(
+            f"[evaluate] output = {settings.output!r}, and task {task.kind} reads {measure.own_output!r}; leave output out"
+        )
+    return measure

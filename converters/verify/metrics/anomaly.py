@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import numpy.typing as npt
 
 from converters.verify.metrics.base import Floats, Kind, Measure, Scores, real_output, size_of
 from converters.verify.sides import Side
-from converters.verify.truth import Answer, image_answers, named_images, read_arrays, whole_numbers
+from converters.verify.truth import Answer, image_answers, named_images, named_windows, read_arrays, whole_numbers
 from edge_sdk.contract import Contract
-from edge_sdk.errors import DataError
+from edge_sdk.errors import DataError, ModelError
+from edge_sdk.tasks import AnomalySettings
+from edge_sdk.tasks.anomaly import Anomaly
 from edge_sdk.tensors import TensorSpec
 
 NORMAL = "normal"
@@ -54,6 +57,17 @@ class Ranked(Scores):
         return area
 
 
+def finite(score: float) -> float:
+    """The score.
+
+    Raises:
+        ModelError: if it is NaN or infinity, which no metric can count.
+    """
+    if not math.isfinite(score):
+        raise ModelError(f"a sample of the ground truth has the score {score}")
+    return score
+
+
 class Auc(Measure[bool, tuple[float, bool]]):
     """The right answer is whether a sample is an anomaly.
 
@@ -66,7 +80,7 @@ class Auc(Measure[bool, tuple[float, bool]]):
             "auc", "", True, "Area below the ROC curve: the share of pairs in which the anomaly has the higher score."
         ),
     )
-    tasks = ("raw",)
+    tasks = ("anomaly", "keyword", "raw")
     fits = "one number, the anomaly score, or a reconstruction in the shape of the input"
 
     def read(
@@ -79,6 +93,9 @@ class Auc(Measure[bool, tuple[float, bool]]):
             if odd := sorted(set(numbers) - {0, 1}):
                 raise DataError(f"{path}: truth holds {', '.join(map(str, odd[:10]))}; 0 is normal and 1 is an anomaly")
             answers = [Answer(read, number == 1) for read, number in zip(samples, numbers, strict=True)]
+        elif contract.window is not None:
+            windows = named_windows(path, contract.window)
+            answers = [Answer(read, label != NORMAL) for label, reads in windows.items() for read in reads]
         else:
             named = named_images(path)
             answers = image_answers(path, contract, [(file, label != NORMAL) for file, label in named])
@@ -94,13 +111,17 @@ class Auc(Measure[bool, tuple[float, bool]]):
     def check(
         self, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], answers: Sequence[Answer[bool]]
     ) -> None:
-        """A score or a reconstruction."""
+        """A score or a reconstruction; the task has checked its own."""
+        if isinstance(self.told, AnomalySettings):
+            return
         spec = outputs[self.output(outputs)]
         if size_of(spec) != 1 and spec.shape != inputs[0].shape:
             raise self.refuse(spec)
 
     def see(self, side: Side, value: Any, right: bool) -> tuple[float, bool]:
         """The score, and whether it should be high."""
+        if isinstance(value, Anomaly):
+            return finite(value.score), right
         real = real_output(side, self.output(side.outputs))
         if real.size > 1:
             entry = side.inputs[0].dequantize(side.input_now).reshape(real.shape)

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.verify.settings import EvaluateSettings
-from converters.verify.sides import Side
+from converters.verify.sides import Side, task_for_comparison
 from converters.verify.truth import Answer
 from edge_sdk.contract import Contract
 from edge_sdk.errors import ConfigError, ModelError
-from edge_sdk.tasks import TaskSettings
+from edge_sdk.tasks import AnomalySettings, KeywordSettings, PoseSettings, SegmentSettings, TaskSettings
 from edge_sdk.tensors import Array, TensorSpec
 
 Floats = npt.NDArray[np.float64]
@@ -99,6 +99,7 @@ class Measure(ABC, Generic[Right, Seen]):
 
     Args:
         settings: the ``[evaluate]`` table.
+        task: of the model; its output is measured where the table names none.
 
     Attributes:
         kinds: its metrics; the first counts unless another is named.
@@ -110,8 +111,9 @@ class Measure(ABC, Generic[Right, Seen]):
     tasks: ClassVar[tuple[str, ...]]
     fits: ClassVar[str]
 
-    def __init__(self, settings: EvaluateSettings) -> None:
+    def __init__(self, settings: EvaluateSettings, task: TaskSettings | None = None) -> None:
         self.settings = settings
+        self.told = task
 
     @abstractmethod
     def read(
@@ -150,7 +152,15 @@ class Measure(ABC, Generic[Right, Seen]):
 
     def task(self, task: TaskSettings) -> TaskSettings:
         """The task as it has to be decoded for this."""
-        return task
+        return task_for_comparison(task)
+
+    @property
+    def own_output(self) -> str | None:
+        """The output that the task reads its value from, where it names one."""
+        task = self.told
+        if isinstance(task, PoseSettings):
+            return task.points
+        return task.output if isinstance(task, KeywordSettings | AnomalySettings | SegmentSettings) else None
 
     def output(self, outputs: Sequence[TensorSpec]) -> int:
         """Position of the output that is measured.
@@ -160,7 +170,7 @@ class Measure(ABC, Generic[Right, Seen]):
         """
         names = [spec.name for spec in outputs]
         given = ", ".join(repr(name) for name in names)
-        wanted = self.settings.output
+        wanted = self.settings.output or self.own_output
         if wanted is None and len(names) == 1:
             return 0
         if wanted is None:

@@ -26,7 +26,7 @@ class TopK(Measure[int, tuple[bool, bool]]):
         Kind("top-1", "%", True, "Share of samples whose best class is the right one."),
         Kind("top-5", "%", True, "Share of samples whose right class is among the best five."),
     )
-    tasks = ("classify", "raw")
+    tasks = ("classify", "keyword", "raw")
     fits = "one score a class, (1, classes)"
 
     def read(

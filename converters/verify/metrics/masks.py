@@ -16,6 +16,8 @@ from converters.verify.sides import Side
 from converters.verify.truth import Answer, image_answers, read_arrays
 from edge_sdk.contract import Contract, Placement
 from edge_sdk.errors import ConfigError, DataError, needs
+from edge_sdk.tasks import SegmentSettings
+from edge_sdk.tasks.segment import Segmentation, is_decided
 from edge_sdk.tensors import Array, TensorSpec
 
 IGNORED = 255
@@ -70,7 +72,7 @@ class MeanIou(Measure[Mask, tuple[Counts, Counts]]):
             "Intersection over union of the masks, summed over the samples, the mean over the classes.",
         ),
     )
-    tasks = ("raw",)
+    tasks = ("segment", "raw")
     fits = "one score a pixel and class, (1, height, width, classes), or one a pixel, (1, height, width[, 1])"
 
     def read(
@@ -98,7 +100,7 @@ class MeanIou(Measure[Mask, tuple[Counts, Counts]]):
             raise ConfigError(
                 f"metric iou is for models that take images; input {inputs[0].name!r} has shape {inputs[0].shape}"
             )
-        if _classes(spec) == 1 and self.settings.threshold is None:
+        if _classes(spec) == 1 and self.settings.threshold is None and not isinstance(self.told, SegmentSettings):
             raise ConfigError(
                 f"[evaluate] threshold is missing: output {spec.name!r} has one channel; from which value on does it mean the object "
                 "(0.5 for probabilities, 0 for raw scores)?"
@@ -106,10 +108,16 @@ class MeanIou(Measure[Mask, tuple[Counts, Counts]]):
 
     def see(self, side: Side, value: Any, right: Mask) -> tuple[Counts, Counts]:
         """Intersection and union of each class, in pixels of the output; of one channel, those of the object alone."""
-        index = self.output(side.outputs)
-        real, classes = real_output(side, index), _classes(side.outputs[index])
-        real = real.reshape(*side.outputs[index].shape[1:3], classes)
-        found = real.argmax(axis=2) if classes > 1 else real[:, :, 0] >= (self.settings.threshold or 0)
+        spec = side.outputs[self.output(side.outputs)]
+        classes = _classes(spec)
+        found: Array
+        if isinstance(value, Segmentation):
+            found = value.mask
+            classes = IGNORED if is_decided(spec) else classes  # it may be any
+        else:
+            real = real_output(side, self.output(side.outputs))
+            real = real.reshape(*spec.shape[1:3], classes)
+            found = real.argmax(axis=2) if classes > 1 else real[:, :, 0] >= (self.settings.threshold or 0)
         mask = _placed(_as_classes(right, max(2, classes)), side.placement_now, side.inputs[0].shape[1:3], found.shape)
         wanted = range(classes) if classes > 1 else (1,)
         valid = mask >= 0

@@ -14,7 +14,9 @@ from converters.verify.sides import Side
 from converters.verify.truth import Answer, image_answers, read_arrays
 from edge_sdk.contract import Contract, Placement
 from edge_sdk.errors import ConfigError, DataError
-from edge_sdk.tensors import TensorSpec
+from edge_sdk.tasks import PoseSettings
+from edge_sdk.tasks.pose import Pose, keypoints_of
+from edge_sdk.tensors import Array, TensorSpec
 
 
 class KeypointError(Measure[Floats, float]):
@@ -29,7 +31,7 @@ class KeypointError(Measure[Floats, float]):
         False,
         "Mean distance of the keypoints from where they are, in percent of the input's diagonal.",
     )
-    tasks = ("raw",)
+    tasks = ("pose", "raw")
     fits = "two or three numbers a keypoint, (1, keypoints, 2 or 3) or these in one row"
 
     def read(
@@ -60,6 +62,14 @@ class KeypointError(Measure[Floats, float]):
                 f"metric keypoints is for models that take images; input {inputs[0].name!r} has shape {inputs[0].shape}"
             )
         count = len(answers[0].right)
+        if isinstance(self.told, PoseSettings):
+            there = keypoints_of(self.told, spec)
+            if there != count:
+                raise DataError(
+                    f"the ground truth has {count} keypoints, and the pose of output {spec.name!r} {there}; "
+                    "keypoints in [task] takes the first so many"
+                )
+            return
         if size_of(spec) not in (2 * count, 3 * count):
             raise ConfigError(
                 f"metric keypoints does not fit output {spec.name!r} of shape {spec.shape}: the ground truth has {count} keypoints, "
@@ -69,16 +79,21 @@ class KeypointError(Measure[Floats, float]):
     def see(self, side: Side, value: Any, right: Floats) -> float:
         """Mean distance over the labelled keypoints, in pixels of the input, or as a share of its diagonal."""
         height, width = side.inputs[0].shape[1:3]
-        found = real_output(side, self.output(side.outputs)).reshape(len(right), -1)[:, :2].astype(np.float64)
-        if self.settings.points == "yx":
-            found = found[:, ::-1]
-        if self.settings.relative:
-            found = found * (width, height)
         placed = side.placement_now or Placement((1.0, 1.0), (0.0, 0.0))
+        if isinstance(value, Pose):
+            found = np.array(value.points) * placed.scale + placed.offset
+        else:
+            found = self._raw(real_output(side, self.output(side.outputs)).reshape(len(right), -1), (width, height))
         labelled = right[:, 2] > 0
         wanted = right[labelled, :2] * placed.scale + placed.offset
         distance = float(np.hypot(*(found[labelled] - wanted).T).mean())
         return distance / float(np.hypot(width, height)) if self.settings.normalised else distance
+
+    def _raw(self, numbers: Array, size: tuple[int, int]) -> Floats:
+        found = numbers[:, :2].astype(np.float64)
+        if self.settings.points == "yx":
+            found = found[:, ::-1]
+        return found * size if self.settings.relative else found
 
     def gather(self, seen: Sequence[float], outputs: Sequence[TensorSpec]) -> tuple[Scores, ...]:
         """One metric."""

@@ -25,8 +25,8 @@ def faulty_run(bundle: str, video: str, fault: str) -> dict[str, Any]:
         for result in loop:
             sequences.append(result.sequence)
             if result.sequence == FAULT_AT and fault == "killed":
-                assert isinstance(loop._engine, ProcessEngine)
-                os.kill(loop._engine.pid, signal.SIGKILL)
+                assert isinstance(loop.runner.engine, ProcessEngine)
+                os.kill(loop.runner.engine.pid, signal.SIGKILL)
             elif result.sequence == FAULT_AT:
                 order_fault(orders, fault)
     report = loop.report().as_dict()

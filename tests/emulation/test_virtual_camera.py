@@ -2,67 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge_sdk.bundle.manifest import Manifest, Variant
-from edge_sdk.bundle.write import stored_files, write_bundle
-from edge_sdk.contract import Contract
-from edge_sdk.tasks.settings import RawSettings
-from edge_sdk.tensors import TensorSpec
-from tests.emulation import ROOT, SCRIPTS, build_wheel, download, need_emulation, run
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+from tests.emulation.machine import Machine, Seen
+from tests.emulation.null_bundle import image_bundle
 
 PERIOD_MS = 40.0  # vivid's, 25 frames a second
-TOOLS = {
-    "qemu-system-x86_64": "qemu-system-x86 qemu-system-data seabios ipxe-qemu",
-    "mmdebstrap": "mmdebstrap debian-archive-keyring arch-test",
-    "busybox": "busybox-static",
-    "cpio": "cpio",
-    "depmod": "kmod",
-    "mke2fs": "e2fsprogs",
-}
-SESSION = """set -e
-for wheel in *.whl; do /opt/venv/bin/python -m zipfile -e $wheel /tmp/lib; done
-PYTHONPATH=/tmp/lib timeout 200 /opt/venv/bin/python virtual_camera_session.py
-"""
-
-
-def image_bundle(path: Path) -> Path:
-    """A null model that takes pictures."""
-    files = {"model": b"nothing"}
-    image, output = TensorSpec("input", (1, 128, 128, 3), "uint8"), TensorSpec("output", (1, 4), "int8")
-    manifest = Manifest(
-        name="null",
-        created_by="a test",
-        contract=Contract(input="image", colour="rgb", range=(0, 255), resize="stretch"),
-        task=RawSettings(),
-        variants=(Variant(id="null", kind="null", file="model", inputs=(image,), outputs=(output,)),),
-        files=stored_files(files),
-    )
-    write_bundle(path, manifest, files)
-    return path
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the session in the machine saw. Its disk is kept in build/emulation: the first time takes a minute and a half longer."""
-    need_emulation(TOOLS)
+def seen(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     folder = tmp_path_factory.mktemp("camera")
-    wheels = [build_wheel(folder), *download(folder / "wheels", "x86_64", "click>=8.1", "pydantic>=2.5")]
-    script = folder / "session.sh"
-    script.write_text(SESSION)
-    work = ROOT / "build" / "emulation" / "amd64"
-    for stale in (work / "share").glob("*"):
-        stale.unlink()
-    guest = [Path(__file__).with_name("virtual_camera_session.py"), image_bundle(folder / "null.edge"), *wheels]
-    run(SCRIPTS / "ci_vm.sh", "amd64", work, script, *guest, timeout_s=500)
-    return json.loads((work / "share" / "seen.json").read_text())
+    return machine.play("camera", folder / "shared", [image_bundle(folder / "null.edge")])
 
 
 def kinds(scene: dict[str, Any]) -> list[str]:
@@ -80,7 +34,7 @@ def assert_every_sample_is_accounted_for(scene: dict[str, Any]) -> None:
     assert scene["whole"]
 
 
-def test_the_doctor_finds_the_camera(seen: dict[str, Any]) -> None:
+def test_the_doctor_finds_the_camera(seen: Seen) -> None:
     (camera,) = [finding for finding in seen["doctor"]["findings"] if finding["check"] == "camera"]
     assert (seen["doctor"]["exit"], camera["state"]) == (0, "ok")
 
@@ -90,7 +44,7 @@ def queues(scene: dict[str, Any]) -> list[float]:
     return sorted(result["stages"]["queue_ms"] for result in scene["results"])
 
 
-def test_ages_count_from_the_drivers_time_stamp(seen: dict[str, Any]) -> None:
+def test_ages_count_from_the_drivers_time_stamp(seen: Seen) -> None:
     scene = seen["plain"]
     assert (scene["exit"], len(scene["results"]), kinds(scene)) == (0, 60, [])
     assert_every_sample_is_accounted_for(scene)
@@ -101,13 +55,13 @@ def test_ages_count_from_the_drivers_time_stamp(seen: dict[str, Any]) -> None:
     assert from_reading[30] + 0.5 < queues(scene)[30] < PERIOD_MS
 
 
-def test_a_stamp_in_the_future_makes_no_age_below_zero(seen: dict[str, Any]) -> None:
+def test_a_stamp_in_the_future_makes_no_age_below_zero(seen: Seen) -> None:
     scene = seen["stamps_in_the_future"]
     assert (scene["exit"], len(scene["results"]), kinds(scene)) == (0, 60, [])
     assert queues(scene)[0] > 0
 
 
-def test_a_slow_engine_gets_frames_that_are_new(seen: dict[str, Any]) -> None:
+def test_a_slow_engine_gets_frames_that_are_new(seen: Seen) -> None:
     """With the driver's four buffers and no thread that empties them a frame would wait for 700 ms and more."""
     scene = seen["slow_engine"]
     assert (scene["exit"], len(scene["results"])) == (0, 15)
@@ -116,7 +70,7 @@ def test_a_slow_engine_gets_frames_that_are_new(seen: dict[str, Any]) -> None:
     assert queues(scene)[7] < 1.5 * PERIOD_MS
 
 
-def test_buffers_that_the_driver_drops_only_cost_their_frames(seen: dict[str, Any]) -> None:
+def test_buffers_that_the_driver_drops_only_cost_their_frames(seen: Seen) -> None:
     scene = seen["dropped_buffers"]
     assert (scene["exit"], len(scene["results"]), kinds(scene)) == (0, 30, [])
     assert ages(scene)[15] < 100
@@ -131,13 +85,13 @@ def test_buffers_that_the_driver_drops_only_cost_their_frames(seen: dict[str, An
         ("busy", "/dev/video0 cannot be opened as a camera: it is in use (fuser -v /dev/video0 shows by whom"),
     ],
 )
-def test_what_cannot_be_had_says_why(seen: dict[str, Any], scene: str, message: str) -> None:
+def test_what_cannot_be_had_says_why(seen: Seen, scene: str, message: str) -> None:
     assert seen[scene]["exit"] == 1
     assert f"error: {message}" in seen[scene]["error"]
     assert "Traceback" not in seen[scene]["error"]
 
 
-def test_an_unplugged_camera_goes_on_when_it_is_back(seen: dict[str, Any]) -> None:
+def test_an_unplugged_camera_goes_on_when_it_is_back(seen: Seen) -> None:
     scene = seen["unplugged_and_back"]
     assert (scene["exit"], len(scene["results"]), kinds(scene)) == (0, 60, ["source_lost", "source_back"])
     assert_every_sample_is_accounted_for(scene)
@@ -147,7 +101,7 @@ def test_an_unplugged_camera_goes_on_when_it_is_back(seen: dict[str, Any]) -> No
     assert sequences == sorted(set(sequences))
 
 
-def test_a_camera_that_stays_away_ends_the_command(seen: dict[str, Any]) -> None:
+def test_a_camera_that_stays_away_ends_the_command(seen: Seen) -> None:
     scene = seen["stays_away"]
     assert (scene["exit"], kinds(scene)) == (1, ["source_lost"])
     assert_every_sample_is_accounted_for(scene)
@@ -155,14 +109,14 @@ def test_a_camera_that_stays_away_ends_the_command(seen: dict[str, Any]) -> None
     assert "It did not come back within 3 s: no camera at /dev/video0" in scene["error"]
 
 
-def test_a_camera_that_hangs_is_left_behind_and_opened_anew(seen: dict[str, Any]) -> None:
+def test_a_camera_that_hangs_is_left_behind_and_opened_anew(seen: Seen) -> None:
     scene = seen["hangs"]
     assert (scene["exit"], len(scene["results"]), kinds(scene)) == (0, 60, ["source_hung", "source_back"])
     assert_every_sample_is_accounted_for(scene)
     assert scene["report"]["sources_left_behind"] == 1
 
 
-def test_an_interrupt_while_the_camera_is_away_ends_at_once(seen: dict[str, Any]) -> None:
+def test_an_interrupt_while_the_camera_is_away_ends_at_once(seen: Seen) -> None:
     scene = seen["interrupted_while_away"]
     assert (scene["exit"], kinds(scene)) == (130, ["source_lost"])
     assert_every_sample_is_accounted_for(scene)

@@ -1,4 +1,4 @@
-"""Runs in the virtual machine as root: ``edge-sdk run`` with the kernel's virtual camera, vivid, and its faults; tells what it saw.
+"""``edge-sdk run`` with the kernel's virtual camera, vivid, and its faults; runs in the virtual machine as root.
 
 The camera is unplugged by unbinding its driver, as a kernel does when a USB device goes. Its time stamps are made those of the start of a
 frame: by default vivid adds the time that a real sensor would need, and they lie in the future.
@@ -8,65 +8,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from running import SDK, Run
+from scenes import Scene, play, shell
 
 DRIVER = Path("/sys/bus/platform/drivers/vivid")
 CAMERA = "camera:/dev/video0?width=320&height=180"
 LARGER = "camera:/dev/video0?width=640&height=360"
-SDK = [sys.executable, "-m", "edge_sdk.cli"]
-NULL = ["--engine", "null", "--engine-option", "input=1,128,128,3 uint8"]
-FAR = 60.0  # seconds until a step of this session counts as failed
-
-
-class Run:
-    """One ``edge-sdk run`` under way."""
-
-    def __init__(self, source: str, *flags: str, as_user: int | None = None, **loop: float) -> None:
-        self.out = Path("/tmp/out.jsonl")
-        self.out.unlink(missing_ok=True)
-        app = Path("/tmp/app.toml")
-        settings = "\n".join(f"{key} = {value}" for key, value in {"deadline_ms": 100, **loop}.items())
-        app.write_text(f'source = "{source}"\n[model]\nbundle = "/tmp/null.edge"\n[loop]\n{settings}\n')
-        command = [*SDK, "run", str(app), *NULL, "--sink", f"jsonl:{self.out}", "--json", *flags]
-        self.started = time.monotonic()
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, user=as_user, cwd="/tmp"
-        )
-
-    def until(self, kind: str, count: int = 1) -> Run:
-        """Wait for so many records with this text."""
-        self._wait(lambda: self.out.exists() and self.out.read_text().count(kind) >= count)
-        return self
-
-    def end(self) -> dict[str, Any]:
-        """What became of it."""
-        printed, errors = self.process.communicate(timeout=FAR)
-        content = self.out.read_text() if self.out.exists() else ""
-        records = [json.loads(line) for line in content.splitlines()]
-        return {
-            "exit": self.process.returncode,
-            "seconds": time.monotonic() - self.started,
-            "error": errors,
-            "whole": content.endswith("\n"),
-            "results": [record for record in records if record["type"] == "result"],
-            "events": [record for record in records if record["type"] == "event"],
-            "report": json.loads(printed) if printed.strip() else None,
-        }
-
-    def _wait(self, seen: Callable[[], bool]) -> None:
-        end = time.monotonic() + FAR
-        while not seen():
-            if self.process.poll() is not None or time.monotonic() > end:
-                raise SystemExit(f"did not come to it: {self.end()}")
-            time.sleep(0.02)
-
-
-def shell(command: str) -> None:
-    subprocess.run(command, shell=True, check=True, stdout=subprocess.DEVNULL)
 
 
 def control(setting: str) -> None:
@@ -153,7 +104,7 @@ def doctor() -> dict[str, Any]:
     return {"exit": done.returncode, **json.loads(done.stdout)}
 
 
-SCENES: dict[str, Callable[[], dict[str, Any]]] = {
+SCENES: dict[str, Scene] = {
     "doctor": doctor,
     "plain": plain,
     "stamps_in_the_future": stamps_in_the_future,
@@ -170,13 +121,6 @@ SCENES: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 if __name__ == "__main__":
-    shell("modprobe vivid n_devs=1 node_types=0x1; udevadm settle; cp null.edge /tmp")
-    Path("/tmp/null.edge").chmod(0o644)
+    shell("modprobe vivid n_devs=1 node_types=0x1; udevadm settle")
     control("timestamp_source=1")
-    seen = {}
-    for name, scene in SCENES.items():
-        started = time.monotonic()
-        seen[name] = scene()
-        said = str(seen[name].get("error", "")).strip()[-500:]
-        print(f"{name}: exit {seen[name]['exit']}, {time.monotonic() - started:.1f} s {said}", flush=True)
-    Path("seen.json").write_text(json.dumps(seen))
+    play(SCENES)
