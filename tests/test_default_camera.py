@@ -171,7 +171,7 @@ def test_the_first_device_that_captures_is_found(tmp_path: Path) -> None:
     devices = {
         "video0": ("uvcvideo", META),
         "video2": ("bcm2835-codec", M2M),
-        "video3": ("rp1-cfe", CAPTURE | IO_MC),
+        "video3": ("mxc-isi-cap", CAPTURE | IO_MC),
         "video9": ("bcm2835-isp", CAPTURE),
         "video10": ("uvcvideo", CAPTURE),
         "video11": ("vivid", CAPTURE_MPLANE),

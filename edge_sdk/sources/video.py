@@ -66,8 +66,8 @@ class VideoSource(Source):
         self._close()
         if _URL.match(str(self.settings.path)):
             raise SourceError(
-                f"{redacted(str(self.settings.path))} is a URL, not a file. A network camera is rtsp://user:password@host/path; other streams "
-                "are read through gstreamer"
+                f"{redacted(str(self.settings.path))} is a URL, not a file. A network camera is rtsp://user:password@host/path; other "
+                "streams are read through gstreamer"
             )
         check_plain_file(self.settings.path, SourceError, give="the path of a video file")
         frames = self._frames = _Frames(self.settings)
