@@ -138,7 +138,7 @@ class Climber:
         return next((runner for runner, other in pairs if other.runs_as(rung)), None)
 
     def _check(self) -> None:
-        if any(r.engine.stateful for r in self._runners) and any(rung.run_every > 1 for rung in self.ladder):
+        if any(r.stateful for r in self._runners) and any(rung.run_every > 1 for rung in self.ladder):
             raise ConfigError(
                 "[governor] the model remembers what it saw, and takes every sample in turn: no rung may leave any out. Give rungs with "
                 "another variant or engine, and without run_every"
