@@ -26,6 +26,7 @@ import numpy as np
 from benchmarks.bundles import numbers_bundle
 from benchmarks.processes import family
 from benchmarks.rows import Row
+from edge_sdk.errors import ConfigError
 from edge_sdk.outputs import replacing
 from edge_sdk.watchdog import pulse
 from edge_sdk.watchdog.state import unpack
@@ -145,7 +146,7 @@ class Campaign:
         """Map the supervisor's page, once it has one."""
         folder = Path(f"/proc/{self._supervisor.pid}/fd")
         for entry in folder.iterdir():
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, ConfigError):  # not there any more, or not whole yet
                 if "edge-sdk-pulse" in str(entry.readlink()):
                     self._slot = pulse.slots_at(str(entry))[0]
                     return True
@@ -184,12 +185,14 @@ def campaign(faults: int, seed: int, say: Callable[[str], None] = lambda line: N
     with tempfile.TemporaryDirectory() as folder:
         drill = Campaign(Path(folder), seed)
         began, descriptors = time.monotonic(), []
-        for number in range(1, faults + 1):
-            kind = drill.strike()
-            descriptors.append(drill.descriptors())
-            if number % 50 == 0 or number == faults:
-                say(f"{number} faults in {time.monotonic() - began:.0f} s, the last: {kind}")
-        counts = drill.end()
+        try:
+            for number in range(1, faults + 1):
+                kind = drill.strike()
+                descriptors.append(drill.descriptors())
+                if number % 50 == 0 or number == faults:
+                    say(f"{number} faults in {time.monotonic() - began:.0f} s, the last: {kind}")
+        finally:
+            counts = drill.end()
         left = drill.left()
     sum_ = sum(counts[name] for name in ("on_time", "late", "dropped", "skipped", "lost", "in_flight"))
     exact = counts["captured"] == sum_ and counts["in_flight"] == 0

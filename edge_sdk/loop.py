@@ -133,7 +133,7 @@ class Loop:
                 self._audience.tell,
                 self._bad_samples,
                 reopen_s=self._reopen_s,
-                alive=self._pulse.beat,
+                alive=lambda: self._pulse.allow(0),
                 make_windows=self._make_windows,
             )
             stack.callback(self._reader.close)
@@ -154,6 +154,8 @@ class Loop:
         """
         self._stop.set()
         with self._working:
+            if self._started_ns:
+                self._pulse.allow(_OPEN_S)  # a sink may have a long video to finish
             self._ended_ns = self._ended_ns or monotonic_ns()
             self._exit.close()
 
@@ -292,7 +294,7 @@ class Loop:
             return False
         follows = sample.sequence == self._last_taken + 1 and not sample.after_gap
         self._last_taken = sample.sequence
-        if sample.after_gap or (not follows and self.runner.engine.stateful):
+        if sample.after_gap or (not follows and self.runner.stateful):
             self.runner.reset()
         return True
 
@@ -319,6 +321,8 @@ class Loop:
             self._accounting.settle(outcome)
         if outcome == "lost":
             runner.recovery.failed(failure, sample.sequence)
+            if runner.stateful and not self._stop.is_set():
+                runner.reset()
             return None
         self._bad_samples.good()
         runner.recovery.succeeded()

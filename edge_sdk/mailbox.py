@@ -18,7 +18,8 @@ class Mailbox:
     Args:
         bound: 1 for cameras: only the newest frame is of use.
         on_drop: called for each sample that gave way.
-        on_demand: ``put`` is only welcome after ``wait_wanted``: the reader of a source that is not live reads when the loop is ready.
+        on_demand: ``put`` is only welcome after ``wait_wanted``: the reader of a source that is not live reads when the loop is ready. What
+            it reads may make no sample, or several windows of a signal, which are all kept.
     """
 
     def __init__(self, *, bound: int = 1, on_drop: Callable[[], None], on_demand: bool = False) -> None:
@@ -34,7 +35,8 @@ class Mailbox:
     def put(self, sample: Sample) -> None:
         """Leave a sample; never waits."""
         with self._changed:
-            while len(self._samples) >= self._bound:
+            self._wanted = 0
+            while not self._on_demand and len(self._samples) >= self._bound:
                 self._samples.popleft()
                 self._on_drop()
             self._samples.append(sample)
@@ -48,11 +50,10 @@ class Mailbox:
             self._changed.notify_all()
 
     def wait_wanted(self) -> bool:
-        """Wait until a sample is wanted; False once the mailbox has ended. At once for live sources."""
+        """Wait until a sample is wanted and none was left since; False once the mailbox has ended. At once for live sources."""
         with self._changed:
             if self._on_demand:
                 self._changed.wait_for(lambda: self._wanted > 0 or self._ended)
-                self._wanted = 0
             return not self._ended
 
     def take(self, timeout_s: float, alive: Callable[[], None] = lambda: None) -> Sample | None:

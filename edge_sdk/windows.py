@@ -7,11 +7,12 @@ lack them are dropped and counted. Nothing is resampled: where the rate is not t
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_sdk.errors import ContractError
+from edge_sdk.errors import ContractError, SourceError
 from edge_sdk.sources import Sample
 from edge_sdk.tensors import Array
 from edge_sdk.window_settings import WindowSettings
@@ -26,7 +27,7 @@ _ROOM = 4_096  # readings beside two windows; when it is used up, what is needed
 
 
 class Windows:
-    """Cuts windows from pieces of any length. One for one thread.
+    """Cuts windows from pieces of any length. ``reset`` may be called from any thread; pieces come one after the other.
 
     Args:
         spec: the contract's window.
@@ -55,6 +56,8 @@ class Windows:
         self._goes_on: set[str] = set()
         self._given = 0
         self._after_gap = False
+        self._anew = False
+        self._adding = Lock()  # a source that was left behind may still be about to add a piece
         self._begin()
 
     def add(self, sample: Sample) -> list[Sample]:
@@ -67,8 +70,15 @@ class Windows:
             The windows that it completes, (length, channels), captured when their last reading was.
 
         Raises:
-            ContractError: if the piece is not of that form, or the source's rate has never been the contract's.
+            SourceError: if the piece is not of that form; the next one may be.
+            ContractError: if the source is no signal, or its rate has never been the contract's.
         """
+        with self._adding:
+            if self._anew:
+                self._start_anew()
+            return self._add(sample)
+
+    def _add(self, sample: Sample) -> list[Sample]:
         data, times = self._checked(sample)
         if sample.after_gap and self._end:
             self._break("gap", "the source says that readings are missing")
@@ -93,10 +103,13 @@ class Windows:
         return windows
 
     def reset(self) -> None:
-        """The source was opened again: what was begun is dropped, and the rate is measured anew."""
+        """The source was opened again: with the next piece, what was begun is dropped, and the rate is measured anew."""
+        self._anew = True
+
+    def _start_anew(self) -> None:
         self._break("reset", "the source was opened again")
         self._rate = _Rate(self.spec)
-        self._data = None
+        self._data, self._anew = None, False
 
     def _checked(self, sample: Sample) -> tuple[Array, Times]:
         data, times, channels = sample.data, sample.times_ns, self.spec.channels
@@ -106,14 +119,14 @@ class Windows:
             data = data[:, None]
         wanted = (times.size, len(channels))
         if data.shape != wanted or data.dtype.kind not in "fiub":
-            raise ContractError(
+            raise SourceError(
                 f"the contract takes readings of {wanted[1]} channels ({', '.join(channels)}), here shape {wanted}; the source gives "
                 f"{data.dtype} of shape {data.shape}. Choose these channels at the source, or correct [contract.window]"
             )
         if self._data is None:
             self._data = np.empty((self._times.size, wanted[1]), data.dtype)
         if data.dtype != self._data.dtype:
-            raise ContractError(f"the source gave {self._data.dtype} before and gives {data.dtype} now; it must be one")
+            raise SourceError(f"the source gave {self._data.dtype} before and gives {data.dtype} now; it must be one")
         return data, times
 
     def _begin(self) -> None:

@@ -38,7 +38,7 @@ def test_a_command_that_is_not_there_is_said(tmp_path: Path) -> None:
     app_toml.write_text(app_toml.read_text().replace("[app]\ncommand = ['", "[app]\ncommand = ['/nowhere"))
     with supervised(app_toml) as app:
         assert app.ends() == 1
-        assert "cannot be started: /nowhere" in app.said()
+        assert "the application: it cannot be started: /nowhere" in app.said()
         assert "No such file" in app.said()
 
 
@@ -55,7 +55,7 @@ alive_for_ever()
         app.lives(1)
         os.kill(app.application(), signal.SIGKILL)
         assert app.lives(2) < 2
-        app.says("3 samples in flight were lost")
+        app.says("samples in flight, lost: 3")
         app.says("died: killed by SIGKILL")
         totals = (tmp_path / "app" / "rung.2").read_text()
         assert totals == "Counts(captured=20, on_time=14, late=0, dropped=0, skipped=0, lost=3, in_flight=3)"

@@ -21,7 +21,7 @@ ALIVE = "joined = pulse.join(budget_s=0.5)\n"
 
 MAIN = """
 import os, sys
-from edge_sdk.watchdog import device, hardware, supervisor
+from edge_sdk.watchdog import device, hardware, main
 
 class Driver:
     def __init__(self, path):
@@ -42,7 +42,7 @@ class Driver:
         os.close(self.log)
 
 hardware.HardwareWatchdog.__init__.__kwdefaults__["opens"] = Driver
-supervisor.main(os.open(sys.argv[1], os.O_RDWR))
+main.main(os.open(sys.argv[1], os.O_RDWR))
 """
 
 

@@ -62,8 +62,9 @@ def test_a_run_to_the_end_prints_its_report_alone(tmp_path: Path) -> None:
     with supervised(path, "--json", stdout=subprocess.PIPE) as app:
         out, _ = app.process.communicate(timeout=20)
         assert app.process.returncode == 0
-        assert json.loads(out)["counts"]["on_time"] == 20
-        assert app.said().count(" output [0, 0") == 20
+        counts = json.loads(out)["counts"]
+        assert counts["captured"] == 20
+        assert app.said().count(" output [0, 0") == counts["on_time"] + counts["late"]
         assert app.state()["loops"][0]["captured"] == 20
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from edge_sdk.contract import Contract, Encoder
-from edge_sdk.errors import ContractError
+from edge_sdk.errors import ContractError, SourceError
 from edge_sdk.sources import Sample
 from edge_sdk.tensors import TensorSpec
 from edge_sdk.window_settings import WindowSettings
@@ -129,19 +131,55 @@ def test_with_gaps_too_the_pieces_make_no_difference_and_every_place_is_accounte
     st.sets(st.integers(1, 98), max_size=6),
     st.lists(st.integers(1, 50), min_size=1, max_size=5),
     st.integers(1, 12),
+    st.sampled_from([0, 5, 4_096]),
 )
 def test_exactly_the_windows_without_a_missing_or_broken_reading_are_given(
-    broken: set[int], missing: set[int], sizes: list[int], hop: int
+    broken: set[int], missing: set[int], sizes: list[int], hop: int, room: int
 ) -> None:
+    """However often the buffer is full."""
     data = signal(100)
     data[sorted(broken), 1] = np.nan
     keep = [place for place in range(100) if place not in missing]
-    cutter = Cutter(spec(8, hop))
+    with patch("edge_sdk.windows._ROOM", room):
+        cutter = Cutter(spec(8, hop))
     found = cutter.add(data[keep], times(100)[keep], sizes)
     places = range(0, 93, hop)
     whole = [p for p in places if not (broken | missing) & set(range(p, p + 8))]
     assert firsts(found) == whole and cutter.dropped == len(places) - len(whole)
     assert [w.after_gap for w in found] == [p != 0 and p - hop not in whole for p in whole]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(-300, 2_000), min_size=1, max_size=150),
+    st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    st.sampled_from(["drop", "hold", "linear"]),
+    st.integers(1, 30),
+    st.integers(0, 10),
+)
+def test_whatever_the_times_are_windows_are_whole_and_nothing_breaks(
+    steps: list[int], sizes: list[int], gap: str, hop: int, anew: int
+) -> None:
+    """Steps in hundredths of a period, some back, some none."""
+    at = np.cumsum(np.array(steps, np.int64) * (PERIOD_NS // 100))
+    cutter = Cutter(spec(12, hop, gap=gap, longest_fill=0 if gap == "drop" else 4))
+    found: list[Sample] = []
+    start = turn = 0
+    while start < len(at):
+        stop = start + sizes[turn % len(sizes)]
+        if turn == anew:
+            cutter.windows.reset()
+        try:
+            found += cutter.windows.add(piece(signal(len(at))[start:stop], at[start:stop], after_gap=turn % 7 == 3))
+        except ContractError as exc:
+            assert "nothing is resampled" in str(exc)
+        start, turn = stop, turn + 1
+    for window in found:
+        assert (
+            window.data.shape == (12, 2) and window.times_ns is not None and window.captured_ns == window.times_ns[-1]
+        )
+        between = np.diff(window.times_ns)
+        assert (between > -PERIOD_NS).all() and (between <= 2 * PERIOD_NS).all()
 
 
 def test_a_short_gap_is_filled_as_declared_and_said() -> None:
@@ -192,8 +230,8 @@ def test_reset_drops_what_was_begun() -> None:
     cutter = Cutter(spec())
     cutter.add(signal(9), times(9))
     cutter.windows.reset()
-    assert cutter.said == ["the source was opened again; 2 windows begun are dropped"] and cutter.dropped == 2
     assert [w.after_gap for w in cutter.add(signal(8, dtype="int16"), times(8, 500))] == [True]
+    assert cutter.said == ["the source was opened again; 2 windows begun are dropped"] and cutter.dropped == 2
 
 
 def test_time_that_runs_backwards_begins_anew() -> None:
@@ -253,8 +291,10 @@ def test_a_channel_that_stands_still_is_said_once_a_spell_and_not_dropped() -> N
     ],
 )
 def test_pieces_of_another_form_are_refused(data: np.ndarray, match: str) -> None:
-    with pytest.raises(ContractError, match=match):
-        Cutter(spec()).windows.add(piece(data, times(4)))
+    cutter = Cutter(spec())
+    with pytest.raises(SourceError, match=match):
+        cutter.windows.add(piece(data, times(4)))
+    assert len(cutter.add(signal(8), times(8))) == 1  # and go on
 
 
 def test_a_source_without_times_or_of_changing_numbers_is_refused() -> None:
@@ -262,7 +302,7 @@ def test_a_source_without_times_or_of_changing_numbers_is_refused() -> None:
     with pytest.raises(ContractError, match="without times"):
         cutter.windows.add(Sample(signal(4), 0, 0))
     cutter.add(signal(4), times(4))
-    with pytest.raises(ContractError, match="gave float32 before and gives int16 now"):
+    with pytest.raises(SourceError, match="gave float32 before and gives int16 now"):
         cutter.add(signal(4, dtype="int16"), times(4, 4))
 
 

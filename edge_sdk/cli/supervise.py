@@ -18,7 +18,7 @@ PLAN_FLAG = "--print-plan"  # of edge-sdk run: what the supervisor asks for befo
 _MAIN = """
 import sys
 sys.path.append({home!r})
-from edge_sdk.watchdog.supervisor import main
+from edge_sdk.watchdog.main import main
 main({fd})
 """
 
@@ -85,7 +85,8 @@ def become_supervisor(plan: Plan) -> NoReturn:
     os.set_inheritable(fd, True)
     home = str(Path(edge_sdk.__file__).absolute().parents[1])
     code = _MAIN.format(home=home, fd=fd)
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", code, plan.name])  # noqa: S606 - no shell is wanted
 
 

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from edge_sdk.errors import SourceError
 from edge_sdk.kinds import Settings
 from edge_sdk.redact import redacted
-from edge_sdk.sources.pipe import Pipe, PipeSource
+from edge_sdk.sources.pipe import FramePipeSource, Pipe
 from edge_sdk.tensors import Array
 
 _LAUNCH = "gst-launch-1.0"
@@ -52,7 +52,7 @@ class GStreamerSettings(Settings):
         return pipeline
 
 
-class GStreamerSource(PipeSource):
+class GStreamerSource(FramePipeSource):
     """Frames BGR uint8 (height, width, 3), or (height, width) of format GRAY8.
 
     ``gst-launch-1.0`` runs the pipeline and writes raw frames into a pipe. An OpenCV wheel has no GStreamer, and a system's cv2 that has

@@ -16,7 +16,7 @@ from edge_sdk.errors import SourceError, SourceLostError
 from edge_sdk.kinds import Settings
 from edge_sdk.sources import Source
 from edge_sdk.sources.capture import Held, opencv
-from edge_sdk.sources.pipe import PIPE_BYTES, Pipe, PipeSource
+from edge_sdk.sources.pipe import PIPE_BYTES, FramePipeSource, Pipe
 from edge_sdk.tensors import Array
 
 PROGRAMS = ("rpicam-vid", "libcamera-vid")  # the second is the name up to 2023
@@ -174,7 +174,7 @@ class _Picamera2:
         self._camera.close()
 
 
-class _RpicamSource(PipeSource):
+class _RpicamSource(FramePipeSource):
     """YUV 4:2:0 of full range (JPEG's) from rpicam-vid, and the sensor's time stamps from its metadata."""
 
     def __init__(self, settings: LibcameraSettings, program: str, missing: str) -> None:

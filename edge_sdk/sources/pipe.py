@@ -129,6 +129,11 @@ class Pipe:
 
     def pump(self, within_s: float, done: Callable[[], bool]) -> bool:
         """Read what comes until ``done``; False if that does not happen in time, or ``stop`` was called."""
+        return any(
+            self._pump(within_s / 2, done) for _ in range(2)
+        )  # if this process was stopped, half of the time is left
+
+    def _pump(self, within_s: float, done: Callable[[], bool]) -> bool:
         until = time.monotonic() + within_s
         while not done():
             left_s = until - time.monotonic()
@@ -256,17 +261,13 @@ class PipeSource(Source):
             self._close()
             raise
 
-    def _read(self) -> tuple[Array, Colour, str, int | None] | None:
+    def _take(self) -> tuple[Array, int] | None:
+        """The next frame's bytes, and when it was captured."""
         opened, first = self._opened, self._first
         if opened is None:
             return None
         self._first = None
-        if first is None:
-            first = opened[1].use(self._next)
-        if first is None:
-            return None
-        frame, captured_ns = first
-        return self._image(frame), "bgr", "", captured_ns
+        return first or opened[1].use(self._next)
 
     def _close(self) -> None:
         opened, self._opened, self._first = self._opened, None, None
@@ -290,6 +291,14 @@ class PipeSource(Source):
 
     @abstractmethod
     def _pipe(self) -> Pipe: ...
+
+
+class FramePipeSource(PipeSource):
+    """Base of those whose frames are pictures."""
+
+    def _read(self) -> tuple[Array, Colour, str, int | None] | None:
+        got = self._take()
+        return None if got is None else (self._image(got[0]), "bgr", "", got[1])
 
     @abstractmethod
     def _image(self, frame: Array) -> Array:

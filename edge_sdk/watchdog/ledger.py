@@ -106,7 +106,11 @@ class Ledger:
             self._again = True
             return
         content = pack(self.as_table())
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as exc:  # no memory, or too many processes
+            self._cannot_write(exc.errno or errno.EAGAIN)
+            return
         if pid == 0:
             _write_and_exit(self._folder / FILE, content)
         self.writing = True

@@ -51,9 +51,10 @@ class Notifier:
     def _send(self, *lines: str) -> None:
         if not self._address:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-            try:
+        message = "\n".join(line.replace("\n", " ") for line in lines).encode()
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
                 sender.setblocking(False)  # a full socket must not stop the watching
-                sender.sendto("\n".join(line.replace("\n", " ") for line in lines).encode(), self._address)
-            except OSError:
-                self.unsent += 1
+                sender.sendto(message, self._address)
+        except OSError:
+            self.unsent += 1

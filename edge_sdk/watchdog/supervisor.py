@@ -1,17 +1,16 @@
 """Ring 3: a small parent that watches the application's signs of life, starts it again when it froze, died or grew, and gives up loudly.
 
-It imports neither numpy nor pydantic: ``main`` is called in a fresh interpreter, with a plan that was checked before.
+It imports neither numpy nor pydantic: ``edge_sdk.watchdog.main`` runs it in a fresh interpreter, with a plan that was checked before.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic_ns
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from edge_sdk.backoff import waits_s
 from edge_sdk.errors import ConfigError, EdgeSdkError, WatchdogError
@@ -20,15 +19,16 @@ from edge_sdk.watchdog.events import S_NS, Events
 from edge_sdk.watchdog.ledger import Ledger
 from edge_sdk.watchdog.life import Life, in_words
 from edge_sdk.watchdog.notify import Notifier
-from edge_sdk.watchdog.plan import APP_VARIABLE, LIFE_VARIABLE, Plan, plan_from
+from edge_sdk.watchdog.plan import APP_VARIABLE, LIFE_VARIABLE, Plan
 from edge_sdk.watchdog.relay import Relay
 from edge_sdk.watchdog.reload import Check
+from edge_sdk.watchdog.scales import Scales
 
 if TYPE_CHECKING:
     from edge_sdk.watchdog.hardware import HardwareWatchdog
 
 LAST_GASP = "gave-up.json"
-_SAVE_S, _WEIGH_S, _STATUS_S = 60.0, 10.0, 30.0
+_SAVE_S, _STATUS_S = 60.0, 30.0
 _STARTING_S = 0.1  # how often to look for the first beat
 _WRITING_S = 0.3  # how long the end waits for the disk
 _OUR_WISH = {"recycled", "reloaded", "stopped"}
@@ -72,18 +72,15 @@ class Supervisor:
         self._check: Check | None = None
         self._page = pulse.Page(plan.frozen_s)
         self._ledger = Ledger(plan.name, Path(plan.state_dir), self._page, events, relay.say)
-        self._ever_alive = self._too_large = False
-        self._recycled_ns: int | None = None
+        self._ever_alive = False
+        self._scales = Scales(events, relay.say)
         self._crashes_in_a_row, self._waits = 0, waits_s()
-        self._memory_mb = 0.0
         self._has_terminal = _has_terminal()
-        self._to_weigh = False
         self._text = os.memfd_create("edge-sdk-app", os.MFD_CLOEXEC)
         processes.adopt_orphans()
         self._start_guard()
         events.every(_SAVE_S, self._ledger.save)
         events.every(_STATUS_S, lambda: notifier.status(self._status()))
-        events.every(_WEIGH_S, lambda: setattr(self, "_to_weigh", True))
         if notifier.watchdog_s is not None:
             events.every(notifier.watchdog_s, notifier.alive)
         if hardware is not None:
@@ -93,7 +90,7 @@ class Supervisor:
         """Look after it until it is done, is told to end, or is given up; the exit code.
 
         Raises:
-            OSError: if the application cannot be started the first time.
+            EdgeSdkError: if the application cannot be started the first time.
         """
         code = None
         while code is None:
@@ -106,11 +103,12 @@ class Supervisor:
         try:
             life = Life(self._plan, self._page, self._environment(), self._events, self._relay)
         except OSError as exc:
+            where = f"{exc.filename}: " if exc.filename else ""
+            message = f"it cannot be started: {where}{exc.strerror}"
             if not self._ever_alive:
-                raise
-            return Ending("crash", f"it cannot be started: {exc.filename}: {exc.strerror}"), None
+                raise EdgeSdkError(f"the application: {message}") from exc
+            return Ending("crash", message), None
         self._ledger.counted["starts"] += 1
-        self._too_large = self._to_weigh = False
         ending = self._watch(life)
         if ending.kind == "frozen":
             life.hear_last_words()
@@ -118,7 +116,7 @@ class Supervisor:
             life.tell_to_end(ending.number)
         self._left_behind(life.end())
         if lost := self._ledger.settle():
-            self._relay.say(f"{lost} samples in flight were lost")
+            self._relay.say(f"samples in flight, lost: {lost}")
         self._ledger.life_ended(ending.kind, ending.message, life.lived_s)
         self._ledger.save()
         return ending, life
@@ -132,9 +130,11 @@ class Supervisor:
                 self._came_alive(life)
             if life.code is not None:
                 return Ending("crash" if life.code else "done", in_words(life.code))
-            ending = self._wish() or self._checked() or self._grown(life)
+            ending = self._wish() or self._checked()
             if ending is not None:
                 return ending
+            if too_large := self._scales.too_large(life, self._plan):
+                return Ending("recycled", too_large)
             if life.overdue():
                 return Ending("frozen", life.frozen_words())
 
@@ -191,7 +191,12 @@ class Supervisor:
         """Say it as loudly as can be. The hardware watchdog stays armed: it resets the board unless somebody takes over in time."""
         reason = f"{self._crashes_in_a_row} crashes in a row, the last one: {ending.message}"
         last_lines = self._relay.last_lines()
-        table = {"reason": reason, "memory_mb": self._memory_mb, "last_lines": last_lines, **self._ledger.as_table()}
+        table = {
+            "reason": reason,
+            "memory_mb": self._scales.memory_mb,
+            "last_lines": last_lines,
+            **self._ledger.as_table(),
+        }
         path = self._ledger.report(LAST_GASP, table)
         lives = [f"{each['kind']} after {each['lived_s']} s: {each['message']}" for each in self._ledger.lives[-5:]]
         where = f"report: {path}" if path else "the report could not be written"
@@ -201,8 +206,9 @@ class Supervisor:
         return (_exit_code(life.code) if life is not None and life.code is not None else 0) or 1
 
     def _finish(self) -> None:
-        self._events.on_end(self._guard, lambda code: None)
-        processes.kill({self._guard})
+        if self._guard:
+            self._events.on_end(self._guard, lambda code: None)
+            processes.kill({self._guard})
         if self._check is not None:
             self._check.kill()
         self._events.wait_while(lambda: self._ledger.writing, _WRITING_S)
@@ -274,8 +280,15 @@ class Supervisor:
 
     def _start_guard(self, code: int = 0) -> None:
         """Have a guard, and another one should somebody end it."""
-        self._guard = processes.guard(f"{pulse.VARIABLE}={self._page.path}")
-        self._events.on_end(self._guard, self._start_guard)
+        try:
+            self._guard = processes.guard(f"{pulse.VARIABLE}={self._page.path}")
+        except OSError as exc:  # no memory, or too many processes
+            self._guard = 0
+            self._relay.say(
+                f"there is no guard ({exc.strerror}): a kill of this process may leave some of the application running"
+            )
+        else:
+            self._events.on_end(self._guard, self._start_guard)
 
     def _feed(self) -> None:
         if self._hardware is not None:
@@ -285,29 +298,6 @@ class Supervisor:
                 if not self._ledger.counted["not_fed"]:
                     self._relay.say(str(exc))
                 self._ledger.counted["not_fed"] += 1
-
-    def _grown(self, life: Life) -> Ending | None:
-        """Weigh it, when it is time."""
-        if self._plan.memory_mb is None or not self._to_weigh:
-            return None
-        self._to_weigh = False
-        self._memory_mb = round(life.memory_mb(), 1)
-        if self._memory_mb <= self._plan.memory_mb:
-            self._too_large = False
-            return None
-        words = f"its memory is {self._memory_mb:g} MB, above {self._plan.memory_mb:g} MB"
-        since_s = (monotonic_ns() - self._recycled_ns) / S_NS if self._recycled_ns is not None else self._plan.recycle_s
-        if since_s < self._plan.recycle_s:
-            if not self._too_large:
-                self._relay.say(
-                    f"{words}; it was started anew {since_s:.0f} s ago and goes on until {self._plan.recycle_s:g} s"
-                )
-                self._ledger.counted["too_large"] += 1
-            self._too_large = True
-            return None
-        self._recycled_ns = monotonic_ns()
-        self._relay.say(f"{words}; it is started anew")
-        return Ending("recycled", words)
 
     def _status(self) -> str:
         counted, totals = self._ledger.counted, self._ledger.totals()
@@ -341,44 +331,3 @@ def _has_terminal() -> bool:
 
 def _exit_code(code: int) -> int:
     return code if code >= 0 else 128 - code
-
-
-def _open_hardware(plan: Plan, relay: Relay) -> HardwareWatchdog | None:
-    if plan.device is None:
-        return None
-    from edge_sdk.watchdog.hardware import HardwareWatchdog
-
-    hardware = HardwareWatchdog(plan.device, timeout_s=plan.timeout_s)
-    for note in hardware.notes:
-        relay.say(note)
-    if hardware.causes:
-        relay.say(f"the board was reset the last time: {', '.join(hardware.causes)}")
-    return hardware
-
-
-def main(plan_fd: int) -> NoReturn:
-    """Look after the application of the plan in this file, and exit.
-
-    Signals: SIGTERM and SIGINT end everything within 2 s; SIGHUP reads app.toml again.
-    """
-    with open(plan_fd, encoding="utf-8") as file:
-        file.seek(0)
-        plan = plan_from(file.read())
-    while os.open(os.devnull, os.O_RDWR) <= 2:  # a standard stream that is closed must not become something else
-        pass
-    relay, hardware = Relay(), None
-    try:
-        hardware = _open_hardware(plan, relay)
-        wanted = [signal.SIGTERM, signal.SIGINT]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-            wanted.append(signal.SIGHUP)
-        code = Supervisor(plan, Events(wanted), Notifier(), relay, hardware).run()
-    except (EdgeSdkError, OSError) as exc:  # nothing has run yet; on any other one the hardware watchdog stays armed
-        cannot = (
-            f"the application cannot be started: {exc.filename}: {exc.strerror}" if isinstance(exc, OSError) else exc
-        )
-        relay.say(str(cannot))
-        code = exc.exit_code if isinstance(exc, EdgeSdkError) else 1
-        if hardware is not None:
-            hardware.close()
-    sys.exit(code)

@@ -23,7 +23,7 @@ TOOLS = {
 EXTRAS = ("camera",)
 PACKAGES = (
     "systemd-sysv,udev,kmod,procps,python3,python3-pip,python3-venv,libstdc++6,libgomp1,libportaudio2,"
-    "v4l-utils,alsa-utils,busybox-static"
+    "v4l-utils,alsa-utils,i2c-tools,busybox-static"
 )
 KERNEL_PACKAGES = "linux-image-amd64,linux-headers-amd64,linux-source-6.1,gcc,make,xz-utils"
 KERNEL_SCRIPT = Path(__file__).with_name("kernel.sh")
@@ -41,7 +41,7 @@ TTYPath=/dev/console
 WorkingDirectory=/mnt/host
 Environment=PATH=/opt/edge/bin:/usr/sbin:/usr/bin:/sbin:/bin PYTHONDONTWRITEBYTECODE=1
 ExecStart=-/bin/sh /mnt/host/session.sh
-ExecStopPost=/bin/systemctl poweroff --no-block
+ExecStopPost=/bin/kill -SIGRTMIN+4 1
 """
 MOUNTS = """/dev/vda / ext4 defaults,noatime 0 1
 host /mnt/host 9p trans=virtio,version=9p2000.L,msize=262144 0 0

@@ -18,7 +18,7 @@ import numpy as np
 
 from converters.calibrate.sources.found import Found, RawSample, Skipped, at, files_of, take, whole
 from converters.calibrate.sources.suffixes import TABLES
-from edge_sdk.errors import ContractError, DataError
+from edge_sdk.errors import ContractError, DataError, SourceError
 from edge_sdk.sources import Sample
 from edge_sdk.window_settings import WindowSettings
 from edge_sdk.windows import Windows
@@ -92,7 +92,7 @@ def _cut(
             times = np.rint(numbers[:, 0] * layout.unit_ns).astype(np.int64)
             try:
                 found = cutter.add(Sample(numbers[:, 1:].astype(np.float32), 0, 0, times_ns=times))
-            except ContractError as exc:
+            except (ContractError, SourceError) as exc:
                 raise DataError(f"{file}: {exc}") from exc
             for each in found:
                 yield RawSample(each.data, "bgr", f"{name} up to {each.captured_ns / 1e9:.2f} s")

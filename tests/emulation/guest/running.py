@@ -50,9 +50,11 @@ class Run:
         how = [] if supervised else ["--no-supervise"]
         command = [*SDK, "run", str(app), *NULL, *how, "--sink", f"jsonl:{self.out}", "--json", *flags]
         self.started = time.monotonic()
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, user=as_user, cwd="/tmp"
-        )
+        self.errors = Path("/mnt/host", f"{self.folder.name}.err")  # there it outlives the machine
+        with self.errors.open("w") as errors:
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=errors, text=True, user=as_user, cwd="/tmp"
+            )
 
     def until(self, kind: str, count: int = 1) -> Run:
         """Wait for so many records with this text."""
@@ -67,13 +69,13 @@ class Run:
 
     def end(self) -> dict[str, Any]:
         """What became of it."""
-        printed, errors = self.process.communicate(timeout=FAR)
+        printed, _ = self.process.communicate(timeout=FAR)
         content = self.out.read_text() if self.out.exists() else ""
         records = [json.loads(line) for line in content.splitlines()]
         return {
             "exit": self.process.returncode,
             "seconds": time.monotonic() - self.started,
-            "error": errors,
+            "error": self.errors.read_text(),
             "whole": content.endswith("\n"),
             "results": [record for record in records if record["type"] == "result"],
             "events": [record for record in records if record["type"] == "event"],
