@@ -15,9 +15,8 @@ class SignalRate:
     """Measures how many readings a second a source gives, over a window's time at once, or longer where jitter blurs it."""
 
     def __init__(self, spec: WindowSettings) -> None:
-        least = max(
-            _FEWEST_STEPS, round(4 * spec.jitter / RATE_OFF)
-        )  # jitter at both ends makes at most half of what is off
+        # jitter at both ends then makes at most half of what is off
+        least = max(_FEWEST_STEPS, round(4 * spec.jitter / RATE_OFF))
         self._steps: npt.NDArray[np.int64] = np.empty(max(least, min(spec.length - 1, _MOST_STEPS)), np.int64)
         self._period_ns = spec.period_ns
         self._limits_ns = (-spec.jitter * spec.period_ns, (1 + spec.jitter) * spec.period_ns)
