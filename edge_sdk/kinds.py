@@ -105,7 +105,7 @@ class Kinds:
         try:
             settings = found.settings_class.model_validate({**filled, **given})
         except ValidationError as exc:
-            takes = ", ".join(fields) or "no settings"
+            takes = ", ".join(field.alias or name for name, field in fields.items()) or "no settings"
             raise ConfigError(
                 f"{describe_validation(exc, f'{self.thing} {kind}')}\n{self.thing} {kind} takes {takes}"
             ) from exc

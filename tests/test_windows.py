@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from edge_sdk.contract import Contract, Encoder
 from edge_sdk.errors import ContractError, SourceError
 from edge_sdk.sources import Sample
+from edge_sdk.sources.stamps import EvenTimes
 from edge_sdk.tensors import TensorSpec
 from edge_sdk.window_settings import WindowSettings
 from edge_sdk.windows import Windows
@@ -348,6 +349,19 @@ def test_jitter_is_no_gap() -> None:
     late = times(1_000) + (np.arange(1_000) // 10 % 2) * 30_000_000  # every other piece of ten, by three periods
     cutter = Cutter(spec(jitter=4))
     assert len(cutter.add(signal(1_000), late, [10])) == 249 and not cutter.said
+
+
+@pytest.mark.parametrize(("rate_hz", "count"), [(4_000, 40), (1_000, 1), (1_000, 5), (1_000, 20), (200, 4)])
+def test_readings_at_an_even_rate_that_come_late_by_chance_make_no_gaps(rate_hz: int, count: int) -> None:
+    """As over a serial line that is read by a busy machine."""
+    rng = np.random.default_rng(0)
+    even, cutter = EvenTimes(rate_hz), Cutter(spec(rate_hz, rate_hz // 4, "x", rate_hz=rate_hz))
+    windows = 0
+    for number in range(1, 10 * rate_hz // count + 1):
+        read_ns = round(number * count * 1e9 / rate_hz * 1.0002 + rng.exponential(5e6))
+        at = even(np.arange(count), count, read_ns)
+        windows += len(cutter.windows.add(piece(rng.normal(size=(count, 1)), at)))
+    assert windows == 37 and not cutter.said
 
 
 def test_another_hop() -> None:
