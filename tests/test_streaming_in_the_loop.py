@@ -83,3 +83,12 @@ def test_it_begins_anew_after_a_lost_sample(order: str, bundle: Path, tmp_path: 
                 order_fault(tmp_path / "orders", order)
     assert seen == [1, 2, 3, 1, 2]
     assert loop.report().counts.lost == 1
+
+
+def test_a_sample_that_cannot_be_used_makes_it_begin_anew(bundle: Path) -> None:
+    class Odd(Ones):
+        def _read(self) -> tuple[np.ndarray, str, str, None] | None:  # type: ignore[override]
+            got = super()._read()
+            return (np.ones(5, np.float32), *got[1:]) if got is not None and self._given == 4 else got
+
+    assert totals(Loop(bundle, source=Odd(6), deadline_ms=1_000)) == [1, 2, 3, 1, 2]
