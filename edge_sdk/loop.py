@@ -197,6 +197,7 @@ class Loop:
             recoveries=self._climber.recoveries(),
             sources_left_behind=self._reader.left_behind,
             source=self._reader.health.snapshot(monotonic_ns()),
+            source_description=self._reader.description,
             rung=self._climber.rung,
             rungs=tuple(map(str, self._climber.ladder)),
             heat=self._climber.heat,
