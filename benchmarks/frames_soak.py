@@ -1,6 +1,6 @@
 """Whether a loop that meets one fault after the other stays what it is: memory, descriptors, threads, p99 age over 1,000,000 frames.
 
-``python -m benchmarks.frames_soak [--frames N] [--plot FILE.svg]``
+``python -m benchmarks.frames_soak [--frames N] [--plot FILE.svg] [--looks FILE.npz]``
 """
 
 from __future__ import annotations
@@ -143,11 +143,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.frames_soak", description=__doc__)
     parser.add_argument("--frames", type=int, default=1_000_000)
     parser.add_argument("--plot", type=Path, metavar="FILE.svg")
+    parser.add_argument("--looks", type=Path, metavar="FILE.npz", help="what was seen, look by look")
     given = parser.parse_args()
     soaked = soak(given.frames, lambda line: print(line, file=sys.stderr, flush=True))
     for row in rows_of(soaked):
         verdict = "" if row.met is None else ("met" if row.met else "NOT met")
         print(f"{row.what:<60} {row.measured:<80} {verdict}")
+    if given.looks:
+        np.savez(given.looks, frames=soaked.frames, **soaked.seen)
     if given.plot:
         given.plot.write_text(draw(soaked), encoding="utf-8")
 

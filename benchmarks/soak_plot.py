@@ -11,8 +11,8 @@ from benchmarks.blocks import Seconds
 from benchmarks.frames_soak import EVERY, UNITS, Soaked
 from converters.report.svg import line, svg, text
 
-_LEFT, _RIGHT, _WIDTH = 58.0, 700.0, 720.0
-_PANEL, _HEIGHT, _TOP = 118.0, 84.0, 58.0  # from one panel to the next; of a panel; of the first
+_LEFT, _RIGHT, _WIDTH = 58.0, 690.0, 730.0
+_PANEL, _HEIGHT, _TOP = 118.0, 84.0, 70.0  # from one panel to the next; of a panel; of the first
 _STYLE = (
     "<style>text { font: 13px system-ui, sans-serif; fill: #1c2023 } .tick { font-size: 11px; fill: #62696e } .title { font-weight: 600 } "
     ".grid { stroke: #e3dfd7 } .axis { stroke: #62696e } .end { text-anchor: end } .middle { text-anchor: middle } "
@@ -20,7 +20,7 @@ _STYLE = (
 )
 
 
-def draw(soaked: Soaked) -> Markup:
+def draw(soaked: Soaked) -> str:
     """The file's content: memory, descriptors, threads and p99 age over the frames."""
     last = float(soaked.frames[-1])
     bottom = _TOP + _PANEL * (len(soaked.seen) - 1) + _HEIGHT
@@ -36,18 +36,15 @@ def draw(soaked: Soaked) -> Markup:
         top = _TOP + _PANEL * number
         unit = f", {UNITS[name]}" if UNITS[name] else ""
         parts += _panel(f"{name}{unit}", soaked.frames / last, values, top)
-    parts += [_number(_x(last * part / 5, last), bottom, last * part / 5) for part in range(6)]
+        parts.append(text(_RIGHT, top - 6, f"{soaked.trend(name):+.2f} by the trend after the warm-up", "tick end"))
+    parts += [text(_x(part, 5), bottom + 17, f"{round(last * part / 5, -3):,.0f}", "tick middle") for part in range(6)]
     parts.append(text((_LEFT + _RIGHT) / 2, bottom + 36, "frames", "tick middle"))
     drawing = svg(_WIDTH, bottom + 44, "memory, descriptors, threads and p99 age over the frames of a soak", parts)
-    return Markup(drawing.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n")
+    return str(drawing).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
 
 
 def _x(frames: float, last: float) -> float:
     return _LEFT + frames / last * (_RIGHT - _LEFT)
-
-
-def _number(x: float, y: float, frames: float) -> Markup:
-    return text(x, y + 17, f"{round(frames, -3):,.0f}", "tick middle")
 
 
 def _panel(title: str, share: Seconds, values: Seconds, top: float) -> list[Markup]:
