@@ -97,7 +97,11 @@ class Loop:
     ) -> None:
         self.deadline = Deadline(deadline_ms)
         self.hang_ms = hang_ms if hang_ms is not None else max(10 * deadline_ms, 1_000.0)
-        check_ms("hang_ms", self.hang_ms)
+        if check_ms("hang_ms", self.hang_ms) < deadline_ms:
+            raise ConfigError(
+                f"hang_ms is at least deadline_ms, as an engine that may still be on time does not hang; found {self.hang_ms:g} and "
+                f"{deadline_ms:g}. Both are in milliseconds"
+            )
         silence_ms = silence_ms if silence_ms is not None else max(self.hang_ms, 10_000.0)
         self._silence_s = check_ms("silence_ms", silence_ms) / 1_000
         self._bundle_given, self._source_given = bundle, source

@@ -403,6 +403,7 @@ def test_sinks_are_closed_when_the_loop_cannot_start(tmp_path: Path) -> None:
     [
         ({"deadline_ms": 0}, "deadline_ms"),
         ({"deadline_ms": 10, "hang_ms": -1}, "hang_ms"),
+        ({"deadline_ms": 50, "hang_ms": 1}, "hang_ms is at least deadline_ms.*Both are in milliseconds"),
         ({"deadline_ms": 10, "isolation": "some"}, "isolation is process or none"),
         ({"deadline_ms": 10, "task": {"threshold": 0.5}}, "threshold: no such key"),
         ({"deadline_ms": 10, "engine": "tpu"}, "no engine 'tpu'"),

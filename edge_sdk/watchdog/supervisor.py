@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from edge_sdk.backoff import waits_s
 from edge_sdk.errors import ConfigError, EdgeSdkError, WatchdogError
+from edge_sdk.refusal import refusal
 from edge_sdk.watchdog import processes, pulse
 from edge_sdk.watchdog.events import S_NS, Events
 from edge_sdk.watchdog.ledger import Ledger
@@ -103,8 +104,7 @@ class Supervisor:
         try:
             life = Life(self._plan, self._page, self._environment(), self._events, self._relay)
         except OSError as exc:
-            where = f"{exc.filename}: " if exc.filename else ""
-            message = f"it cannot be started: {where}{exc.strerror}"
+            message = f"it cannot be started: {refusal(exc)}"
             if not self._ever_alive:
                 raise EdgeSdkError(f"the application: {message}") from exc
             return Ending("crash", message), None
