@@ -126,7 +126,7 @@ class ProcessEngine(Engine):
             self._end_server()
             raise EngineError(f"the engine's server cannot be started: {exc}") from exc
 
-    def _child_of_server(self, order: dict[str, object]) -> Child:
+    def _child_of_server(self, order: object) -> Child:
         if self._server is None:
             self._server = Server(self._name, self._start_ms)
         self._child = child = Child(self._server, order, self._model_fd)
