@@ -120,13 +120,13 @@ class ProcessEngine(Engine):
             try:
                 if self._server is None:
                     self._server = Server(self._name, self._start_ms)
-                self._child = Child(self._server, order, self._model_fd)
+                child = self._child = Child(self._server, order, self._model_fd)
                 break
             except (ConnectionError, TimeoutError) as exc:
                 self._end_server()  # it was killed or stopped from outside
                 if attempt == 2:
                     raise EngineError(f"the engine's server cannot be started: {exc}") from exc
-        return self._child
+        return child
 
     def _meet_child(self, child: Child) -> None:
         self.pid = child.pid
