@@ -15,6 +15,7 @@ SECTIONS = {
     "frame": "benchmarks.frame_to_top3",
     "hang": "benchmarks.hang",
     "age": "benchmarks.age",
+    "windows": "benchmarks.windows",
     "import": "benchmarks.imports",
     "memory": "benchmarks.memory",
     "calibrate": "benchmarks.calibration",

@@ -365,6 +365,19 @@ def test_a_broker_that_is_slow_or_none_is_told_in_bounded_time(
     assert open_files() == before
 
 
+def test_a_broker_that_is_down_for_long_costs_nothing() -> None:
+    """As many openings as in half an hour; each of them fails."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        source = source_from(f"mqtt://127.0.0.1:{taken.getsockname()[1]}/x")
+        before, threads = open_files(), threading.active_count()
+        for _ in range(400):
+            with pytest.raises(SourceError, match="no broker answers"):
+                source.open()
+            source.close()
+        assert open_files() == before and threading.active_count() == threads
+
+
 def test_an_opening_is_given_up_when_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         source = source_from(f"mqtt://127.0.0.1:{server.getsockname()[1]}/x")

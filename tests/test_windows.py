@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from edge_sdk.contract import Contract, Encoder
 from edge_sdk.errors import ContractError, SourceError
 from edge_sdk.sources import Sample
+from edge_sdk.sources.stamps import EvenTimes
 from edge_sdk.tensors import TensorSpec
 from edge_sdk.window_settings import WindowSettings
 from edge_sdk.windows import Windows
@@ -193,6 +194,12 @@ def test_a_short_gap_is_filled_as_declared_and_said() -> None:
         assert cutter.said == [f"2 readings are missing, 30 ms; they are filled (gap = {gap})"]
 
 
+@pytest.mark.parametrize(("channels", "shape"), [("xy", (8, 2)), ("x", (8, 1)), ("x", (8,))])
+def test_a_recorded_window_is_given_as_it_is(channels: str, shape: tuple[int, ...]) -> None:
+    sample = Sample(np.ones(shape, np.float32), 7, 5)
+    assert Cutter(spec(channels=channels)).windows.add(sample) == [sample]
+
+
 def test_integers_are_filled_by_integers() -> None:
     keep = [*range(5), *range(7, 8)]
     data = np.array([[0], [0], [0], [0], [0], [0], [0], [-10]], np.int16)[keep]
@@ -348,6 +355,19 @@ def test_jitter_is_no_gap() -> None:
     late = times(1_000) + (np.arange(1_000) // 10 % 2) * 30_000_000  # every other piece of ten, by three periods
     cutter = Cutter(spec(jitter=4))
     assert len(cutter.add(signal(1_000), late, [10])) == 249 and not cutter.said
+
+
+@pytest.mark.parametrize(("rate_hz", "count"), [(4_000, 40), (1_000, 1), (1_000, 5), (1_000, 20), (200, 4)])
+def test_readings_at_an_even_rate_that_come_late_by_chance_make_no_gaps(rate_hz: int, count: int) -> None:
+    """As over a serial line that is read by a busy machine."""
+    rng = np.random.default_rng(0)
+    even, cutter = EvenTimes(rate_hz), Cutter(spec(rate_hz, rate_hz // 4, "x", rate_hz=rate_hz))
+    windows = 0
+    for number in range(1, 10 * rate_hz // count + 1):
+        read_ns = round(number * count * 1e9 / rate_hz * 1.0002 + rng.exponential(5e6))
+        at = even(np.arange(count), count, read_ns)
+        windows += len(cutter.windows.add(piece(rng.normal(size=(count, 1)), at)))
+    assert windows == 37 and not cutter.said
 
 
 def test_another_hop() -> None:

@@ -127,9 +127,9 @@ class HeldFile:
         """See ``Held``; a wait ends."""
         self._held.give_up()
 
-    def wait(self) -> bool:
-        """Wait until there is something to read, or an end; False if it was given up."""
-        events = self._wake.wait(self._fd, None)
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until there is something to read, or an end, or the time is over; False if it was given up."""
+        events = self._wake.wait(self._fd, timeout_s)
         self._ended = bool((events or 0) & (select.POLLHUP | select.POLLERR | select.POLLNVAL))
         return events is not None
 
