@@ -61,6 +61,7 @@ class Loop:
         task: overrides of the bundle's task settings, such as ``{"threshold": 0.6}``.
         engine_options: such as ``{"threads": "2"}``.
         sinks: take every result and event, besides you; closed with the loop.
+        sinks_may_fail: a sink that cannot write, as on a full disk, is told and tried again with every result; otherwise it ends the loop.
         silence_ms: a source that gives nothing for so long is closed and opened again; default max(hang_ms, 10000).
         reopen_s: for how long a source that went away, or an engine that cannot be started again, is tried.
         governor: under overload or heat the loop climbs a ladder: ``True`` for the default one, or the settings, as a ``[governor]``
@@ -89,6 +90,7 @@ class Loop:
         task: dict[str, object] | None = None,
         engine_options: Options | None = None,
         sinks: Sequence[Sink] = (),
+        sinks_may_fail: bool = False,
         silence_ms: float | None = None,
         reopen_s: float = 30.0,
         governor: bool | Mapping[str, object] | GovernorSettings = False,
@@ -111,7 +113,7 @@ class Loop:
         self._stop = threading.Event()
         self._governor, self._hop = settings_from(governor), hop
         self._sinks, self._reopen_s = sinks, reopen_s
-        self._audience = Audience(sinks, on_event)
+        self._audience = Audience(sinks, on_event, sinks_may_fail=sinks_may_fail)
         self._stages = {name: Durations() for name in ("queue", "encode", "engine", "decode")}
         self._bad_samples = BadSamples(self._audience.tell)
         self._last_sequence = self._last_taken = -1
