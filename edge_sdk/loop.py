@@ -343,11 +343,11 @@ class Loop:
         )
 
     def _captured_ns(self, sample: Sample) -> int:
-        """When it was captured. A recording that is read faster than it was made is ahead of the clock: it is as old as its reading."""
+        """When it was captured; the recording of a signal that is read faster than it was made runs ahead, and is as old as its reading."""
         now_ns = monotonic_ns()
         if sample.captured_ns - now_ns <= _FUTURE_NS:
             return sample.captured_ns
-        if self._reader.live:
+        if self._reader.live or sample.times_ns is None:
             raise SourceError(
                 "the source's capture times lie in the future; they must be on the clock of time.monotonic_ns"
             )
