@@ -19,7 +19,14 @@ from edge_sdk.window_settings import WindowSettings
 
 # The models take (byte - 128) / 128: quantized input is the byte itself, or the byte less 128. See elsewhere/build_models.py.
 CONTRACT = Contract(input="image", colour="rgb", mean=(128.0,), std=(128.0,), resize="stretch")
-NULL_OPTIONS = {"input": "1,224,224,3 uint8", "output": "1,4 int8"}
+
+
+def null_options(side: int = 224) -> dict[str, str]:
+    """Of the null engine, for ``null_bundle``."""
+    return {"input": f"1,{side},{side},3 uint8", "output": "1,4 int8"}
+
+
+NULL_OPTIONS = null_options()
 
 
 def classifier_bundle(model: Path, folder: Path) -> Path:
@@ -32,9 +39,9 @@ def classifier_bundle(model: Path, folder: Path) -> Path:
     return _write(folder / f"{model.stem}.edge", CONTRACT, task, variant, files)
 
 
-def null_bundle(folder: Path) -> Path:
-    """A bundle for the null engine with ``NULL_OPTIONS``: bytes of an RGB image as they are."""
-    inputs, outputs = (TensorSpec("input", (1, 224, 224, 3), "uint8"),), (TensorSpec("output", (1, 4), "int8"),)
+def null_bundle(folder: Path, side: int = 224) -> Path:
+    """A bundle for the null engine with ``null_options(side)``: bytes of an RGB image of this height and width, as they are."""
+    inputs, outputs = (TensorSpec("input", (1, side, side, 3), "uint8"),), (TensorSpec("output", (1, 4), "int8"),)
     variant = Variant(id="null", kind="null", file="model", inputs=inputs, outputs=outputs)
     contract = Contract(input="image", colour="rgb", range=(0, 255), resize="stretch")
     return _write(folder / "null.edge", contract, RawSettings(), variant, {"model": b"nothing"})

@@ -11,7 +11,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,14 +25,11 @@ import numpy as np
 from benchmarks.bundles import numbers_bundle
 from benchmarks.processes import family
 from benchmarks.rows import Row
-from edge_sdk.errors import ConfigError
+from benchmarks.supervised import Supervised, is_exact
 from edge_sdk.outputs import replacing
-from edge_sdk.watchdog import pulse
-from edge_sdk.watchdog.state import unpack
 
 _MARK = "EDGE_SDK_DRILL"
 _FROZEN_S = 1.0
-_LONGEST_S = 30.0  # to work again
 _RESULTS = 3  # so many prove that it works
 KINDS = {  # with their weights
     **dict.fromkeys(
@@ -69,7 +65,7 @@ class Campaign:
         command = [sys.executable, "-m", "benchmarks.drill", str(numbers_bundle(folder)), str(folder)]
         limits = f"frozen_s = {_FROZEN_S}\ncrash_limit = 1000000\nhealthy_s = 0\nstate_dir = 'state'"
         (folder / "app.toml").write_text(f"[app]\ncommand = {json.dumps(command)}\n[supervisor]\n{limits}\n")
-        self._start()
+        self._running = self._start()
 
     def strike(self, kind: str | None = None) -> str:
         """Give one fault, chosen if it is not named, and wait until the application works again; which it was.
@@ -79,24 +75,20 @@ class Campaign:
         """
         kind = kind or self._random.choices(list(KINDS), list(KINDS.values()))[0]
         whom, _, what = kind.partition(" ")
-        began, results = time.monotonic(), self._results()
+        began = time.monotonic()
         if whom in ("engine", "source"):
             self._order(whom, what)
-            self._until(lambda: not (self._folder / whom).exists(), kind)
+            self._running.until(lambda: not (self._folder / whom).exists(), kind)
         else:
             {"kill": self._kill, "freeze": self._freeze, "reload": self._reload}[whom](what)
-        results = max(results, self._results())
-        self._until(lambda: self._results() >= results + _RESULTS, kind)
+        self._running.await_results(_RESULTS, kind)
         self.took_ms[kind].append((time.monotonic() - began) * 1_000)
         return kind
 
     def end(self) -> dict[str, int]:
         """End it in good order; what its loop counted over all lives."""
-        self._supervisor.send_signal(signal.SIGTERM)
-        self._supervisor.wait(5)
-        loops = unpack((self._folder / "state" / "state.json").read_bytes())["loops"]
-        assert isinstance(loops, list) and len(loops) == 1, loops
-        return {name: int(count) for name, count in loops[0].items()}
+        self._running.end()
+        return self._running.counts()
 
     def left(self) -> list[int]:
         """Processes of it that are there."""
@@ -104,7 +96,7 @@ class Campaign:
 
     def descriptors(self) -> int:
         """Of the supervisor."""
-        return len(list(Path(f"/proc/{self._supervisor.pid}/fd").iterdir()))
+        return len(list(Path(f"/proc/{self._running.process.pid}/fd").iterdir()))
 
     def _order(self, whom: str, words: str) -> None:
         with replacing(self._folder / whom, overwrite=True) as beside:
@@ -112,52 +104,31 @@ class Campaign:
 
     def _kill(self, what: str) -> None:
         if what == "supervisor":
-            self._supervisor.kill()
-            self._supervisor.wait()
-            self._until(lambda: not self.left(), "kill supervisor")
-            self._start()
+            self._running.process.kill()
+            self._running.process.wait()
+            self._running.until(lambda: not self.left(), "kill supervisor")
+            self._running = self._start()
             return
-        application, *below = family(self._application())
+        application, *below = family(self._running.application())
         for pid in {"application": [application], "server": below[:1], "engine": below[1:]}[what]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def _freeze(self, what: str) -> None:
-        before = self._application()
+        before = self._running.application()
         os.kill(before, signal.SIGSTOP)
-        self._until(lambda: self._slot[pulse.OWNER] not in (0, before), "freeze")
+        self._running.await_another(before, "freeze")
 
     def _reload(self, what: str) -> None:
-        before = self._application()
-        self._supervisor.send_signal(signal.SIGHUP)
-        self._until(lambda: self._slot[pulse.OWNER] not in (0, before), "reload")
+        before = self._running.application()
+        self._running.process.send_signal(signal.SIGHUP)
+        self._running.await_another(before, "reload")
 
-    def _start(self) -> None:
-        command = [sys.executable, "-m", "edge_sdk.cli", "run", str(self._folder / "app.toml")]
-        with (self._folder / "log.txt").open("a") as log:
-            environment = {**os.environ, _MARK: self._mark}
-            self._supervisor = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    def _start(self) -> Supervised:
+        running = Supervised(self._folder, {_MARK: self._mark})
         self.supervisors += 1
-        self._until(self._find_page, "start")
-        results = self._results()
-        self._until(lambda: self._results() >= results + _RESULTS, "start")
-
-    def _find_page(self) -> bool:
-        """Map the supervisor's page, once it has one."""
-        folder = Path(f"/proc/{self._supervisor.pid}/fd")
-        for entry in folder.iterdir():
-            with suppress(FileNotFoundError, ConfigError):  # not there any more, or not whole yet
-                if "edge-sdk-pulse" in str(entry.readlink()):
-                    self._slot = pulse.slots_at(str(entry))[0]
-                    return True
-        return False
-
-    def _application(self) -> int:
-        self._until(lambda: self._slot[pulse.OWNER] != 0, "an application")
-        return int(self._slot[pulse.OWNER])
-
-    def _results(self) -> int:
-        return int(self._slot[pulse.ON_TIME] + self._slot[pulse.LATE])
+        running.await_results(_RESULTS, "start")
+        return running
 
     def _is_ours(self, process: Path) -> bool:
         try:
@@ -165,14 +136,6 @@ class Campaign:
         except OSError:
             return False
         return f"{_MARK}={self._mark}".encode() in environment
-
-    def _until(self, condition: Callable[[], bool], what: str) -> None:
-        until = time.monotonic() + _LONGEST_S
-        while not condition():
-            if time.monotonic() > until:
-                log = (self._folder / "log.txt").read_text(errors="replace")[-2_000:]
-                raise TimeoutError(f"{what}: not over after {_LONGEST_S:g} s. The log ends:\n{log}")
-            time.sleep(0.002)
 
 
 def campaign(faults: int, seed: int, say: Callable[[str], None] = lambda line: None) -> list[Row]:
@@ -194,12 +157,13 @@ def campaign(faults: int, seed: int, say: Callable[[str], None] = lambda line: N
         finally:
             counts = drill.end()
         left = drill.left()
-    sum_ = sum(counts[name] for name in ("on_time", "late", "dropped", "skipped", "lost", "in_flight"))
-    exact = counts["captured"] == sum_ and counts["in_flight"] == 0
     shared = set(Path("/dev/shm").iterdir()) - shared_before
     rows = [
         Row(
-            f"{faults} faults, seed {seed}: samples captured", f"{counts['captured']}", "each accounted for", met=exact
+            f"{faults} faults, seed {seed}: samples captured",
+            f"{counts['captured']}",
+            "each accounted for",
+            met=is_exact(counts),
         ),
         Row(
             "  processes and shared memory left", f"{len(left)} and {len(shared)}", "none", met=not left and not shared

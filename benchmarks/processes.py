@@ -56,3 +56,13 @@ class ProcessorTime:
     def us(self) -> float:
         """Microseconds of processor time an inference."""
         return self._seconds / self._runs * 1e6
+
+
+def descriptors(pids: Iterable[int]) -> int:
+    """How many are open in all of these processes."""
+    return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids)
+
+
+def threads(pids: Iterable[int]) -> int:
+    """How many there are in all of these processes."""
+    return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids)

@@ -194,6 +194,12 @@ def test_a_short_gap_is_filled_as_declared_and_said() -> None:
         assert cutter.said == [f"2 readings are missing, 30 ms; they are filled (gap = {gap})"]
 
 
+@pytest.mark.parametrize(("channels", "shape"), [("xy", (8, 2)), ("x", (8, 1)), ("x", (8,))])
+def test_a_recorded_window_is_given_as_it_is(channels: str, shape: tuple[int, ...]) -> None:
+    sample = Sample(np.ones(shape, np.float32), 7, 5)
+    assert Cutter(spec(channels=channels)).windows.add(sample) == [sample]
+
+
 def test_integers_are_filled_by_integers() -> None:
     keep = [*range(5), *range(7, 8)]
     data = np.array([[0], [0], [0], [0], [0], [0], [0], [-10]], np.int16)[keep]

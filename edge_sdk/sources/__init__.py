@@ -15,6 +15,7 @@ from types import TracebackType
 from edge_sdk.contract import Colour
 from edge_sdk.errors import SourceError
 from edge_sdk.kinds import Kinds
+from edge_sdk.refusal import refusal
 from edge_sdk.tensors import Array
 
 KINDS = Kinds(
@@ -130,7 +131,10 @@ class Source(ABC):
         Raises:
             SourceError: if that is impossible; the message names what was found and what to do.
         """
-        self._open()
+        try:
+            self._open()
+        except OSError as exc:
+            raise SourceError(f"{self.description or type(self).__name__} cannot be opened: {refusal(exc)}") from exc
         self._was_opened = True
 
     def read(self) -> Sample | None:
