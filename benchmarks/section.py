@@ -21,8 +21,15 @@ SECTIONS = {
     "quantize": "benchmarks.quantization",
     "convert": "benchmarks.conversion",
     "sweep": "benchmarks.sweep",
+    "overhead": "benchmarks.overhead",
+    "governor": "benchmarks.overload",
 }
-SOAK = {"age": "benchmarks.age_soak", "memory": "benchmarks.memory_soak"}
+SOAK = {
+    "age": "benchmarks.age_soak",
+    "memory": "benchmarks.memory_soak",
+    "frames": "benchmarks.frames_soak",
+    "faults": "benchmarks.faults",
+}
 
 
 def main(name: str, *, quick: bool) -> None:
