@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 from benchmarks.models import LABELS
-from edge_sdk.bundle.manifest import Manifest, Variant
+from edge_sdk.bundle.manifest import Manifest, Variant, schema_version_for
 from edge_sdk.bundle.write import stored_files, write_bundle
 from edge_sdk.contract import Contract
 from edge_sdk.engines import load_engine
 from edge_sdk.tasks.settings import ClassifySettings, RawSettings, TaskSettings
 from edge_sdk.tensors import TensorSpec
+from edge_sdk.window_settings import WindowSettings
 
 # The models take (byte - 128) / 128: quantized input is the byte itself, or the byte less 128. See elsewhere/build_models.py.
 CONTRACT = Contract(input="image", colour="rgb", mean=(128.0,), std=(128.0,), resize="stretch")
@@ -53,8 +54,27 @@ def numbers_bundle(folder: Path) -> Path:
     return _write(folder / "numbers.edge", Contract(input="tensor"), RawSettings(), variant, {"model": b"nothing"})
 
 
+WINDOW = WindowSettings(length=1_000, rate_hz=1_000, hop=250, channels=tuple("abcdef"), units="g", gap="drop")
+
+
+def window_options() -> dict[str, str]:
+    """Of the null engine, for ``window_bundle``."""
+    return {"input": f"1,{WINDOW.length},{len(WINDOW.channels)} float32", "output": "1,4 int8"}
+
+
+def window_bundle(folder: Path) -> Path:
+    """A bundle for the null engine with ``window_options``: one second of six axes at 1 kHz, every quarter of a second."""
+    inputs = (TensorSpec("input", (1, WINDOW.length, len(WINDOW.channels)), "float32"),)
+    variant = Variant(
+        id="null", kind="null", file="model", inputs=inputs, outputs=(TensorSpec("output", (1, 4), "int8"),)
+    )
+    contract = Contract(input="window", window=WINDOW)
+    return _write(folder / "window.edge", contract, RawSettings(), variant, {"model": b"nothing"})
+
+
 def _write(path: Path, contract: Contract, task: TaskSettings, variant: Variant, files: dict[str, bytes]) -> Path:
     manifest = Manifest(
+        schema_version=schema_version_for((variant,), task, contract),
         name=path.stem,
         created_by="benchmarks",
         contract=contract,

@@ -23,10 +23,14 @@ SECTIONS = {
     "sweep": "benchmarks.sweep",
     "overhead": "benchmarks.overhead",
     "governor": "benchmarks.overload",
+    "source-hang": "benchmarks.source_hang",
+    "frozen": "benchmarks.restart",
+    "windows": "benchmarks.signal_windows",
 }
 SOAK = {
     "age": "benchmarks.age_soak",
     "memory": "benchmarks.memory_soak",
+    "windows": "benchmarks.signal_soak",
     "frames": "benchmarks.frames_soak",
     "faults": "benchmarks.faults",
 }
