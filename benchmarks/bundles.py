@@ -54,22 +54,12 @@ def numbers_bundle(folder: Path) -> Path:
     return _write(folder / "numbers.edge", Contract(input="tensor"), RawSettings(), variant, {"model": b"nothing"})
 
 
-WINDOW = WindowSettings(length=1_000, rate_hz=1_000, hop=250, channels=tuple("abcdef"), units="g", gap="drop")
-
-
-def window_options() -> dict[str, str]:
-    """Of the null engine, for ``window_bundle``."""
-    return {"input": f"1,{WINDOW.length},{len(WINDOW.channels)} float32", "output": "1,4 int8"}
-
-
-def window_bundle(folder: Path) -> Path:
-    """A bundle for the null engine with ``window_options``: one second of six axes at 1 kHz, every quarter of a second."""
-    inputs = (TensorSpec("input", (1, WINDOW.length, len(WINDOW.channels)), "float32"),)
-    variant = Variant(
-        id="null", kind="null", file="model", inputs=inputs, outputs=(TensorSpec("output", (1, 4), "int8"),)
-    )
-    contract = Contract(input="window", window=WINDOW)
-    return _write(folder / "window.edge", contract, RawSettings(), variant, {"model": b"nothing"})
+def signal_bundle(folder: Path, window: WindowSettings) -> Path:
+    """A bundle for the null engine that takes raw windows as float32."""
+    inputs, outputs = (TensorSpec("input", (1, *window.shape), "float32"),), (TensorSpec("output", (1, 4), "int8"),)
+    variant = Variant(id="null", kind="null", file="model", inputs=inputs, outputs=outputs)
+    contract = Contract(input="window", window=window)
+    return _write(folder / "signal.edge", contract, RawSettings(), variant, {"model": b"nothing"})
 
 
 def _write(path: Path, contract: Contract, task: TaskSettings, variant: Variant, files: dict[str, bytes]) -> Path:

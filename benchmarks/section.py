@@ -15,6 +15,7 @@ SECTIONS = {
     "frame": "benchmarks.frame_to_top3",
     "hang": "benchmarks.hang",
     "age": "benchmarks.age",
+    "windows": "benchmarks.windows",
     "import": "benchmarks.imports",
     "memory": "benchmarks.memory",
     "calibrate": "benchmarks.calibration",
@@ -25,12 +26,12 @@ SECTIONS = {
     "governor": "benchmarks.overload",
     "source-hang": "benchmarks.source_hang",
     "frozen": "benchmarks.restart",
-    "windows": "benchmarks.signal_windows",
+    "readings": "benchmarks.signal_windows",
 }
 SOAK = {
     "age": "benchmarks.age_soak",
     "memory": "benchmarks.memory_soak",
-    "windows": "benchmarks.signal_soak",
+    "readings": "benchmarks.signal_soak",
     "frames": "benchmarks.frames_soak",
     "faults": "benchmarks.faults",
 }

@@ -14,13 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.bundles import WINDOW, window_bundle, window_options
+from benchmarks.bundles import signal_bundle
 from benchmarks.processes import family, processor_s
 from benchmarks.rows import Row
 from benchmarks.serial_device import AXES, COUNTS, RATE_HZ
 from edge_sdk.loop import Loop
 from edge_sdk.tensors import Array
+from edge_sdk.window_settings import WindowSettings
 
+WINDOW = WindowSettings(length=RATE_HZ, rate_hz=RATE_HZ, hop=250, channels=tuple("abcdef"), units="g", gap="drop")
+_ENGINE = {"input": "1,1000,6 float32", "output": "1,4 int8"}
 _MOST_OF_A_CORE = 0.10
 
 
@@ -58,8 +61,8 @@ def watch(source: str, seconds: float) -> Seen:
         folder = Path(name)
         with SOURCES[source](folder) as text:
             others = set(family(os.getpid())) - {os.getpid()}
-            bundle = window_bundle(folder)
-            with Loop(bundle, text, deadline_ms=100, engine="null", engine_options=window_options()) as loop:
+            bundle = signal_bundle(folder, WINDOW)
+            with Loop(bundle, text, deadline_ms=100, engine="null", engine_options=_ENGINE) as loop:
                 return _follow(loop, seconds, others)
 
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from boards.profile import Board
 
 _OPEN_S = 75.0  # an engine that starts for the first time, or a source that opens, may take so long
-_FUTURE_MS = 1_000.0  # a capture time further ahead is on another clock
+_FUTURE_NS = 1_000_000_000  # a capture time further ahead is on another clock
 _MS = 1e-6  # of nanoseconds
 
 
@@ -61,6 +61,7 @@ class Loop:
         task: overrides of the bundle's task settings, such as ``{"threshold": 0.6}``.
         engine_options: such as ``{"threads": "2"}``.
         sinks: take every result and event, besides you; closed with the loop.
+        sinks_may_fail: a sink that cannot write, as on a full disk, is told and tried again with every result; otherwise it ends the loop.
         silence_ms: a source that gives nothing for so long is closed and opened again; default max(hang_ms, 10000).
         reopen_s: for how long a source that went away, or an engine that cannot be started again, is tried.
         governor: under overload or heat the loop climbs a ladder: ``True`` for the default one, or the settings, as a ``[governor]``
@@ -89,6 +90,7 @@ class Loop:
         task: dict[str, object] | None = None,
         engine_options: Options | None = None,
         sinks: Sequence[Sink] = (),
+        sinks_may_fail: bool = False,
         silence_ms: float | None = None,
         reopen_s: float = 30.0,
         governor: bool | Mapping[str, object] | GovernorSettings = False,
@@ -97,7 +99,11 @@ class Loop:
     ) -> None:
         self.deadline = Deadline(deadline_ms)
         self.hang_ms = hang_ms if hang_ms is not None else max(10 * deadline_ms, 1_000.0)
-        check_ms("hang_ms", self.hang_ms)
+        if check_ms("hang_ms", self.hang_ms) < deadline_ms:
+            raise ConfigError(
+                f"hang_ms is at least deadline_ms, as an engine that may still be on time does not hang; found {self.hang_ms:g} and "
+                f"{deadline_ms:g}. Both are in milliseconds"
+            )
         silence_ms = silence_ms if silence_ms is not None else max(self.hang_ms, 10_000.0)
         self._silence_s = check_ms("silence_ms", silence_ms) / 1_000
         self._bundle_given, self._source_given = bundle, source
@@ -107,7 +113,7 @@ class Loop:
         self._stop = threading.Event()
         self._governor, self._hop = settings_from(governor), hop
         self._sinks, self._reopen_s = sinks, reopen_s
-        self._audience = Audience(sinks, on_event)
+        self._audience = Audience(sinks, on_event, sinks_may_fail=sinks_may_fail)
         self._stages = {name: Durations() for name in ("queue", "encode", "engine", "decode")}
         self._bad_samples = BadSamples(self._audience.tell)
         self._last_sequence = self._last_taken = -1
@@ -133,7 +139,7 @@ class Loop:
                 self._audience.tell,
                 self._bad_samples,
                 reopen_s=self._reopen_s,
-                alive=self._pulse.beat,
+                alive=lambda: self._pulse.allow(0),
                 make_windows=self._make_windows,
             )
             stack.callback(self._reader.close)
@@ -154,6 +160,8 @@ class Loop:
         """
         self._stop.set()
         with self._working:
+            if self._started_ns:
+                self._pulse.allow(_OPEN_S)  # a sink may have a long video to finish
             self._ended_ns = self._ended_ns or monotonic_ns()
             self._exit.close()
 
@@ -195,6 +203,7 @@ class Loop:
             recoveries=self._climber.recoveries(),
             sources_left_behind=self._reader.left_behind,
             source=self._reader.health.snapshot(monotonic_ns()),
+            source_description=self._reader.description,
             rung=self._climber.rung,
             rungs=tuple(map(str, self._climber.ladder)),
             heat=self._climber.heat,
@@ -279,6 +288,10 @@ class Loop:
             if hop is not None:
                 raise ConfigError("hop is for a signal's windows; this bundle's contract has none")
             return None
+        if self.runner.stateful and hop not in (None, window.length):
+            raise ConfigError(
+                f"hop = {hop}: the model goes on from one window to the next, so that they follow each other; leave hop out"
+            )
         return lambda on_gap: Windows(window, on_gap, hop=hop)
 
     def _make_source(self) -> Source:
@@ -301,17 +314,15 @@ class Loop:
         outcome: Outcome = "lost"
         runner = self.runner
         try:
-            queue_ms = (monotonic_ns() - sample.captured_ns) * _MS
-            if queue_ms < -_FUTURE_MS:
-                raise SourceError(
-                    "the source's capture times lie in the future; they must be on the clock of time.monotonic_ns"
-                )
-            value, stages = runner.run(sample, queue_ms)
-            age_ms = (monotonic_ns() - sample.captured_ns) * _MS
+            captured_ns = self._captured_ns(sample)
+            value, stages = runner.run(sample, (monotonic_ns() - captured_ns) * _MS)
+            age_ms = (monotonic_ns() - captured_ns) * _MS
             late = self.deadline.judge(age_ms)
             outcome = "late" if late else "on_time"
         except ContractError as exc:
             self._bad_samples.seen(exc, sample.sequence)
+            if runner.stateful:
+                runner.reset()
             return None
         except EngineError as exc:
             failure: EngineError = exc
@@ -328,8 +339,19 @@ class Loop:
         dropped_before = sample.sequence - self._last_sequence - 1
         self._last_sequence = sample.sequence
         return Result(
-            value, sample.sequence, sample.captured_ns, age_ms, late, stages, runner.variant.id, dropped_before, sample
+            value, sample.sequence, captured_ns, age_ms, late, stages, runner.variant.id, dropped_before, sample
         )
+
+    def _captured_ns(self, sample: Sample) -> int:
+        """When it was captured. A recording that is read faster than it was made is ahead of the clock: it is as old as its reading."""
+        now_ns = monotonic_ns()
+        if sample.captured_ns - now_ns <= _FUTURE_NS:
+            return sample.captured_ns
+        if self._reader.live:
+            raise SourceError(
+                "the source's capture times lie in the future; they must be on the clock of time.monotonic_ns"
+            )
+        return now_ns
 
     def _time(self, stages: Stages) -> None:
         self._stages["queue"].add(stages.queue_ms)

@@ -30,6 +30,7 @@ class LoopReport:
     recoveries: tuple[Recovery, ...]
     sources_left_behind: int
     source: SourceHealth
+    source_description: str
     rung: int
     rungs: tuple[str, ...]
     heat: Heat | None
@@ -69,7 +70,8 @@ class LoopReport:
     def _source_lines(self) -> list[str]:
         source = self.source
         faults = ", ".join(f"{count} {name}" for name, count in source.faults.items() if count)
-        line = f"source {source.state}, {source.rate_hz:.1f} samples/s, {source.reopenings} times opened again"
+        name = f" ({self.source_description})" if self.source_description else ""
+        line = f"source{name} {source.state}, {source.rate_hz:.1f} samples/s, {source.reopenings} times opened again"
         return [line + (f"; faults: {faults}" if faults else "")]
 
 

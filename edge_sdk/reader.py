@@ -77,6 +77,11 @@ class Reader:
             self.close()
             raise
 
+    @property
+    def description(self) -> str:
+        """What the source says that it is, or ""."""
+        return self._attempt.description
+
     def take(self, timeout_s: float) -> Sample | None:
         """The next sample, or None at the end.
 
@@ -143,7 +148,12 @@ class Reader:
 
     def _deliver(self, sample: Sample) -> None:
         self.health.seen(sample, monotonic_ns())
-        for each in (sample,) if self._windows is None else self._windows.add(sample):
+        try:
+            samples = (sample,) if self._windows is None else self._windows.add(sample)
+        except SourceError as exc:
+            self._count_bad(exc)
+            return
+        for each in samples:
             numbered = replace(each, sequence=self._captured)
             self._captured += 1  # over every reopening
             self._accounting.capture()
@@ -184,6 +194,11 @@ class _Attempt:
     def period_s(self) -> float:
         """See ``Source``."""
         return self._source.period_s
+
+    @property
+    def description(self) -> str:
+        """See ``Source``."""
+        return self._source.description
 
     def wait_open(self) -> None:
         until = monotonic() + OPEN_S

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_IN_URL = re.compile(r"(://[^\s/:@]*:)[^\s'\"]*(?=@)")  # to the last @: a password may hold what ought to be escaped
+_IN_URL = re.compile(
+    r"(:/{1,2}[^\s/:@]*:)[^\s'\"]*(?=@)"
+)  # to the last @: a password may hold what ought to be escaped
 _AS_SETTING = re.compile(
     r"(\b(?:user-pw|proxy-pw|password|passwd|pass|pw|token|secret)\s*=\s*)(\"[^\"]*\"|[^\s&!,;]+)", re.IGNORECASE
 )

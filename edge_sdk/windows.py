@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_sdk.errors import ContractError, SourceError
+from edge_sdk.signal_rate import RATE_OFF, SignalRate
 from edge_sdk.sources import Sample
 from edge_sdk.tensors import Array
 from edge_sdk.window_settings import WindowSettings
@@ -20,8 +21,6 @@ from edge_sdk.window_settings import WindowSettings
 OnGap = Callable[[str | None, int], None]
 Times = npt.NDArray[np.int64]
 
-_RATE_OFF = 0.05  # of the contract's rate
-_FEWEST_STEPS, _MOST_STEPS = 20, 10_000  # the rate is measured over a window's length, within these limits
 _FEWEST_STUCK = 10  # of fewer readings all may be alike by chance
 _ROOM = 4_096  # readings beside two windows; when it is used up, what is needed still moves to the front
 
@@ -49,7 +48,7 @@ class Windows:
         self._furthest_back_ns = -round(spec.jitter * spec.period_ns)
         self._data: Array | None = None
         self._times: Times = np.empty(2 * spec.length + _ROOM, np.int64)
-        self._rate = _Rate(spec)
+        self._rate = SignalRate(spec)
         self._rate_wrong: str | None = None
         self._rate_was_right = False
         self._said: set[str] = set()
@@ -64,7 +63,8 @@ class Windows:
         """Take the next piece.
 
         Args:
-            sample: readings (count, channels), or (count,) of one channel, and their ``times_ns``.
+            sample: readings (count, channels), or (count,) of one channel, and their ``times_ns``; without times, one whole window, which
+                is given as it is.
 
         Returns:
             The windows that it completes, (length, channels), captured when their last reading was.
@@ -79,6 +79,8 @@ class Windows:
             return self._add(sample)
 
     def _add(self, sample: Sample) -> list[Sample]:
+        if sample.times_ns is None and self._is_whole(sample.data):
+            return [sample]  # a recorded window
         data, times = self._checked(sample)
         if sample.after_gap and self._end:
             self._break("gap", "the source says that readings are missing")
@@ -108,13 +110,16 @@ class Windows:
 
     def _start_anew(self) -> None:
         self._break("reset", "the source was opened again")
-        self._rate = _Rate(self.spec)
+        self._rate = SignalRate(self.spec)
         self._data, self._anew = None, False
 
     def _checked(self, sample: Sample) -> tuple[Array, Times]:
         data, times, channels = sample.data, sample.times_ns, self.spec.channels
         if times is None:
-            raise ContractError("the contract takes windows of a signal; the source gives samples without times")
+            raise ContractError(
+                f"the contract takes windows of a signal; the source gives samples of shape {data.shape} without times, which are no whole "
+                f"windows, {self.spec.shape}"
+            )
         if data.ndim == 1 and len(channels) == 1:
             data = data[:, None]
         wanted = (times.size, len(channels))
@@ -128,6 +133,10 @@ class Windows:
         if data.dtype != self._data.dtype:
             raise SourceError(f"the source gave {self._data.dtype} before and gives {data.dtype} now; it must be one")
         return data, times
+
+    def _is_whole(self, data: Array) -> bool:
+        length, channels = self.spec.shape
+        return data.shape == (length, channels) or (channels == 1 and data.shape == (length,))
 
     def _begin(self) -> None:
         """Nothing is begun; places are counted in the buffer."""
@@ -154,7 +163,7 @@ class Windows:
         if rate_hz is None:
             return
         wanted = self.spec.rate_hz
-        if abs(rate_hz / wanted - 1) <= _RATE_OFF:
+        if abs(rate_hz / wanted - 1) <= RATE_OFF:
             self._rate_wrong, self._rate_was_right = None, True
             return
         self._rate_wrong = (
@@ -251,41 +260,3 @@ class Windows:
         for channel in np.flatnonzero((data == data[0]).all(axis=0)):
             name, value = self.spec.channels[channel], float(data[0, channel])
             self._say(f"stuck {name}", f"channel {name} stands still: every reading of a window is {value:g}")
-
-
-class _Rate:
-    """Measures how many readings a second a source gives, over a window's time at once, or longer where jitter blurs it."""
-
-    def __init__(self, spec: WindowSettings) -> None:
-        least = max(
-            _FEWEST_STEPS, round(4 * spec.jitter / _RATE_OFF)
-        )  # jitter at both ends makes at most half of what is off
-        self._steps: Times = np.empty(max(least, min(spec.length - 1, _MOST_STEPS)), np.int64)
-        self._period_ns = spec.period_ns
-        self._limits_ns = (-spec.jitter * spec.period_ns, (1 + spec.jitter) * spec.period_ns)
-        self._least = least
-        self._count = self._took_ns = 0
-
-    def measure(self, steps: Times) -> float | None:
-        """Take the steps between readings, in ns; the last rate in Hz that they complete the measurement of, or None."""
-        rate_hz = None
-        size = self._steps.size
-        while steps.size:
-            count = min(steps.size, size - self._count)
-            self._steps[self._count : self._count + count] = steps[:count]
-            self._count += count
-            self._took_ns += int(steps[:count].sum())
-            steps = steps[count:]
-            timed = self._took_ns >= size * self._period_ns and self._count >= self._least
-            if self._count == size or timed:
-                rate_hz = self._judge(self._steps[: self._count])
-                self._count = self._took_ns = 0
-        return rate_hz
-
-    def _judge(self, steps: Times) -> float | None:
-        """Longer steps than is usual for the source itself are gaps, and do not count; neither does time running backwards."""
-        least, most = self._limits_ns
-        usual = max(1.5 * float(np.median(steps)), most)
-        counted = steps[(steps >= least) & (steps <= usual)]
-        took_ns = float(counted.sum())
-        return counted.size / took_ns * 1e9 if took_ns > 0 else None

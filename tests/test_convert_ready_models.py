@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -170,15 +171,44 @@ def test_a_variable_of_floats_is_not_proven() -> None:
         prove(sum_model(dtype="FLOAT32"))
 
 
+@pytest.mark.parametrize("broken", ["no CALL_ONCE", "no ASSIGN_VARIABLE", "another variable"])
+def test_a_variable_without_a_first_value_is_refused(broken: str, tmp_path: Path) -> None:
+    """ai-edge-litert would read what lies in memory."""
+    model = schema.ModelT.InitFromPackedBuf(sum_model(), 0)
+    main, start = model.subgraphs
+    if broken == "no CALL_ONCE":
+        main.operators = main.operators[1:]
+    elif broken == "no ASSIGN_VARIABLE":
+        start.operators = start.operators[:1]
+    else:
+        start.operators[0].builtinOptions.sharedName = "other"
+    path = tmp_path / "stream.tflite"
+    path.write_bytes(packed(model))
+    with pytest.raises(ModelError, match=r"stream\.tflite: variable 'total' has no first value"):
+        ready(path, tmp_path, contract={"input": "tensor"})
+
+
+@pytest.mark.parametrize("index", [0, 2, 99, -1])
+def test_an_initialiser_that_is_not_there_is_one_clean_error(index: int, tmp_path: Path) -> None:
+    model = schema.ModelT.InitFromPackedBuf(sum_model(), 0)
+    model.subgraphs[0].operators[0].builtinOptions.initSubgraphIndex = index
+    path = tmp_path / "stream.tflite"
+    path.write_bytes(packed(model))
+    with pytest.raises(ModelError):
+        ready(path, tmp_path, contract={"input": "tensor"})
+
+
+def packed(model: schema.ModelT) -> bytes:
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
 def test_a_further_subgraph_that_does_more_than_initialise_is_not_proven() -> None:
     model = schema.ModelT.InitFromPackedBuf(sum_model(), 0)
     model.operatorCodes[-1].builtinCode = model.operatorCodes[-1].deprecatedBuiltinCode = schema.BuiltinOperator.ABS
-    import flatbuffers
-
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     with pytest.raises(ModelError, match="2 subgraphs; integer-only accelerators take one"):
-        prove(bytes(builder.Output()))
+        prove(packed(model))
 
 
 def test_a_damaged_initialiser_is_one_clean_error(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from edge_sdk.cli.inspect_bundle import contract_text
 from edge_sdk.contract import Contract
 from edge_sdk.engines.isolation import open_engine
 from edge_sdk.errors import ContractError, DataError
+from edge_sdk.inputs import tomllib
 from edge_sdk.window_settings import WindowSettings
 from tests.signal_models import keyword_net
 
@@ -289,3 +290,10 @@ def test_class_folders_are_ground_truth_for_windows(tmp_path: Path) -> None:
 def test_old_bundles_and_contracts_know_nothing_of_windows() -> None:
     content = json.loads(Contract(input="tensor").model_dump_json())
     assert set(content) == {"input", "colour", "range", "mean", "std", "resize", "pad"}
+
+
+def test_the_contract_of_the_documentation_is_one() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "signals.md").read_text()
+    told = [line[4:] for line in text.splitlines() if line.startswith("    ") and "edge-sdk convert" not in line]
+    contract = Contract.model_validate(tomllib.loads("\n".join(told))["contract"])
+    assert contract.window is not None and contract.window.hop == 4_000 and contract.features is not None

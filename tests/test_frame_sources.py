@@ -17,8 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_sdk.accounting import Accounting
+from edge_sdk.bad_samples import BadSamples
 from edge_sdk.errors import ConfigError, SourceError, SourceLostError
+from edge_sdk.reader import Reader
 from edge_sdk.redact import redacted
+from edge_sdk.result import Event
 from edge_sdk.sources import Source, source_from
 from edge_sdk.sources.libcamera import captured_ns
 from tests.test_sources import SourceContract, open_files
@@ -151,6 +155,42 @@ def test_a_pipeline_that_hangs_is_lost_and_its_process_killed() -> None:
     source.close()
 
 
+@needs_gstreamer
+def test_the_reader_brings_back_a_pipeline_that_dies_or_hangs_and_nothing_is_left() -> None:
+    events: list[Event] = []
+    sources: list[Source] = []
+
+    def make() -> Source:
+        sources.append(source_from("gstreamer:videotestsrc is-live=true pattern=snow?width=64&height=64"))
+        return sources[-1]
+
+    def take() -> None:
+        for _ in range(5):
+            assert reader.take(1.0).data.shape == (64, 64, 3)
+
+    join_ends()
+    files = open_files()
+    reader = Reader(make, Accounting(), events.append, BadSamples(events.append), reopen_s=10)
+    pids = []
+    for number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM):
+        take()
+        pids.append(pid_of(sources[-1]))
+        os.kill(pids[-1], number)
+        said = len(events)
+        while len(events) < said + 2:
+            reader.take(1.0)
+    take()
+    pids.append(pid_of(sources[-1]))
+    health = reader.health.snapshot(time.monotonic_ns())
+    reader.close()
+    kinds = [event.kind for event in events]
+    assert kinds == ["source_lost", "source_back", "source_hung", "source_back", "source_lost", "source_back"]
+    assert "SIGKILL" in events[0].message and health.state == "open" and health.reopenings == 3
+    assert all(ends(pid) for pid in pids)
+    join_ends()
+    assert open_files() == files
+
+
 def test_a_machine_without_gstreamer_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(SourceError, match=r"gst-launch-1.0 is not installed. Run: sudo apt install gstreamer1.0-tools"):
@@ -179,6 +219,13 @@ def test_wrong_settings_name_what_is_allowed_and_no_password(text: str | dict[st
     with pytest.raises(ConfigError, match=message) as raised:
         source_from(text)
     assert "secret" not in str(raised.value) and "sec@ret" not in str(raised.value)
+
+
+def test_a_password_in_place_of_a_file_is_not_shown() -> None:
+    with pytest.raises(
+        SourceError, match=r"http:/me:\*\*\*@host/x.mp4 is a URL, not a file. A network camera is rtsp://"
+    ):
+        source_from("file:http://me:secret@host/x.mp4").open()
 
 
 @pytest.mark.parametrize(
@@ -399,7 +446,8 @@ def test_picamera2_is_used_as_its_manual_says(tmp_path: Path, monkeypatch: pytes
     """A module with picamera2's names in its place: the camera itself has not run here."""
     (tmp_path / "picamera2.py").write_text(PICAMERA2)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "picamera2", raising=False)
+    monkeypatch.setitem(sys.modules, "picamera2", None)  # so that it is what it was in the end
+    del sys.modules["picamera2"]
     source = source_from("libcamera:0?width=320&height=240&fps=15")
     with source:
         sample = source.read()
@@ -417,7 +465,6 @@ def test_picamera2_is_used_as_its_manual_says(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(picamera2, "fault", "hang")
     with source, pytest.raises(SourceLostError, match=r"camera 0 gave no frame in 5 s"):
         source.read()
-    monkeypatch.delitem(sys.modules, "picamera2")
 
 
 def free_port() -> int:
@@ -522,7 +569,9 @@ def test_a_host_that_says_nothing_or_is_no_camera(capfd: pytest.CaptureFixture[s
 
 
 def test_a_camera_that_stalls_or_dies_is_lost_and_comes_back(guarded: RtspCamera) -> None:
-    source = source_from(f"rtsp://me:sec%25ret@127.0.0.1:{guarded.port}/cam?timeout_s=1")
+    source = source_from(
+        f"rtsp://me:sec%25ret@127.0.0.1:{guarded.port}/cam?timeout_s=1&threads=3"
+    )  # which hold back frames
     source.open()
     source.read()
     os.kill(guarded.process.pid, signal.SIGSTOP)
@@ -531,6 +580,7 @@ def test_a_camera_that_stalls_or_dies_is_lost_and_comes_back(guarded: RtspCamera
         while source.read() is not None:
             read.append(time.monotonic())
     assert time.monotonic() - read[-1] < 1.5
+    assert max(np.diff(read), default=0) < 0.9  # no frame that was held back
     guarded.stop()
     source.close()
     with pytest.raises(SourceError, match="cannot be reached: Connection refused"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import edge_sdk.sources.iio
 from edge_sdk.errors import ConfigError, SourceError, SourceLostError
 from edge_sdk.sources import KINDS, Source, source_from
 from edge_sdk.sources.iio import Iio, IioSettings
@@ -197,6 +199,23 @@ def test_a_device_that_goes_away_is_lost(sensor: Sensor) -> None:
     with pytest.raises(SourceLostError, match=r"iio:device0 is gone: .*unplugged, or its driver unloaded"):
         source.read()
     source.close()
+
+
+def test_a_device_that_goes_away_in_silence_is_lost(sensor: Sensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the kernel does it: no event for those who poll, and an error for those who read."""
+    with closing(sensor.source()) as source:
+        source.open()
+        monkeypatch.setattr(edge_sdk.sources.iio, "_LOOK_S", 0.05)
+        read = os.read
+
+        def gone(number: int, most: int) -> bytes:
+            if os.fstat(number).st_ino == (sensor.dev / "iio:device0").stat().st_ino:
+                raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+            return read(number, most)
+
+        monkeypatch.setattr(os, "read", gone)
+        with pytest.raises(SourceLostError, match="is gone: No such device"):
+            source.read()
 
 
 def test_closing_ends_a_wait(sensor: Sensor) -> None:

@@ -403,6 +403,7 @@ def test_sinks_are_closed_when_the_loop_cannot_start(tmp_path: Path) -> None:
     [
         ({"deadline_ms": 0}, "deadline_ms"),
         ({"deadline_ms": 10, "hang_ms": -1}, "hang_ms"),
+        ({"deadline_ms": 50, "hang_ms": 1}, "hang_ms is at least deadline_ms.*Both are in milliseconds"),
         ({"deadline_ms": 10, "isolation": "some"}, "isolation is process or none"),
         ({"deadline_ms": 10, "task": {"threshold": 0.5}}, "threshold: no such key"),
         ({"deadline_ms": 10, "engine": "tpu"}, "no engine 'tpu'"),
@@ -419,3 +420,23 @@ def test_wrong_settings_are_named(settings: dict[str, object], message: str, bun
 def test_hang_budget_defaults_to_ten_deadlines_and_at_least_a_second(bundle: Path) -> None:
     assert Loop(bundle, Numbers(1), deadline_ms=50).hang_ms == 1_000
     assert Loop(bundle, Numbers(1), deadline_ms=500).hang_ms == 5_000
+
+
+class Ahead(Numbers):
+    """Samples stamped an hour ahead of the clock, as of a recording that is read faster than it was made."""
+
+    def _read(self):  # type: ignore[no-untyped-def]
+        got = super()._read()
+        return None if got is None else (*got[:3], time.monotonic_ns() + 3_600_000_000_000)
+
+
+def test_a_recording_may_be_ahead_of_the_clock_and_a_live_source_may_not(bundle: Path) -> None:
+    with Loop(bundle, Ahead(3), deadline_ms=1_000, engine="null") as loop:
+        assert all(0 <= result.age_ms < 1_000 and not result.late for result in loop)
+    source = Ahead(3)
+    source.live = True
+    with (
+        Loop(bundle, source, deadline_ms=1_000, engine="null") as loop,
+        pytest.raises(SourceError, match="lie in the future"),
+    ):
+        list(loop)

@@ -112,7 +112,9 @@ def test_floats_and_integers_of_one_sound_are_the_same() -> None:
 
 def test_without_its_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pymicro_features", None)
-    with pytest.raises(MissingPackageError, match=r"micro-frontend needs pymicro_features.*edge-device-sdk\[wake-word\]"):
+    with pytest.raises(
+        MissingPackageError, match=r"micro-frontend needs pymicro_features.*edge-device-sdk\[wake-word\]"
+    ):
         frontend()
 
 

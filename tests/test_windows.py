@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from pydantic import ValidationError
 from edge_sdk.contract import Contract, Encoder
 from edge_sdk.errors import ContractError, SourceError
 from edge_sdk.sources import Sample
+from edge_sdk.sources.stamps import EvenTimes
 from edge_sdk.tensors import TensorSpec
 from edge_sdk.window_settings import WindowSettings
 from edge_sdk.windows import Windows
@@ -129,14 +132,17 @@ def test_with_gaps_too_the_pieces_make_no_difference_and_every_place_is_accounte
     st.sets(st.integers(1, 98), max_size=6),
     st.lists(st.integers(1, 50), min_size=1, max_size=5),
     st.integers(1, 12),
+    st.sampled_from([0, 5, 4_096]),
 )
 def test_exactly_the_windows_without_a_missing_or_broken_reading_are_given(
-    broken: set[int], missing: set[int], sizes: list[int], hop: int
+    broken: set[int], missing: set[int], sizes: list[int], hop: int, room: int
 ) -> None:
+    """However often the buffer is full."""
     data = signal(100)
     data[sorted(broken), 1] = np.nan
     keep = [place for place in range(100) if place not in missing]
-    cutter = Cutter(spec(8, hop))
+    with patch("edge_sdk.windows._ROOM", room):
+        cutter = Cutter(spec(8, hop))
     found = cutter.add(data[keep], times(100)[keep], sizes)
     places = range(0, 93, hop)
     whole = [p for p in places if not (broken | missing) & set(range(p, p + 8))]
@@ -186,6 +192,12 @@ def test_a_short_gap_is_filled_as_declared_and_said() -> None:
         np.testing.assert_array_equal(windows[0].times_ns, times(8))
         assert len(windows) == 4 and not any(w.after_gap for w in windows) and cutter.dropped == 0
         assert cutter.said == [f"2 readings are missing, 30 ms; they are filled (gap = {gap})"]
+
+
+@pytest.mark.parametrize(("channels", "shape"), [("xy", (8, 2)), ("x", (8, 1)), ("x", (8,))])
+def test_a_recorded_window_is_given_as_it_is(channels: str, shape: tuple[int, ...]) -> None:
+    sample = Sample(np.ones(shape, np.float32), 7, 5)
+    assert Cutter(spec(channels=channels)).windows.add(sample) == [sample]
 
 
 def test_integers_are_filled_by_integers() -> None:
@@ -343,6 +355,19 @@ def test_jitter_is_no_gap() -> None:
     late = times(1_000) + (np.arange(1_000) // 10 % 2) * 30_000_000  # every other piece of ten, by three periods
     cutter = Cutter(spec(jitter=4))
     assert len(cutter.add(signal(1_000), late, [10])) == 249 and not cutter.said
+
+
+@pytest.mark.parametrize(("rate_hz", "count"), [(4_000, 40), (1_000, 1), (1_000, 5), (1_000, 20), (200, 4)])
+def test_readings_at_an_even_rate_that_come_late_by_chance_make_no_gaps(rate_hz: int, count: int) -> None:
+    """As over a serial line that is read by a busy machine."""
+    rng = np.random.default_rng(0)
+    even, cutter = EvenTimes(rate_hz), Cutter(spec(rate_hz, rate_hz // 4, "x", rate_hz=rate_hz))
+    windows = 0
+    for number in range(1, 10 * rate_hz // count + 1):
+        read_ns = round(number * count * 1e9 / rate_hz * 1.0002 + rng.exponential(5e6))
+        at = even(np.arange(count), count, read_ns)
+        windows += len(cutter.windows.add(piece(rng.normal(size=(count, 1)), at)))
+    assert windows == 37 and not cutter.said
 
 
 def test_another_hop() -> None:

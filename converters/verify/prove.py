@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from converters.verify.variables import check_first_values
 from edge_sdk.errors import ModelError, NotIntegerError
 from edge_sdk.tensors import TensorSpec
 from edge_sdk.tflite import ModelDescription, Tensor, describe
@@ -50,10 +51,12 @@ def prove(content: bytes) -> Proven:
 
     Raises:
         NotIntegerError: if a floating-point tensor is left; the message names it, its operator, and what the choices are.
-        ModelError: if there are custom operators, several subgraphs or dynamic shapes.
+        ModelError: if there are custom operators, several subgraphs, dynamic shapes or variables without a first value.
     """
     model = describe(content)
     proven = _examine(model)
+    if proven.variables:
+        check_first_values(content)
     for tensor, operator in _touched(model):
         if tensor.floating:
             raise NotIntegerError(

@@ -70,7 +70,8 @@ class LitertEngine(Engine):
     def __init__(self, model_path: str, options: Options) -> None:
         self._package, self._module = find_interpreter()
         self._threads = threads = _threads(options)
-        self._interpreter = self._open(model_path=model_path)
+        with quiet_native_stderr():
+            self._interpreter = self._open(model_path=model_path)
         with _engine_errors(f"{self._package} refuses the model"):
             inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
             self.inputs = tuple(_spec(d) for d in inputs)
@@ -120,7 +121,7 @@ class LitertEngine(Engine):
             self._interpreter = self._open(model_content=self._content)
 
     def _open(self, **model: str | bytes) -> Any:
-        with quiet_native_stderr(), _engine_errors(f"{self._package} refuses the model"):
+        with _engine_errors(f"{self._package} refuses the model"):
             interpreter = self._module.Interpreter(num_threads=self._threads, **model)
             interpreter.allocate_tensors()
         return interpreter
@@ -164,7 +165,7 @@ def _version(package: str) -> str:
 
 @contextlib.contextmanager
 def quiet_native_stderr() -> Iterator[None]:
-    """Drop the "INFO: Created TensorFlow Lite XNNPACK delegate" line that the native library prints at every load."""
+    """Drop the "INFO: Created TensorFlow Lite XNNPACK delegate" line that the native library prints at the first load."""
     try:
         keep = os.dup(2)
     except OSError:  # closed: nothing that is printed comes anywhere

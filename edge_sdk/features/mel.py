@@ -53,8 +53,6 @@ def triangles(settings: MelSettings, rate_hz: float) -> Floats:
         edges = np.array([float(mel) for mel in edge_mels]) if over_mel else edges_hz
     left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     weights: Floats = np.maximum(0.0, np.minimum((bins - left) / (centre - left), (right - bins) / (right - centre)))
-    if over_mel:
-        weights[:, 0] = 0.0
     if settings.mel_norm == "slaney":
         weights *= (2.0 / (edges_hz[2:] - edges_hz[:-2]))[:, None]
     return weights

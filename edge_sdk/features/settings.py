@@ -80,8 +80,7 @@ class MelSettings(FrameSettings):
     Attributes:
         mel_bins, low_hz, high_hz: how many triangles, and from where to where they reach.
         mel_scale: ``"htk"`` (2595 log10(1 + f / 700), also TensorFlow's) or ``"slaney"`` (linear to 1 kHz, librosa's default).
-        mel_triangles: what the triangles are straight over: ``"hz"`` (librosa, torchaudio) or ``"mel"`` (TensorFlow, which also leaves out
-            the bin at 0 Hz, and Kaldi).
+        mel_triangles: what the triangles are straight over: ``"hz"`` (librosa, torchaudio) or ``"mel"`` (TensorFlow, Kaldi).
         mel_norm: ``"none"``, or ``"slaney"``: each triangle has the area 1 (librosa's default).
         log: ``"ln"``, ``"log10"``, or ``"db"``, 10 times that.
         log_floor: smaller numbers count as this one; or

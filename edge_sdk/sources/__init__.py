@@ -15,6 +15,7 @@ from types import TracebackType
 from edge_sdk.contract import Colour
 from edge_sdk.errors import SourceError
 from edge_sdk.kinds import Kinds
+from edge_sdk.refusal import refusal
 from edge_sdk.tensors import Array
 
 KINDS = Kinds(
@@ -25,9 +26,11 @@ KINDS = Kinds(
         "gstreamer": "edge_sdk.sources.gstreamer:GStreamerSource",
         "rtsp": "edge_sdk.sources.rtsp:RtspSource",
         "file": "edge_sdk.sources.video:VideoSource",
+        "i2c": "edge_sdk.sources.i2c:I2cSource",
         "iio": "edge_sdk.sources.iio:iio",
         "audio": "edge_sdk.sources.audio:AudioSource",
         "images": "edge_sdk.sources.images:ImagesSource",
+        "mqtt": "edge_sdk.sources.mqtt:mqtt",
         "replay": "edge_sdk.sources.replay:replay",
         "wav": "edge_sdk.sources.wav:WavSource",
         "serial": "edge_sdk.sources.serial:SerialSource",
@@ -40,9 +43,11 @@ KINDS = Kinds(
         "gstreamer:videotestsrc is-live=true?width=640&height=480",
         "rtsp://user:password@host/path",
         "file:clip.mp4?pace=fast",
+        "i2c:1?address=0x68&register=0x3b&format=>3h&rate_hz=100",
         "iio:device0/accel?rate_hz=100",
         "audio:default?rate_hz=16000",
         "images:folder",
+        "mqtt://host/topic?keys=x,y,z",
         "replay:windows.npz",
         "replay:log.csv?time=t",
         "wav:sound.wav",
@@ -126,7 +131,10 @@ class Source(ABC):
         Raises:
             SourceError: if that is impossible; the message names what was found and what to do.
         """
-        self._open()
+        try:
+            self._open()
+        except OSError as exc:
+            raise SourceError(f"{self.description or type(self).__name__} cannot be opened: {refusal(exc)}") from exc
         self._was_opened = True
 
     def read(self) -> Sample | None:

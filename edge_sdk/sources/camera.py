@@ -15,17 +15,25 @@ from edge_sdk.errors import SourceError, SourceLostError
 from edge_sdk.kinds import Settings
 from edge_sdk.sources import Source
 from edge_sdk.sources.capture import Capture, Held, opencv
+from edge_sdk.sources.default_camera import ARGUS, default_camera
+from edge_sdk.sources.gstreamer import GStreamerSettings, GStreamerSource, fraction
+from edge_sdk.sources.libcamera import LibcameraSettings, LibcameraSource
+from edge_sdk.sources.v4l2 import set_controls
 from edge_sdk.tensors import Array
+
+_CONTROL = "control."
 
 
 class CameraSettings(Settings):
-    """``camera:0`` or ``camera:/dev/video0?width=640&height=480&fps=30&format=MJPG``.
+    """``camera:0`` or ``camera:/dev/video0?width=640&height=480&fps=30&format=MJPG&control.gain=8``.
 
     Attributes:
         device: ``0`` for the board's default camera, or a device file.
         width, height: of the frame, in pixels; without them, what the driver gives for 640x480, which OpenCV asks for.
         fps: frames a second; without it, what the driver gives for 30, which OpenCV asks for.
         format: the four characters of a V4L2 pixel format, such as ``MJPG``, which USB 2 needs for large frames at full rate.
+        controls: values by the name that ``v4l2-ctl --list-ctrls`` shows, set in this order: a table, or ``control.NAME=VALUE`` in text.
+            Exposure by hand: ``control.auto_exposure=1&control.exposure_time_absolute=100``.
     """
 
     location: ClassVar[str | None] = "device"
@@ -35,6 +43,18 @@ class CameraSettings(Settings):
     height: int | None = Field(default=None, ge=1, le=16384)
     fps: float | None = Field(default=None, gt=0, le=1000)
     format: str | None = Field(default=None, pattern="^[ -~]{4}$")
+    controls: dict[str, int] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_controls(cls, given: object) -> object:
+        if not isinstance(given, dict):
+            return given
+        single = {key.removeprefix(_CONTROL): value for key, value in given.items() if str(key).startswith(_CONTROL)}
+        if single and "controls" in given:
+            raise ValueError(f"give controls or {_CONTROL}{next(iter(single))}, not both")
+        rest = {key: value for key, value in given.items() if not str(key).startswith(_CONTROL)}
+        return {**rest, "controls": single} if single else rest
 
     @field_validator("device")
     @classmethod
@@ -71,11 +91,16 @@ class CameraSource(Source):
     def __init__(self, settings: CameraSettings, *, capture: Callable[[str], Capture] | None = None) -> None:
         self.settings = settings
         self.path = device_path(settings.device)
+        self.description = self.path
+        self._default = settings.device == "0" and capture is None
         self._make = capture or _open_v4l2
         self._opened: tuple[Held[Capture], DriverClock] | None = None
+        self._other: Source | None = None  # that reads the default camera, where that is not V4L2's
 
     def _open(self) -> None:
         self._close()
+        if self._default and self._open_other():
+            return
         held = Held(lambda: self._make(self.path))
         self._opened = held, DriverClock()
         try:
@@ -86,6 +111,9 @@ class CameraSource(Source):
             raise
 
     def _read(self) -> tuple[Array, Colour, str, int | None] | None:
+        if self._other is not None:
+            sample = self._other.read()
+            return None if sample is None else (sample.data, sample.colour, "", sample.captured_ns)
         if self._opened is None:
             return None
         held, clock = self._opened
@@ -103,6 +131,26 @@ class CameraSource(Source):
         opened, self._opened = self._opened, None
         if opened is not None:
             opened[0].give_up()
+        if self._other is not None:
+            self._other.close()
+
+    def _open_other(self) -> bool:
+        """Choose the board's default camera anew: what was unplugged may come back as another device. False if it is one of V4L2."""
+        choice = default_camera()
+        self.description = f"camera:0 is {choice.why}"
+        if choice.stack == "v4l2":
+            self.path, self._other = choice.path, None
+            return False
+        if self.settings.format or self.settings.controls:
+            raise SourceError(
+                f"{self.description}; format and controls are those of a V4L2 device: name one, such as camera:/dev/video0"
+            )
+        kind = LibcameraSource if choice.stack == "libcamera" else GStreamerSource
+        if not isinstance(self._other, kind):
+            self._other = _libcamera(self.settings) if choice.stack == "libcamera" else _argus(self.settings)
+        self._other.open()
+        self.description += f" ({self._other.description})" if self._other.description else ""
+        return True
 
     def _configure(self, capture: Capture) -> bool:
         cv2 = opencv("reading a camera")
@@ -122,6 +170,8 @@ class CameraSource(Source):
                     f"{self.path} gives {name}={_shown(name, given)}, not {name}={_shown(name, value)}. Ask for what it has: "
                     f"v4l2-ctl -d {self.path} --list-formats-ext"
                 )
+        if self.settings.controls:
+            set_controls(Path(self.path), self.settings.controls)
         # One is filled while the other is read. With a single one a USB camera loses every second frame: the next is already on the wire.
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 2)
         return True
@@ -161,11 +211,25 @@ class DriverClock:
 
 
 def device_path(device: str) -> str:
-    """The device file of a camera's name.
-
-    ``0`` is the board's default camera. It is /dev/video0 unless the board's profile says otherwise; this is the place where it does.
-    """
+    """The device file of a camera's name; of ``0``, that which it is where nothing else is known."""
     return f"/dev/video{int(device)}" if device.isdigit() else device
+
+
+def _libcamera(settings: CameraSettings) -> LibcameraSource:
+    given = {"camera": 0, "width": settings.width, "height": settings.height, "fps": settings.fps}
+    return LibcameraSource(
+        LibcameraSettings.model_validate({key: value for key, value in given.items() if value is not None})
+    )
+
+
+def _argus(settings: CameraSettings) -> GStreamerSource:
+    """CSI sensor 0 of a Jetson; its image processor scales."""
+    width, height, fps = settings.width or 640, settings.height or 480, settings.fps or 30
+    pipeline = (
+        f"{ARGUS} sensor-id=0 ! video/x-raw(memory:NVMM),width={width},height={height},framerate={fraction(fps)} "
+        "! nvvidconv ! video/x-raw,format=BGRx"
+    )
+    return GStreamerSource(GStreamerSettings(pipeline=pipeline, width=width, height=height))
 
 
 def _open_v4l2(path: str) -> Capture:

@@ -76,7 +76,7 @@ class GStreamerSource(FramePipeSource):
         settings = self.settings
         caps = f"video/x-raw,format={settings.format},width={settings.width},height={settings.height}"
         if settings.fps is not None:
-            caps += f",framerate={_fraction(settings.fps)}"
+            caps += f",framerate={fraction(settings.fps)}"
         end = f"! videoconvert ! {caps} ! fdsink fd={fd} sync=false"
         return [_LAUNCH, "-q", *shlex.split(settings.pipeline), *end.split()]
 
@@ -104,7 +104,7 @@ class GStreamerSource(FramePipeSource):
         )
 
 
-def _fraction(fps: float) -> str:
+def fraction(fps: float) -> str:
     """A frame rate as GStreamer writes it: 30/1, and 30000/1001 for 29.97."""
     whole = round(fps)
     if fps != whole and abs(fps - whole * 1000 / 1001) < 0.01:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import threading
@@ -56,6 +57,46 @@ class Held:
             self._release()
 
 
+class Wake:
+    """Ends the wait of another thread for a descriptor.
+
+    Raises:
+        SourceError: if the program has too many files open.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        except OSError as exc:
+            raise SourceError(f"this program may not open any more files: {exc.strerror}; see ulimit -n") from exc
+
+    def __call__(self) -> None:
+        """End the wait, and all later ones."""
+        os.eventfd_write(self._fd, 1)
+
+    def wait(self, fd: int | None, timeout_s: float | None, events: int = select.POLLIN) -> int | None:
+        """Wait for a descriptor, or only for the wake.
+
+        Args:
+            fd: the descriptor.
+            timeout_s: for how long; None for ever.
+            events: what for.
+
+        Returns:
+            What ``poll`` says of ``fd``; 0 after the time is over; None after the wake.
+        """
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        if fd is not None:
+            poll.register(fd, events)
+        ready = dict(poll.poll(None if timeout_s is None else math.ceil(max(timeout_s, 0) * 1000)))
+        return None if self._fd in ready else ready.get(fd, 0) if fd is not None else 0
+
+    def close(self) -> None:
+        """Let go of it; to be called when nobody waits."""
+        os.close(self._fd)
+
+
 class HeldFile:
     """A descriptor that does not block, which one thread waits for and reads, and any thread may give up.
 
@@ -68,19 +109,15 @@ class HeldFile:
     """
 
     def __init__(self, fd: int, on_release: Callable[[], None] | None = None) -> None:
-        self.fd = fd
+        self._fd = fd
         self._on_release = on_release
-        try:
-            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        except OSError as exc:
-            os.close(fd)
-            raise SourceError(f"this program may not open any more files: {exc.strerror}; see ulimit -n") from exc
-        self._ready, self._woken = select.poll(), select.poll()
-        self._ready.register(fd, select.POLLIN)
-        self._ready.register(self._wake, select.POLLIN)
-        self._woken.register(self._wake, select.POLLIN)
         self._ended = False
-        self._held = Held(self._close, lambda: os.eventfd_write(self._wake, 1))
+        try:
+            self._wake = Wake()
+        except BaseException:
+            os.close(fd)
+            raise
+        self._held = Held(self._close, self._wake)
 
     def use(self) -> AbstractContextManager[bool]:
         """See ``Held``; what follows is called in such a block."""
@@ -91,16 +128,14 @@ class HeldFile:
         self._held.give_up()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until there is something to read or an end; False if it was given up, or the time is over."""
-        events = dict(self._ready.poll(None if timeout_s is None else max(timeout_s, 0) * 1000))
-        self._ended = bool(events.get(self.fd, 0) & (select.POLLHUP | select.POLLERR | select.POLLNVAL))
-        return bool(events) and not self._held.given_up
+        """Wait until there is something to read, or an end, or the time is over; False if it was given up."""
+        events = self._wake.wait(self._fd, timeout_s)
+        self._ended = bool((events or 0) & (select.POLLHUP | select.POLLERR | select.POLLNVAL))
+        return events is not None
 
     def rest(self, time_s: float) -> bool:
         """Let data gather for a while; False if it was given up meanwhile."""
-        if time_s > 0:
-            self._woken.poll(time_s * 1000)
-        return not self._held.given_up
+        return self._wake.wait(None, max(time_s, 0)) is not None
 
     def read(self, most_bytes: int) -> bytes:
         """What there is, at most so much, without waiting; nothing if that was a false alarm.
@@ -112,7 +147,7 @@ class HeldFile:
         parts: list[bytes] = []
         while most_bytes > 0:
             try:
-                part = os.read(self.fd, most_bytes)
+                part = os.read(self._fd, most_bytes)
             except BlockingIOError:
                 break
             except OSError:
@@ -133,5 +168,5 @@ class HeldFile:
             if self._on_release is not None:
                 self._on_release()
         finally:
-            os.close(self.fd)
-            os.close(self._wake)
+            os.close(self._fd)
+            self._wake.close()

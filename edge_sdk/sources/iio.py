@@ -24,6 +24,9 @@ from edge_sdk.sources.stamps import PIECE_NS
 from edge_sdk.tensors import Array
 
 _MOST_BYTES = 1 << 20  # in one go
+_LOOK_S = (
+    1.0  # the kernel's poll says nothing of a device that is gone, and of readings below the watermark; a read does
+)
 _DEV = Path("/dev")
 
 
@@ -173,7 +176,7 @@ class IioBufferedSource(ParsedSource):
         if held is None:
             return None
         with held.use() as is_held:
-            while is_held and held.wait():
+            while is_held and held.wait(_LOOK_S):
                 began_ns = time.monotonic_ns()
                 if not held.rest((self._read_ns + PIECE_NS - began_ns) / 1e9):
                     return None

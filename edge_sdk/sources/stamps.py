@@ -51,7 +51,8 @@ class EvenTimes:
     """Times of readings that are taken at a known rate and come in pieces, without times of their own.
 
     They are one period apart. What is missing, because the device or the line lost it, shows as a jump once it is longer than three
-    periods and 50 ms, below which it cannot be told from a piece that comes late.
+    periods and 50 ms, below which it cannot be told from a piece that comes late. A true rate that is off by some percent is followed; one
+    that is lower by more shows as such jumps, too.
 
     Args:
         rate_hz: readings a second.
@@ -59,8 +60,10 @@ class EvenTimes:
 
     def __init__(self, rate_hz: float) -> None:
         self._period_ns = 1e9 / rate_hz
-        self._offset = ClockOffset(round(max(3 * self._period_ns, 50e6)))
+        self._jump_ns = round(max(3 * self._period_ns, 50e6))
+        self._offset = ClockOffset(self._jump_ns)
         self._count = 0
+        self._shift_ns: float | None = None
 
     def __call__(self, places: Array, count: int, read_ns: int) -> Array:
         """The times of a piece of readings.
@@ -71,8 +74,17 @@ class EvenTimes:
             read_ns: when the last one had been read.
 
         Returns:
-            int64 (good,).
+            int64 (good,). What the offset changes by is spread over the piece, by at most a quarter of a period a reading (forwards) or
+            a half (back), so that a piece that comes late looks neither like a gap nor like time running backwards.
         """
-        places_ns = np.rint((self._count + np.append(places, count - 1)) * self._period_ns).astype(np.int64)
+        end_ns = np.array([round((self._count + count - 1) * self._period_ns)])
+        wanted_ns = float((self._offset(end_ns, read_ns) - end_ns)[0])
+        before_ns = self._shift_ns
+        if before_ns is None or abs(wanted_ns - before_ns) > self._jump_ns:
+            before_ns = wanted_ns
+        most_ns = count * self._period_ns
+        change_ns = min(max(wanted_ns - before_ns, -0.5 * most_ns), 0.25 * most_ns)
+        self._shift_ns = before_ns + change_ns
+        times_ns = (self._count + places) * self._period_ns + before_ns + change_ns * (places + 1) / count
         self._count += count
-        return self._offset(places_ns, read_ns)[:-1]
+        return np.rint(times_ns).astype(np.int64)

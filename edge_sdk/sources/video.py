@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,13 @@ from edge_sdk.contract import Colour
 from edge_sdk.errors import SourceError
 from edge_sdk.inputs import check_plain_file
 from edge_sdk.kinds import Settings
+from edge_sdk.redact import redacted
 from edge_sdk.sources import Source
 from edge_sdk.sources.capture import Capture, Held, opencv
 from edge_sdk.sources.pace import Pace
 from edge_sdk.tensors import Array
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/")
 
 
 class VideoSettings(Settings):
@@ -60,6 +64,11 @@ class VideoSource(Source):
 
     def _open(self) -> None:
         self._close()
+        if _URL.match(str(self.settings.path)):
+            raise SourceError(
+                f"{redacted(str(self.settings.path))} is a URL, not a file. A network camera is rtsp://user:password@host/path; other "
+                "streams are read through gstreamer"
+            )
         check_plain_file(self.settings.path, SourceError, give="the path of a video file")
         frames = self._frames = _Frames(self.settings)
         self._pace = Pace()

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from edge_sdk.errors import EdgeSdkError
+from edge_sdk.refusal import refusal
 from edge_sdk.watchdog.events import Events
 from edge_sdk.watchdog.notify import Notifier
 from edge_sdk.watchdog.plan import Plan, plan_from
@@ -34,13 +35,22 @@ def main(plan_fd: int) -> NoReturn:
         wanted = [signal.SIGTERM, signal.SIGINT]
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
             wanted.append(signal.SIGHUP)
-        code = Supervisor(plan, Events(wanted), Notifier(), relay, hardware).run()
+        code = _supervisor(plan, wanted, relay, hardware).run()
     except EdgeSdkError as exc:  # nothing has run yet; on any other error the hardware watchdog stays armed
         relay.say(str(exc))
         code = exc.exit_code
         if hardware is not None:
             hardware.close()
     sys.exit(code)
+
+
+def _supervisor(
+    plan: Plan, wanted: list[signal.Signals], relay: Relay, hardware: HardwareWatchdog | None
+) -> Supervisor:
+    try:
+        return Supervisor(plan, Events(wanted), Notifier(), relay, hardware)
+    except OSError as exc:
+        raise EdgeSdkError(f"the supervisor cannot be started: {refusal(exc)}") from exc
 
 
 def _open_hardware(plan: Plan, relay: Relay) -> HardwareWatchdog | None:

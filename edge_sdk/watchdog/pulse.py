@@ -68,7 +68,8 @@ class Pulse:
 
     def allow(self, seconds: float) -> None:
         """Alive; what follows may lawfully take so long, if that is more than the budget."""
-        self.cells[DUE_NS] = monotonic_ns() + max(int(seconds * _S), self._budget_ns) & ~1
+        beaten = self.cells[DUE_NS] & 1
+        self.cells[DUE_NS] = (monotonic_ns() + max(int(seconds * _S), self._budget_ns) & ~1) | beaten
 
     def end(self) -> None:
         """Ended well: no further sign is due, and another loop may take the slot."""
@@ -148,7 +149,7 @@ def due_ns(slot: memoryview) -> int:
 
 
 def has_beaten(slot: memoryview) -> bool:
-    """Whether the slot's last sign was a beat, or its end after one."""
+    """Whether the slot's loop has beaten at all: its first bit says so."""
     return bool(due_ns(slot) & 1)
 
 

@@ -38,7 +38,14 @@ def what_is_missing(commands: dict[str, str]) -> str:
 
 
 def run(*words: object, timeout_s: float) -> str:
-    """What a command prints, outputs and errors together; no process of it outlives it. It must end with 0."""
+    """What a command prints, outputs and errors together; it must end with 0 in time."""
+    output, code = output_of(*words, timeout_s=timeout_s)
+    assert code == 0, f"{words} ended with {code}:\n{output[-10_000:]}"
+    return output
+
+
+def output_of(*words: object, timeout_s: float) -> tuple[str, int]:
+    """What a command prints, outputs and errors together, and its exit code; killed after a time; no process of it outlives it."""
     process = subprocess.Popen(
         ["nice", *(str(word) for word in words)],
         stdin=subprocess.DEVNULL,
@@ -48,13 +55,17 @@ def run(*words: object, timeout_s: float) -> str:
         errors="replace",
         start_new_session=True,
     )
+    late = f"\nkilled after {timeout_s:g} s"
     try:
         output, _ = process.communicate(timeout=timeout_s)
+        late = ""
+    except subprocess.TimeoutExpired:
+        end_session(process.pid)
+        output, _ = process.communicate()
     finally:
         end_session(process.pid)
         process.wait()
-    assert process.returncode == 0, f"{words} ended with {process.returncode}:\n{output[-10_000:]}"
-    return output
+    return output + late, process.returncode
 
 
 def debian(root: Path, packages: str, *options: str, timeout_s: float = 600) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.emulation import GUEST, UNPACK_ONLY, debian, end_session, enter, run
+from tests.emulation import GUEST, UNPACK_ONLY, debian, end_session, enter, output_of, run
 from tests.emulation.kept import unpack_kept
 from tests.emulation.wheels import download, requirements
 
@@ -20,7 +20,7 @@ TOOLS = {
     "mmdebstrap": "mmdebstrap debian-archive-keyring arch-test",
     "mke2fs": "e2fsprogs",
 }
-EXTRAS = ("camera",)
+EXTRAS = ("camera", "i2c", "audio")
 PACKAGES = (
     "systemd-sysv,udev,kmod,procps,python3,python3-pip,python3-venv,libstdc++6,libgomp1,libportaudio2,"
     "v4l-utils,alsa-utils,i2c-tools,busybox-static"
@@ -95,7 +95,7 @@ class Machine:
     def play(self, scenes: str, shared: Path, files: Sequence[Path] = (), *, timeout_s: float = 400) -> Seen:
         """Boot, play all scenes of ``guest/NAME.py``, and return what they saw; it ends with power-off or a reset."""
         prepare(shared, f"python {scenes}.py", files)
-        console = run(*self.command(shared), timeout_s=timeout_s)
+        console, _ = output_of(*self.command(shared), timeout_s=timeout_s)
         return Seen.read(shared, console)
 
 

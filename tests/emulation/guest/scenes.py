@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -13,24 +14,32 @@ from typing import Any
 
 SEEN = Path("/mnt/host/seen.jsonl")
 FAR = 60.0  # seconds until a step counts as failed
+FARTHEST_S = 150  # until a scene does
 
 Scene = Callable[[], Mapping[str, Any]]
 
 
 def play(scenes: Mapping[str, Scene]) -> None:
     """One after the other; one that fails says so, and the next goes on. Names as arguments choose some."""
+    signal.signal(signal.SIGALRM, _too_long)
     for name, scene in scenes.items():
         if sys.argv[1:] and name not in sys.argv[1:]:
             continue
         started = time.monotonic()
+        signal.alarm(FARTHEST_S)
         try:
             seen = dict(scene())
         except Exception:  # noqa: BLE001 - a failed scene fails its test, not the others
             seen = {"failed": traceback.format_exc()}
+        signal.alarm(0)
         seconds = time.monotonic() - started
         with SEEN.open("a") as file:
             file.write(json.dumps({"scene": name, "scene_s": seconds, **seen}) + "\n")
         print(f"{name}: {seconds:.1f} s {seen.get('failed', '')}", flush=True)
+
+
+def _too_long(number: int, frame: object) -> None:
+    raise TimeoutError(f"the scene is not over after {FARTHEST_S} s")
 
 
 def shell(command: str) -> str:

@@ -6,11 +6,17 @@ from __future__ import annotations
 
 import struct
 import subprocess
+import threading
+import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from scenes import play, shell
+
+from edge_sdk.errors import SourceError, SourceLostError
+from edge_sdk.sources import Source, source_from
 
 CONFIG = Path("/sys/kernel/config/iio")
 RATE_HZ = 100
@@ -79,7 +85,75 @@ def sound() -> dict[str, Any]:
     return {"hertz": crossings, "loudest": max(frames)}
 
 
-SCENES = {"iio": iio, "i2c": i2c, "sound": sound}
+def readings(source: Source, seconds: float) -> dict[str, Any]:
+    """What a source gave in a time, from its first sample on."""
+    times: list[int] = []
+    values: list[list[float]] = []
+    end = None
+    with source:
+        while end is None or time.monotonic() < end:
+            sample = source.read()
+            assert sample is not None
+            assert sample.times_ns is not None
+            end = end or time.monotonic() + seconds
+            times += sample.times_ns.tolist()
+            values += sample.data.tolist()
+        return {
+            "times_ns": times,
+            "values": values,
+            "channels": source.channels,
+            "rate_hz": source.rate_hz,
+            "now_ns": time.monotonic_ns(),
+        }
+
+
+def iio_buffered() -> dict[str, Any]:
+    device = iio_device()
+    raw = int((device / "in_accel_x_raw").read_text())
+    return {"raw": raw, **readings(source_from(f"iio:motion/accel_x?rate_hz={RATE_HZ}"), 4)}
+
+
+def iio_polled() -> dict[str, Any]:
+    iio_device()
+    return readings(source_from("iio:motion/accel_x,voltage0?mode=polled&rate_hz=50"), 4)
+
+
+def iio_gone_and_back() -> dict[str, Any]:
+    """Its driver is taken away while it is read, and comes back. This kernel wakes nobody who waits for readings: the source is closed."""
+    iio_device()
+    source = source_from(f"iio:motion/accel_x?rate_hz={RATE_HZ}")
+    source.open()
+    ended = threading.Event()
+    reader = threading.Thread(target=lambda: (read_to_its_end(source), ended.set()), daemon=True)
+    reader.start()
+    time.sleep(1)
+    (CONFIG / "devices/dummy/motion").rmdir()
+    lost = ended.wait(3)
+    source.close()
+    reader.join(5)
+    try:
+        source.open()
+        away = ""
+    except SourceError as exc:
+        away = str(exc)
+    iio_device()
+    return {"lost_by_itself": lost, "reader_ended": ended.is_set(), "away": away, **readings(source, 1)}
+
+
+def read_to_its_end(source: Source) -> None:
+    with suppress(SourceLostError):
+        while source.read() is not None:
+            pass
+
+
+SCENES = {
+    "iio": iio,
+    "iio_buffered": iio_buffered,
+    "iio_polled": iio_polled,
+    "iio_gone_and_back": iio_gone_and_back,
+    "i2c": i2c,
+    "sound": sound,
+}
 
 if __name__ == "__main__":
     play(SCENES)
