@@ -117,6 +117,7 @@ class Loop:
         self._stages = {name: Durations() for name in ("queue", "encode", "engine", "decode")}
         self._bad_samples = BadSamples(self._audience.tell)
         self._last_sequence = self._last_taken = -1
+        self._after_gap = False
         self._exit = contextlib.ExitStack()
         self._started_ns = self._ended_ns = 0
 
@@ -300,13 +301,15 @@ class Loop:
 
     def _wanted(self, sample: Sample) -> bool:
         """Whether this sample is to be processed at the present rung; one that is skipped is settled."""
+        self._after_gap |= sample.after_gap  # also where that sample is skipped
         if sample.sequence - self._last_taken < self._climber.run_every:
             self._accounting.settle("skipped")
             return False
-        follows = sample.sequence == self._last_taken + 1 and not sample.after_gap
+        follows = sample.sequence == self._last_taken + 1
         self._last_taken = sample.sequence
-        if sample.after_gap or (not follows and self.runner.stateful):
+        if self._after_gap or (not follows and self.runner.stateful):
             self.runner.reset()
+        self._after_gap = False
         return True
 
     def _process(self, sample: Sample) -> Result | None:
