@@ -98,21 +98,7 @@ class Kinds:
         Raises:
             ConfigError: if the kind or a setting is unknown, missing or out of range.
         """
-<<<<<<< HEAD
-        kind, given = self._read(wanted)
-        found = self.find(kind)
-        fields = found.settings_class.model_fields
-        filled = {name: value for name, value in defaults.items() if name in fields}
-        try:
-            settings = found.settings_class.model_validate({**filled, **given})
-        except ValidationError as exc:
-            takes = ", ".join(field.alias or name for name, field in fields.items()) or "no settings"
-            raise ConfigError(
-                f"{describe_validation(exc, f'{self.thing} {kind}')}\n{self.thing} {kind} takes {takes}"
-            ) from exc
-=======
         found, settings = self._settings(wanted, defaults)
->>>>>>> faults
         return found(settings)
 
     def check(self, wanted: str | Mapping[str, object]) -> None:
@@ -170,7 +156,7 @@ class Kinds:
         try:
             return found, found.settings_class.model_validate({**filled, **given})
         except ValidationError as exc:
-            takes = ", ".join(fields) or "no settings"
+            takes = ", ".join(field.alias or name for name, field in fields.items()) or "no settings"
             raise ConfigError(
                 f"{describe_validation(exc, f'{self.thing} {kind}')}\n{self.thing} {kind} takes {takes}"
             ) from exc

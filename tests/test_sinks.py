@@ -113,6 +113,21 @@ def test_the_console_gives_a_line_a_second_and_sums_up_the_rest() -> None:
     assert last.startswith("#39 ") and last.endswith("[7 more before: 0 late, oldest 12.3 ms]")
 
 
+def test_the_console_gives_a_line_where_an_anomaly_begins_and_where_it_is_over() -> None:
+    sink, stream = shown()
+    with sink:
+        for sequence in range(20):
+            score = 0.9 if sequence in (7, 8, 9) else 0.1
+            sink.result(result(sequence, Anomaly(score, 0.5, anomalous=score > 0.5)))
+    lines = [line.split()[:4] for line in stream.getvalue().splitlines()]
+    assert [(line[0], line[3]) for line in lines] == [
+        ("#0", "normal"),
+        ("#7", "ANOMALY"),
+        ("#10", "normal"),
+        ("#19", "normal"),
+    ]
+
+
 def test_the_console_marks_late_results_and_gives_every_event_in_full() -> None:
     sink, stream = shown(every_s=0)
     with sink:
@@ -691,3 +706,10 @@ def test_a_later_life_neither_refuses_nor_replaces(tmp_path: Path) -> None:
     assert in_a_later_life("video:new.mp4") == {"kind": "video", "path": "new.mp4"}
     assert in_a_later_life("jsonl:out.jsonl") == {"kind": "jsonl", "path": "out.jsonl", "append": True}
     assert in_a_later_life("console") == {"kind": "console"}
+
+
+def test_a_new_run_replaces_what_may_be_overwritten_and_goes_on_with_the_rest() -> None:
+    may = {"kind": "jsonl", "path": "out.jsonl", "overwrite": True}
+    assert in_a_later_life(may, new_run=True) == may
+    assert in_a_later_life(may) == {**may, "append": True}
+    assert in_a_later_life("jsonl:out.jsonl", new_run=True) == {"kind": "jsonl", "path": "out.jsonl", "append": True}

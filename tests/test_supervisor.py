@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,15 @@ def test_a_command_that_is_not_there_is_said(tmp_path: Path) -> None:
         assert app.ends() == 1
         assert "the application: it cannot be started: /nowhere" in app.said()
         assert "No such file" in app.said()
+
+
+def test_python_is_the_one_that_runs_edge_sdk(tmp_path: Path) -> None:
+    """Also where its environment is not activated, as under systemd."""
+    app_toml = program(tmp_path / "app", f"{ALIVE}Path('python').write_text(sys.prefix)\njoined.end()\n")
+    app_toml.write_text(app_toml.read_text().replace(sys.executable, Path(sys.executable).name))
+    with supervised(app_toml, env={"PATH": "/usr/bin:/bin"}) as app:
+        assert app.ends() == 0, app.said()
+    assert (tmp_path / "app" / "python").read_text() == sys.prefix
 
 
 def test_a_killed_application_is_started_again_and_its_counts_go_on(tmp_path: Path) -> None:

@@ -224,3 +224,14 @@ def test_outputs_go_on_in_the_next_life_and_nothing_is_lost(tmp_path: Path) -> N
     numbers = [record["sequence"] for record in records if record["type"] == "result"]
     assert numbers.count(0) == 2
     assert len(numbers) >= 6
+
+
+def test_a_second_run_replaces_what_may_be_overwritten(tmp_path: Path) -> None:
+    path = app_toml(tmp_path / "app", samples=5, rate_hz=200)
+    sink = "[[sink]]\nkind = 'jsonl'\npath = 'out.jsonl'\noverwrite = true\n[supervisor]"
+    path.write_text(path.read_text().replace("[supervisor]", sink))
+    for _ in range(2):
+        with supervised(path) as app:
+            assert app.ends() == 0, app.said()
+    records = [json.loads(line) for line in (tmp_path / "app" / "out.jsonl").read_text().splitlines()]
+    assert [record["sequence"] for record in records if record["type"] == "result"] == [0, 1, 2, 3, 4]

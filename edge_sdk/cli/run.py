@@ -144,8 +144,10 @@ def run(
 
 def _sinks_of(app: App, flags: tuple[str, ...], as_json: bool, overwrite: bool) -> Sequence[str | Mapping[str, object]]:
     wanted = flags or app.sink or (() if as_json else ("console",))
-    started_again = os.environ.get(LIFE_VARIABLE, "1") != "1"
-    return [in_a_later_life(each) for each in wanted] if started_again and not overwrite else wanted
+    life, of_this_run = map(int, os.environ.get(LIFE_VARIABLE, "1 1").split())
+    return (
+        [in_a_later_life(each, new_run=of_this_run == 1) for each in wanted] if life > 1 and not overwrite else wanted
+    )
 
 
 def _say_of_sinks(event: Event) -> None:

@@ -116,16 +116,20 @@ class ProcessEngine(Engine):
 
     def _new_child(self) -> Child:
         order = {"engine": self._name, "options": self._options}
-        for attempt in (1, 2):
-            try:
-                if self._server is None:
-                    self._server = Server(self._name, self._start_ms)
-                child = self._child = Child(self._server, order, self._model_fd)
-                break
-            except (ConnectionError, TimeoutError) as exc:
-                self._end_server()  # it was killed or stopped from outside
-                if attempt == 2:
-                    raise EngineError(f"the engine's server cannot be started: {exc}") from exc
+        try:
+            return self._child_of_server(order)
+        except (ConnectionError, TimeoutError):
+            self._end_server()  # it was killed or stopped from outside
+        try:
+            return self._child_of_server(order)
+        except (ConnectionError, TimeoutError) as exc:
+            self._end_server()
+            raise EngineError(f"the engine's server cannot be started: {exc}") from exc
+
+    def _child_of_server(self, order: object) -> Child:
+        if self._server is None:
+            self._server = Server(self._name, self._start_ms)
+        self._child = child = Child(self._server, order, self._model_fd)
         return child
 
     def _meet_child(self, child: Child) -> None:

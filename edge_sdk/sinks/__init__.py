@@ -91,10 +91,14 @@ def sinks_from(
     return sinks
 
 
-def in_a_later_life(wanted: str | Mapping[str, object]) -> dict[str, object]:
+def in_a_later_life(wanted: str | Mapping[str, object], *, new_run: bool = False) -> dict[str, object]:
     """The sink of a program that was started again: it neither refuses nor replaces what the life before wrote.
 
     JSON lines go on in their file; what cannot go on takes the next free name: ``clip-2.mp4``.
+
+    Args:
+        wanted: the sink.
+        new_run: somebody has started the program, not the supervisor again: what may be overwritten is.
 
     Raises:
         ConfigError: if the kind is unknown, or the text not of its form.
@@ -102,6 +106,8 @@ def in_a_later_life(wanted: str | Mapping[str, object]) -> dict[str, object]:
     table = KINDS.below(Path(), wanted)
     fields = KINDS.find(str(table["kind"])).settings_class.model_fields
     path = table.get("path")
+    if new_run and table.get("overwrite"):
+        return table
     if "append" in fields:
         return {**table, "append": True}
     if "overwrite" in fields and not table.get("overwrite") and isinstance(path, str):

@@ -15,6 +15,7 @@ from edge_sdk.kinds import Settings
 from edge_sdk.printable import printable, printable_lines
 from edge_sdk.result import Event, Result
 from edge_sdk.sinks import Sink, Stream
+from edge_sdk.tasks.anomaly import Anomaly
 from edge_sdk.tasks.classify import ClassScore
 from edge_sdk.tasks.detect import Detection
 from edge_sdk.tasks.keyword import Spotting
@@ -37,7 +38,9 @@ class ConsoleSettings(Settings):
 
 
 class ConsoleSink(Sink):
-    """Prints a line a second (or as set), every event and every word that was heard; coloured where the output is a terminal.
+    """Prints a line a second (or as set), every event, every word that was heard and where an anomaly begins and ends.
+
+    It is coloured where the output is a terminal.
 
     Args:
         settings: how often.
@@ -52,10 +55,11 @@ class ConsoleSink(Sink):
         self._due_ns = 0
         self._between = _Between()
         self._last: Result | None = None  # not printed yet
+        self._anomalous = False
 
     def result(self, result: Result) -> None:
         """See the base class."""
-        if result.captured_ns >= self._due_ns or _is_word(result.value):
+        if result.captured_ns >= self._due_ns or self._is_news(result.value):
             self._due_ns = result.captured_ns + round(self.settings.every_s * 1e9)
             self._print(result)
             return
@@ -74,6 +78,12 @@ class ConsoleSink(Sink):
         last, self._last = self._last, None
         if last is not None:
             self._print(last)
+
+    def _is_news(self, value: Any) -> bool:
+        """Whether this is the one result that reports a word, or the first of an anomaly or after it."""
+        before = self._anomalous
+        self._anomalous = isinstance(value, Anomaly) and value.anomalous
+        return self._anomalous != before or (isinstance(value, Spotting) and value.keyword is not None)
 
     def _print(self, result: Result) -> None:
         if self._last is not None:
@@ -115,11 +125,6 @@ class _Between:
             return ""
         dropped = f", {self.dropped} dropped" if self.dropped else ""
         return f"   [{self.results} more before: {self.late} late, oldest {self.worst_ms:.1f} ms{dropped}]"
-
-
-def _is_word(value: Any) -> bool:
-    """Whether this is the one result that reports a word."""
-    return isinstance(value, Spotting) and value.keyword is not None
 
 
 def in_short(value: Any) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 APP_VARIABLE = "EDGE_SDK_APP"  # "FILE PATH": the text of the app.toml at PATH that was checked stands in FILE
 
-LIFE_VARIABLE = "EDGE_SDK_LIFE"  # how often the application was started, this time included
+LIFE_VARIABLE = "EDGE_SDK_LIFE"  # "3 1": how often the application was started, and how often by this supervisor, this time included
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic_ns
@@ -73,7 +74,7 @@ class Supervisor:
         self._check: Check | None = None
         self._page = pulse.Page(plan.frozen_s)
         self._ledger = Ledger(plan.name, Path(plan.state_dir), self._page, events, relay.say)
-        self._ever_alive = False
+        self._ever_alive, self._starts = False, 0
         self._scales = Scales(events, relay.say)
         self._crashes_in_a_row, self._waits = 0, waits_s()
         self._has_terminal = _has_terminal()
@@ -109,6 +110,7 @@ class Supervisor:
                 raise EdgeSdkError(f"the application: {message}") from exc
             return Ending("crash", message), None
         self._ledger.counted["starts"] += 1
+        self._starts += 1
         ending = self._watch(life)
         if ending.kind == "frozen":
             life.hear_last_words()
@@ -308,9 +310,11 @@ class Supervisor:
 
     def _environment(self) -> dict[str, str]:
         environment = {**os.environ, pulse.VARIABLE: self._page.path, "PYTHONFAULTHANDLER": "1"}
-        environment[LIFE_VARIABLE] = str(self._ledger.counted["starts"] + 1)
+        environment[LIFE_VARIABLE] = f"{self._ledger.counted['starts'] + 1} {self._starts + 1}"
         if self._plan.own:
             environment[APP_VARIABLE] = self._app_toml()
+        else:  # python3 is then the one that has edge_sdk
+            environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         return environment
 
     def _app_toml(self) -> str:
