@@ -398,6 +398,7 @@ def test_a_password_is_told_nowhere(source: str, shown: str, tmp_path: Path) -> 
     assert done.returncode in (1, 2)
     assert shown in done.stdout + done.stderr
     assert SECRET not in told(folder, done.stdout, done.stderr)
+    assert done.stderr.startswith(("error: ", "deadline_too_short")), "and no library says anything in between"
     assert "Traceback" not in done.stderr
 
 

@@ -106,6 +106,7 @@ def run(
     changes = {"variant": variant, "board": board, "engine": engine, "isolation": isolation}
     model = app.model.model_copy(update={k: v for k, v in changes.items() if v is not None})
     end_tidily_on_signals()
+    _quieten_opencv()
     with ExitStack() as stack:
         opened = sinks_from(
             _sinks_of(app, sinks, as_json, overwrite),
@@ -148,6 +149,12 @@ def _sinks_of(app: App, flags: tuple[str, ...], as_json: bool, overwrite: bool) 
     return (
         [in_a_later_life(each, new_run=of_this_run == 1) for each in wanted] if life > 1 and not overwrite else wanted
     )
+
+
+def _quieten_opencv() -> None:
+    """What it and FFmpeg print of a camera that is away, several lines a try, is in our messages, which show no password."""
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")  # AV_LOG_FATAL is 8
 
 
 def _say_of_sinks(event: Event) -> None:
