@@ -74,7 +74,8 @@ class Machine:
         share = f"local,id=host,path={shared},security_model=none,multidevs=remap"
         return [
             "qemu-system-x86_64",
-            *"-M q35 -accel tcg,thread=multi -cpu max -m 1024 -smp 2 -nodefaults -display none -serial stdio -no-reboot".split(),
+            *("-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "1024", "-smp", "2"),
+            *("-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"),
             *kernel,
             *("-drive", drive, "-device", "virtio-blk-pci,drive=disk", "-device", "virtio-rng-pci"),
             *("-fsdev", share, "-device", "virtio-9p-pci,fsdev=host,mount_tag=host"),
