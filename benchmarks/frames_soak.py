@@ -86,7 +86,10 @@ def _write_app(folder: Path, frames: int) -> None:
 
 
 def _look(running: Supervised) -> tuple[float, int, int]:
-    """MB (10^6 bytes, without the pages of files, which strangers share), descriptors and threads of all processes; again where one went away meanwhile."""
+    """MB, descriptors and threads of all processes; again where one went away meanwhile.
+
+    MB are 10^6 bytes without the pages of files, which strangers share.
+    """
     found: list[tuple[float, int, int]] = []
 
     def all_there() -> bool:
