@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -14,9 +11,7 @@ from time import monotonic
 
 import numpy as np
 
-from benchmarks.bundles import classifier_bundle, numbers_bundle
-from benchmarks.models import MOBILENET_INT8
-from benchmarks.photo import photo
+from benchmarks.bundles import numbers_bundle
 from benchmarks.rows import Row
 from benchmarks.streams import Camera
 from benchmarks.supervised import page
@@ -24,7 +19,6 @@ from edge_sdk.bundle import Bundle
 from edge_sdk.bundle.add import add_variants
 from edge_sdk.engines.faulty import order_fault
 from edge_sdk.loop import Loop
-from edge_sdk.tensors import Array
 from edge_sdk.watchdog import pulse
 
 _IN_A_ROW = 100  # results, of which 1 % may be late
@@ -75,10 +69,9 @@ class Met:
 
 
 def run(quick: bool) -> list[Row]:
-    """A step of eight seconds, several times over, for every kind of rung and rate; then one by programs that compete for the cores."""
+    """A step of eight seconds, several times over, for every kind of rung and rate."""
     repetitions = 1 if quick else 5
-    rows = [row for case in CASES for row in _rows(case.name, [engine_slows(case) for _ in range(repetitions)])]
-    return [*rows, *_rows("skipping, programs on all cores", [cores_are_taken() for _ in range(repetitions)])]
+    return [row for case in CASES for row in _rows(case.name, [engine_slows(case) for _ in range(repetitions)])]
 
 
 def _rows(name: str, met: list[Met]) -> list[Row]:
@@ -141,33 +134,6 @@ def _with_small(bundle: Path) -> Path:
 def _slow(orders: list[Path], by_ms: float) -> None:
     for file, share in zip(orders, _SHARES, strict=True):
         order_fault(file, f"slow {by_ms * share:g} {_FOR_EVER}")
-
-
-def cores_are_taken() -> Met:
-    """MobileNetV2-224 int8 from a camera that keeps it busy for 60 % of the time, and twice as many busy programs as there are cores."""
-    frame = photo()
-    with tempfile.TemporaryDirectory() as name:
-        bundle = classifier_bundle(MOBILENET_INT8, Path(name))
-        period_ms = 1.7 * _alone_ms(bundle, frame)
-        camera = Camera(frame, per_second=1_000 / period_ms, seconds=60)
-        with page() as slot, Loop(bundle, camera, deadline_ms=2.4 * period_ms, governor=True) as loop:
-            return _watch(loop, slot, _busy_cores())
-
-
-def _alone_ms(bundle: Path, frame: Array) -> float:
-    with Loop(bundle, Camera(frame, per_second=20, seconds=2), deadline_ms=1_000) as loop:
-        return float(np.median([result.age_ms for result in loop]))
-
-
-@contextmanager
-def _busy_cores() -> Iterator[None]:
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
-    try:
-        yield
-    finally:
-        for process in busy:
-            process.kill()
-            process.wait()
 
 
 def _watch(loop: Loop, slot: memoryview, overload: AbstractContextManager[None]) -> Met:
