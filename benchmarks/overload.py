@@ -38,8 +38,8 @@ class Case:
     name: str
     per_second: float
     variant: bool
+    slower: float
     busy: float = 0.6
-    slower: float = 1.1
     deadline: float = 2.4
 
     def ms(self, periods: float) -> float:
@@ -48,13 +48,8 @@ class Case:
 
 
 CASES = tuple(
-    Case(
-        f"{what}, {per_second} frames/s",
-        per_second,
-        what == "another variant",
-        slower=2.0 if what == "another variant" else 1.1,
-    )
-    for what in ("skipping", "another variant")
+    Case(f"{what}, {per_second} frames/s", per_second, variant, slower)
+    for what, variant, slower in (("skipping", False, 1.1), ("another variant", True, 2.0))
     for per_second in (30, 100)
 )
 
@@ -96,12 +91,10 @@ def engine_slows(case: Case) -> Met:
             {"inner": "null", "orders": str(file), "wait_ms": f"{case.ms(case.busy) * share:g}"}
             for file, share in zip(orders, _SHARES, strict=True)
         )
-        bundle, governor = (
-            numbers_bundle(Path(name)),
-            True if not case.variant else {"rungs": [{"variant": "null-small", "options": small}]},
-        )
+        bundle = numbers_bundle(Path(name))
+        governor: bool | dict[str, object] = True
         if case.variant:
-            bundle = _with_small(bundle)
+            bundle, governor = _with_small(bundle), {"rungs": [{"variant": "null-small", "options": small}]}
 
         @contextmanager
         def slow() -> Iterator[None]:
@@ -157,10 +150,10 @@ def _watch(loop: Loop, slot: memoryview, overload: AbstractContextManager[None])
                 at_foot = 0.0 if rung else at_foot or now
                 if now > ended + _AFTER_S or (at_foot and now > at_foot + _STAYS_S):
                     break
-    return Met(_under(found), max(at_foot - ended, 0.0) if at_foot else _AFTER_S, highest)
+    return Met(under(found), max(at_foot - ended, 0.0) if at_foot else _AFTER_S, highest)
 
 
-def _under(found: list[tuple[float, bool]]) -> float:
+def under(found: list[tuple[float, bool]]) -> float:
     """The moment from which on at most one result of any 100 in a row is late, to the end."""
     late = np.flatnonzero([is_late for _, is_late in found])
     close = np.flatnonzero(np.diff(late) < _IN_A_ROW)
