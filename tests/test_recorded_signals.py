@@ -269,7 +269,7 @@ def test_another_clock_is_followed_by_its_shortest_delay() -> None:
         offset(np.array([i * 100 * MS]), (10_000 + i * 100 + delay) * MS)[0] / MS for i, delay in enumerate(delays)
     ]
     late = [t - 10_000 - i * 100 for i, t in enumerate(times)]  # the true time is i * 100 + 10 s
-    assert late[0] == 5 and late[2] == 2 and all(2 <= each <= 6 for each in late)
+    assert late[0] == 5 and late[2] < 3 and all(2 <= each <= 6 for each in late)
 
 
 def test_a_clock_that_falls_back_far_has_begun_anew_and_one_that_falls_back_little_is_believed() -> None:
