@@ -16,8 +16,12 @@ _PROCESS_CLOCK = (
 
 def family(pid: int) -> list[int]:
     """A process and all below it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(member for child in children for member in family(int(child)))]
+    return [pid, *(member for child in children(pid) for member in family(child))]
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one's main thread started, or adopted."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def processor_s(pids: Iterable[int]) -> float:

@@ -117,6 +117,7 @@ class Loop:
         self._stages = {name: Durations() for name in ("queue", "encode", "engine", "decode")}
         self._bad_samples = BadSamples(self._audience.tell)
         self._last_sequence = self._last_taken = -1
+        self._after_gap = False
         self._exit = contextlib.ExitStack()
         self._started_ns = self._ended_ns = 0
 
@@ -300,13 +301,15 @@ class Loop:
 
     def _wanted(self, sample: Sample) -> bool:
         """Whether this sample is to be processed at the present rung; one that is skipped is settled."""
+        self._after_gap |= sample.after_gap  # also where that sample is skipped
         if sample.sequence - self._last_taken < self._climber.run_every:
             self._accounting.settle("skipped")
             return False
-        follows = sample.sequence == self._last_taken + 1 and not sample.after_gap
+        follows = sample.sequence == self._last_taken + 1
         self._last_taken = sample.sequence
-        if sample.after_gap or (not follows and self.runner.stateful):
+        if self._after_gap or (not follows and self.runner.stateful):
             self.runner.reset()
+        self._after_gap = False
         return True
 
     def _process(self, sample: Sample) -> Result | None:
@@ -343,11 +346,11 @@ class Loop:
         )
 
     def _captured_ns(self, sample: Sample) -> int:
-        """When it was captured. A recording that is read faster than it was made is ahead of the clock: it is as old as its reading."""
+        """When it was captured; the recording of a signal that is read faster than it was made runs ahead, and is as old as its reading."""
         now_ns = monotonic_ns()
         if sample.captured_ns - now_ns <= _FUTURE_NS:
             return sample.captured_ns
-        if self._reader.live:
+        if self._reader.live or sample.times_ns is None:
             raise SourceError(
                 "the source's capture times lie in the future; they must be on the clock of time.monotonic_ns"
             )

@@ -296,3 +296,24 @@ def test_readings_at_a_rate_are_even_though_they_come_in_jerks_and_what_is_missi
 
 def test_a_broken_reading_leaves_its_place_empty() -> None:
     assert EvenTimes(100)(np.array([0, 2]), 4, 1_000 * MS).tolist() == [970 * MS, 990 * MS]
+
+
+def test_a_clock_that_begins_anew_with_every_reading_is_no_harm() -> None:
+    """A message may hold thousands of readings, and whoever sends it what he likes."""
+    times = ClockOffset()(np.tile([5_000, 0], 5_000) * MS, 100 * MS)
+    assert len(times) == 10_000 and times.max() == times[-1] == 100 * MS
+
+
+def test_even_times_need_64_bits_where_numpy_s_own_integer_has_32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on armv7l; NumPy 2 does not widen an array for a Python integer."""
+    array = np.array
+
+    def of_32_bits(content: object, dtype: object = None) -> np.ndarray:
+        made = array(content, dtype)
+        return made.astype(np.int32) if dtype is None and made.dtype == np.int64 and abs(made).max() < 2**31 else made
+
+    monkeypatch.setattr(np, "array", of_32_bits)
+    even = EvenTimes(1000)
+    assert even(np.arange(20, dtype=np.int32), 20, 10**13)[-1] == 10**13
+    even._count = 2**31  # after 25 days
+    assert len(even(np.arange(20, dtype=np.int32), 20, 10**13 + 2**31 * MS)) == 20

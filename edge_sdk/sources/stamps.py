@@ -36,10 +36,11 @@ class ClockOffset:
         Returns:
             int64 (count,), the last one not after ``read_ns``.
         """
-        restarts = np.flatnonzero(np.diff(clock_ns) < -self._jump_ns)
-        if restarts.size:
-            first = int(restarts[0]) + 1
-            return np.append(self(clock_ns[:first], read_ns), self(clock_ns[first:], read_ns))
+        restarts = np.flatnonzero(np.diff(clock_ns) < -self._jump_ns) + 1
+        return np.concatenate([self._moved(part, read_ns) for part in np.split(clock_ns, restarts)])
+
+    def _moved(self, clock_ns: Array, read_ns: int) -> Array:
+        """The times of readings between which the clock did not begin anew."""
         offset_ns = read_ns - int(clock_ns[-1])
         if self._offset_ns is not None and abs(late_ns := offset_ns - self._offset_ns) <= self._jump_ns:
             offset_ns = self._offset_ns + (late_ns if late_ns < 0 else round(late_ns * _FOLLOWED))
@@ -77,7 +78,7 @@ class EvenTimes:
             int64 (good,). What the offset changes by is spread over the piece, by at most a quarter of a period a reading (forwards) or
             a half (back), so that a piece that comes late looks neither like a gap nor like time running backwards.
         """
-        end_ns = np.array([round((self._count + count - 1) * self._period_ns)])
+        end_ns = np.array([round((self._count + count - 1) * self._period_ns)], np.int64)
         wanted_ns = float((self._offset(end_ns, read_ns) - end_ns)[0])
         before_ns = self._shift_ns
         if before_ns is None or abs(wanted_ns - before_ns) > self._jump_ns:
@@ -85,6 +86,6 @@ class EvenTimes:
         most_ns = count * self._period_ns
         change_ns = min(max(wanted_ns - before_ns, -0.5 * most_ns), 0.25 * most_ns)
         self._shift_ns = before_ns + change_ns
-        times_ns = (self._count + places) * self._period_ns + before_ns + change_ns * (places + 1) / count
+        times_ns = (float(self._count) + places) * self._period_ns + before_ns + change_ns * (places + 1) / count
         self._count += count
         return np.rint(times_ns).astype(np.int64)
