@@ -11,7 +11,7 @@ import pytest
 
 from edge_sdk import Event, Loop
 from edge_sdk import reader as reader_module
-from edge_sdk.accounting import Accounting, Counts
+from edge_sdk.accounting import Accounting
 from edge_sdk.bad_samples import BadSamples
 from edge_sdk.errors import SourceError, SourceLostError
 from edge_sdk.mailbox import Mailbox
