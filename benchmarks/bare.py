@@ -39,10 +39,14 @@ class BareClassifier:
 
     Resize (INTER_LINEAR) first, as that leaves the least for everything after it; cvtColor into a kept buffer; for int8 the top bit
     is flipped in place (byte - 128 in one integer operation), for uint8 nothing; set_tensor, invoke; argpartition for three of 1,000.
+
+    Attributes:
+        step: runs the model.
     """
 
     def __init__(self, model: Path, labels: list[str]) -> None:
         self._model = Bare(model)
+        self.step = self._model.step
         self._labels = labels
         _, height, width, _ = self._model.input.shape
         self._size = (width, height)
@@ -56,7 +60,7 @@ class BareClassifier:
         cv2.cvtColor(self._resized, cv2.COLOR_BGR2RGB, dst=self._bytes)
         if self._signed:
             np.bitwise_xor(self._bytes, 0x80, out=self._bytes)
-        scores = self._model.step()[0]
+        scores = self.step()[0]
         best = np.argpartition(scores, -3)[-3:]
         best = best[np.argsort(scores[best])[::-1]]
         scale, zero_point = self._model.scale, self._model.zero_point

@@ -64,7 +64,7 @@ def signal_bundle(folder: Path, window: WindowSettings) -> Path:
 
 def _write(path: Path, contract: Contract, task: TaskSettings, variant: Variant, files: dict[str, bytes]) -> Path:
     manifest = Manifest(
-        schema_version=schema_version_for([variant], contract),
+        schema_version=schema_version_for((variant,), task, contract),
         name=path.stem,
         created_by="benchmarks",
         contract=contract,

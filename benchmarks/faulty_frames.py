@@ -30,7 +30,7 @@ SIDE = 96  # pixels of the model's input
 DEADLINE_MS, HANG_MS, SILENCE_MS = 50.0, 200.0, 250.0
 FAULTS = ("engine hang", "engine crash", "engine error 1", "source lost", "source hang", "source bad")
 _RATE_HZ = 1_500.0
-_HANGS_S = 0.35  # a read, after which it was given up
+_HANGS_ON_S = 0.1  # a read, after it was given up
 _FRAMES = np.random.default_rng(0).integers(
     0, 256, (16, 120, 160, 3), np.uint8
 )  # no two in a row alike: nothing stands still
@@ -53,11 +53,11 @@ class FaultyCamera(Source):
     def __init__(self, frames: int, every: int, orders: Path) -> None:
         self._frames, self._every, self._orders = frames, every, orders
         self._faults, self._next = cycle(FAULTS), every
-        self._pace = Pace()
+        self._pace, self._closed = Pace(), threading.Event()
         self._first = self.given = 0
 
     def _open(self) -> None:
-        self._pace, self._first = Pace(), self.given
+        self._pace, self._closed, self._first = Pace(), threading.Event(), self.given
 
     def _read(self) -> tuple[Array, Colour, str, int | None] | None:
         if self.given == self._frames:
@@ -83,12 +83,14 @@ class FaultyCamera(Source):
             self.given += 1
             raise SourceError("a sample cannot be read, as was ordered")
         elif what == "hang":
-            time.sleep(_HANGS_S)
+            self._closed.wait()
+            time.sleep(_HANGS_ON_S)
             return False
         return True
 
     def _close(self) -> None:
         self._pace.stop()
+        self._closed.set()
 
 
 def _write_ages(results: Iterable[Result], file: Path) -> None:

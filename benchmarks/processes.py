@@ -16,8 +16,12 @@ _PROCESS_CLOCK = (
 
 def family(pid: int) -> list[int]:
     """A process and all below it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(member for child in children for member in family(int(child)))]
+    return [pid, *(member for child in children(pid) for member in family(child))]
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one's main thread started, or adopted."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def processor_s(pids: Iterable[int]) -> float:
@@ -25,14 +29,16 @@ def processor_s(pids: Iterable[int]) -> float:
     return sum(time.clock_gettime((~pid << 3) | _PROCESS_CLOCK) for pid in pids)
 
 
-def pss_kb(pids: Iterable[int]) -> int:
-    """Sum of the proportional set sizes (proc(5), smaps_rollup), in kB of 1,024 bytes."""
-    return sum(_pss_kb(pid) for pid in pids)
+def pss_kb(pids: Iterable[int], *kinds: str) -> int:
+    """Sum of the proportional set sizes (proc(5), smaps_rollup), in kB of 1,024 bytes.
 
-
-def _pss_kb(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    Args:
+        pids: of these processes.
+        kinds: such as ``"Anon"`` and ``"Shmem"``, which leave out the pages of files, as strangers share them; default all.
+    """
+    names = {f"Pss_{kind}:" for kind in kinds} or {"Pss:"}
+    lines = (line.split() for pid in pids for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines())
+    return sum(int(words[1]) for words in lines if words[0] in names)
 
 
 class ProcessorTime:

@@ -22,8 +22,19 @@ SECTIONS = {
     "quantize": "benchmarks.quantization",
     "convert": "benchmarks.conversion",
     "sweep": "benchmarks.sweep",
+    "overhead": "benchmarks.overhead",
+    "governor": "benchmarks.overload",
+    "source-hang": "benchmarks.source_hang",
+    "frozen": "benchmarks.restart",
+    "readings": "benchmarks.signal_windows",
 }
-SOAK = {"age": "benchmarks.age_soak", "memory": "benchmarks.memory_soak"}
+SOAK = {
+    "age": "benchmarks.age_soak",
+    "memory": "benchmarks.memory_soak",
+    "readings": "benchmarks.signal_soak",
+    "frames": "benchmarks.frames_soak",
+    "faults": "benchmarks.faults",
+}
 
 
 def main(name: str, *, quick: bool) -> None:

@@ -19,27 +19,26 @@ class Camera(Source):
 
     def __init__(self, frame: Array, *, per_second: float, seconds: float) -> None:
         self._frame, self._period_ns = frame, 1e9 / per_second
+        self._first = 0
         self._left = round(per_second * seconds)
         self._pace = Pace()
         self.captured_ns: list[int] = []
 
-    def interrupt(self) -> None:
-        """See the base class."""
-        self._pace.stop()
-
-    def _open(self) -> None: ...
+    def _open(self) -> None:
+        self._pace, self._first = Pace(), len(self.captured_ns)
 
     def _read(self) -> tuple[Array, Colour, str, int | None] | None:
         if not self._left:
             return None
         self._left -= 1
-        due_ns = self._pace.wait(round(len(self.captured_ns) * self._period_ns))
+        due_ns = self._pace.wait(round((len(self.captured_ns) - self._first) * self._period_ns))
         if due_ns is None:
             return None
         self.captured_ns.append(due_ns)
         return self._frame, "bgr", "", due_ns
 
-    def _close(self) -> None: ...
+    def _close(self) -> None:
+        self._pace.stop()
 
 
 class Stream(Source):

@@ -7,7 +7,7 @@ same from every folder; paths given as flags are relative to the current one, as
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -121,7 +121,7 @@ class AppTable(_Strict):
     """``[app]``: its name (default the file's or, for an app.toml, its folder's), and the ``command`` of a program of your own.
 
     The command runs in the file's folder, under the supervisor, which its ``edge_sdk.Loop`` joins. Programs are looked for beside the
-    Python that runs edge-sdk first: ``python3`` is that one, also where its environment is not activated.
+    Python that runs edge-sdk first, so that ``python3`` is that one, also where its environment is not activated.
     """
 
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
@@ -159,8 +159,8 @@ class App(_Supervised):
 
 
 _TABLES = {
-    App: f"; tables are [model], [source], [loop], [task], [governor], [[sink]], {_OURS}",
-    Program: f"; with [app] command the tables are {_OURS}: the program has its own settings",
+    App: f"tables are [model], [source], [loop], [task], [governor], [[sink]], {_OURS}",
+    Program: f"with [app] command the tables are {_OURS}: the program has its own settings",
 }
 
 
@@ -180,11 +180,16 @@ def read_app(path: Path, checked: Path | None = None) -> App | Program:
     try:
         app = kind.model_validate(settings)
     except ValidationError as exc:
-        raise ConfigError(describe_validation(exc, str(path)) + _TABLES[kind]) from exc
+        raise ConfigError(f"{describe_validation(exc, str(path))}\n{_allowed(kind, exc)}") from exc
     app._text = text
     if isinstance(app, Program):
         return app
     hang_ms = app.loop.hang_ms or max(10 * app.loop.deadline_ms, 1_000)
+    if hang_ms < app.loop.deadline_ms:
+        raise ConfigError(
+            f"{path}: loop.hang_ms is at least loop.deadline_ms, as an engine that may still be on time does not hang; found "
+            f"{hang_ms:g} and {app.loop.deadline_ms:g}. Both are in milliseconds"
+        )
     if app.supervisor.frozen_s is not None and app.supervisor.frozen_s * 1_000 <= hang_ms:
         raise ConfigError(
             f"{path}: supervisor.frozen_s is longer than the engine's hang budget of {hang_ms:g} ms (loop.hang_ms), which comes first; "
@@ -194,7 +199,24 @@ def read_app(path: Path, checked: Path | None = None) -> App | Program:
     model = app.model.model_copy(update={"bundle": folder / app.model.bundle})
     source = sources.KINDS.below(folder, app.source)
     sink = tuple(sinks.KINDS.below(folder, each) for each in app.sink)
+    sources.KINDS.check(source)
+    for each in sink:
+        sinks.KINDS.check(each)
     return app.model_copy(update={"model": model, "source": source, "sink": sink})
+
+
+def _allowed(kind: type[_Supervised], exc: ValidationError) -> str:
+    """The keys of the tables in which something is wrong, or, where that is a table itself, all tables."""
+    places = [error["loc"] for error in exc.errors()]
+    names = dict.fromkeys(str(place[0]) for place in places if len(place) > 1)
+    keys = [(name, _keys(kind.model_fields[name].annotation)) for name in names]
+    lines = [f"[{name}] takes {', '.join(each)}" for name, each in keys if each]
+    return "\n".join(lines if all(len(place) > 1 for place in places) and lines else [*lines, _TABLES[kind]])
+
+
+def _keys(annotation: object) -> tuple[str, ...]:
+    tables = [each for each in (annotation, *get_args(annotation)) if isinstance(each, type)]
+    return tuple(key for table in tables if issubclass(table, BaseModel) for key in table.model_fields)
 
 
 def _has_command(settings: dict[str, object]) -> bool:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model
 
 from edge_sdk.errors import ConfigError, ContractError, needs
 from edge_sdk.features.settings import FeatureSettings
+from edge_sdk.redact import redacted
 from edge_sdk.tensors import Array, TensorSpec
 from edge_sdk.window_numbers import WindowNumbers
 from edge_sdk.window_settings import WindowSettings
@@ -23,7 +24,13 @@ Colour = Literal["bgr", "rgb", "gray"]
 Bytes = npt.NDArray[np.uint8]
 # What OpenCV's look-up can write.
 IMAGE_DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "float16", "float32", "float64")
-_ERRORS_SHOWN, _DEPTH_SHOWN = 10, 8  # in one message
+_ERRORS_SHOWN, _DEPTH_SHOWN, _FOUND_SHOWN = 10, 8, 40  # in one message
+_NO_NUMBER = {
+    "float_type",
+    "float_parsing",
+    "int_type",
+    "int_parsing",
+}  # pydantic's names of what a text for a number is
 
 
 class Contract(BaseModel):
@@ -396,7 +403,7 @@ def describe_validation(exc: Exception, where: str) -> str:
 
     assert isinstance(exc, ValidationError)  # noqa: S101 - narrows for the type checker
     lines = []
-    errors = exc.errors(include_url=False, include_input=False)
+    errors = exc.errors(include_url=False)
     wrong = {error["loc"][:depth] for error in errors for depth in range(len(error["loc"]))}
     # pydantic calls a list too short whose items are wrong: that is said of the items
     errors = [error for error in errors if error["type"] != "too_short" or error["loc"] not in wrong]
@@ -407,6 +414,8 @@ def describe_validation(exc: Exception, where: str) -> str:
             said = "no such key"
         elif error["type"] == "missing":
             said = "is missing"
+        elif error["type"] in _NO_NUMBER and isinstance(error["input"], str):
+            said = f"{said.partition(',')[0]} without a unit; found {redacted(error['input'])[:_FOUND_SHOWN]!r}"
         lines.append(f"{where}: {key + ': ' if key else ''}{said}")
     if len(errors) > _ERRORS_SHOWN:
         lines.append(f"{where}: and {len(errors) - _ERRORS_SHOWN} more")

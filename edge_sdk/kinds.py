@@ -98,18 +98,12 @@ class Kinds:
         Raises:
             ConfigError: if the kind or a setting is unknown, missing or out of range.
         """
-        kind, given = self._read(wanted)
-        found = self.find(kind)
-        fields = found.settings_class.model_fields
-        filled = {name: value for name, value in defaults.items() if name in fields}
-        try:
-            settings = found.settings_class.model_validate({**filled, **given})
-        except ValidationError as exc:
-            takes = ", ".join(field.alias or name for name, field in fields.items()) or "no settings"
-            raise ConfigError(
-                f"{describe_validation(exc, f'{self.thing} {kind}')}\n{self.thing} {kind} takes {takes}"
-            ) from exc
+        found, settings = self._settings(wanted, defaults)
         return found(settings)
+
+    def check(self, wanted: str | Mapping[str, object]) -> None:
+        """Raise what ``make`` would of these settings, and make nothing."""
+        self._settings(wanted, {})
 
     def below(self, folder: Path, wanted: str | Mapping[str, object]) -> dict[str, object]:
         """The table of ``wanted``, its relative paths (settings of type ``Path``) taken from ``folder``.
@@ -153,6 +147,19 @@ class Kinds:
                 raise ConfigError(f"{self.thing} {shown!r} states {name} twice")
             given[name] = value
         return kind, given
+
+    def _settings(self, wanted: str | Mapping[str, object], defaults: Mapping[str, object]) -> tuple[Configured, Any]:
+        kind, given = self._read(wanted)
+        found = self.find(kind)
+        fields = found.settings_class.model_fields
+        filled = {name: value for name, value in defaults.items() if name in fields}
+        try:
+            return found, found.settings_class.model_validate({**filled, **given})
+        except ValidationError as exc:
+            takes = ", ".join(field.alias or name for name, field in fields.items()) or "no settings"
+            raise ConfigError(
+                f"{describe_validation(exc, f'{self.thing} {kind}')}\n{self.thing} {kind} takes {takes}"
+            ) from exc
 
     def _read(self, wanted: str | Mapping[str, object]) -> tuple[str, dict[str, object]]:
         """Kind and settings, still unchecked."""

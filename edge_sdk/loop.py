@@ -61,6 +61,7 @@ class Loop:
         task: overrides of the bundle's task settings, such as ``{"threshold": 0.6}``.
         engine_options: such as ``{"threads": "2"}``.
         sinks: take every result and event, besides you; closed with the loop.
+        sinks_may_fail: a sink that cannot write, as on a full disk, is told and tried again with every result; otherwise it ends the loop.
         silence_ms: a source that gives nothing for so long is closed and opened again; default max(hang_ms, 10000).
         reopen_s: for how long a source that went away, or an engine that cannot be started again, is tried.
         governor: under overload or heat the loop climbs a ladder: ``True`` for the default one, or the settings, as a ``[governor]``
@@ -89,6 +90,7 @@ class Loop:
         task: dict[str, object] | None = None,
         engine_options: Options | None = None,
         sinks: Sequence[Sink] = (),
+        sinks_may_fail: bool = False,
         silence_ms: float | None = None,
         reopen_s: float = 30.0,
         governor: bool | Mapping[str, object] | GovernorSettings = False,
@@ -97,7 +99,11 @@ class Loop:
     ) -> None:
         self.deadline = Deadline(deadline_ms)
         self.hang_ms = hang_ms if hang_ms is not None else max(10 * deadline_ms, 1_000.0)
-        check_ms("hang_ms", self.hang_ms)
+        if check_ms("hang_ms", self.hang_ms) < deadline_ms:
+            raise ConfigError(
+                f"hang_ms is at least deadline_ms, as an engine that may still be on time does not hang; found {self.hang_ms:g} and "
+                f"{deadline_ms:g}. Both are in milliseconds"
+            )
         silence_ms = silence_ms if silence_ms is not None else max(self.hang_ms, 10_000.0)
         self._silence_s = check_ms("silence_ms", silence_ms) / 1_000
         self._bundle_given, self._source_given = bundle, source
@@ -107,10 +113,11 @@ class Loop:
         self._stop = threading.Event()
         self._governor, self._hop = settings_from(governor), hop
         self._sinks, self._reopen_s = sinks, reopen_s
-        self._audience = Audience(sinks, on_event)
+        self._audience = Audience(sinks, on_event, sinks_may_fail=sinks_may_fail)
         self._stages = {name: Durations() for name in ("queue", "encode", "engine", "decode")}
         self._bad_samples = BadSamples(self._audience.tell)
         self._last_sequence = self._last_taken = -1
+        self._after_gap = False
         self._exit = contextlib.ExitStack()
         self._started_ns = self._ended_ns = 0
 
@@ -294,13 +301,15 @@ class Loop:
 
     def _wanted(self, sample: Sample) -> bool:
         """Whether this sample is to be processed at the present rung; one that is skipped is settled."""
+        self._after_gap |= sample.after_gap  # also where that sample is skipped
         if sample.sequence - self._last_taken < self._climber.run_every:
             self._accounting.settle("skipped")
             return False
-        follows = sample.sequence == self._last_taken + 1 and not sample.after_gap
+        follows = sample.sequence == self._last_taken + 1
         self._last_taken = sample.sequence
-        if sample.after_gap or (not follows and self.runner.stateful):
+        if self._after_gap or (not follows and self.runner.stateful):
             self.runner.reset()
+        self._after_gap = False
         return True
 
     def _process(self, sample: Sample) -> Result | None:
@@ -337,11 +346,11 @@ class Loop:
         )
 
     def _captured_ns(self, sample: Sample) -> int:
-        """When it was captured. A recording that is read faster than it was made is ahead of the clock: it is as old as its reading."""
+        """When it was captured; the recording of a signal that is read faster than it was made runs ahead, and is as old as its reading."""
         now_ns = monotonic_ns()
         if sample.captured_ns - now_ns <= _FUTURE_NS:
             return sample.captured_ns
-        if self._reader.live:
+        if self._reader.live or sample.times_ns is None:
             raise SourceError(
                 "the source's capture times lie in the future; they must be on the clock of time.monotonic_ns"
             )

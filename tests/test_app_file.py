@@ -71,10 +71,33 @@ def test_options_may_be_numbers(folder: Path) -> None:
     ("tables", "said"),
     [
         ({"loop": "deadline_ms = true"}, r"loop\.deadline_ms: Input should be a valid number"),
-        ({"loop": "deadline_ms = '50'"}, r"loop\.deadline_ms: Input should be a valid number"),
+        (
+            {"loop": "deadline_ms = '50 ms'"},
+            r"loop\.deadline_ms: Input should be a valid number without a unit; found '50 ms'\n",
+        ),
+        (
+            {"loop": "deadline_s = 0.05"},
+            r"deadline_ms: is missing\n.*deadline_s: no such key\n\[loop\] takes deadline_ms, hang_ms",
+        ),
+        ({"loops": "x = 1"}, r"loops: no such key\ntables are \[model\], \[source\], \[loop\]"),
+        ({"loop": "deadline_ms = '5'", "loops": "x = 1"}, r"(?s)\[loop\] takes .*\ntables are \[model\]"),
+        (
+            {"loop": "deadline_ms = 50\nhang_ms = 1"},
+            "hang_ms is at least loop.deadline_ms.*found 1 and 50. Both are in milliseconds",
+        ),
+        ({"loop": "deadline_ms = 50\nhop = 0.25"}, r"loop\.hop: Input should be a valid integer"),
+        (
+            {"governor": "calm_s = '1 s'"},
+            r"governor\.calm_s: .* without a unit; found '1 s'\n\[governor\] takes rungs, ",
+        ),
+        ({"supervisor": "memory_mb = '100 MB'"}, r"supervisor\.memory_mb: .* without a unit; found '100 MB'"),
         ({"loop": "deadline_ms = 3e8"}, r"loop\.deadline_ms: .*at most 1e\+08; found 300000000"),
         ({"loop": "deadline_ms = 50\nhang_ms = inf"}, r"loop\.hang_ms: Input should be a finite number"),
         ({"loop": "deadline_ms = 50\nsilence_ms = nan"}, r"loop\.silence_ms: Input should be a finite number"),
+        (
+            {"sink": "[[sink]]\nkind = 'console'\nevery = 1\n"},
+            r"sink console: every: no such key\nsink console takes every_s",
+        ),
         ({"sink": "[sink]\nkind = 'console'"}, r"sink: there may be several: write \[\[sink\]\]"),
         ({"sink": "[[sink]]\nkind = 'console'\nevery_s = inf\n"}, "sink console: every_s: Input should be a finite"),
         ({"source": "", "top": "source = 5"}, r"source: it is one line of text or a table with a kind; found 5"),
@@ -84,11 +107,6 @@ def test_options_may_be_numbers(folder: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_named_in_plain_words(folder: Path, tables: dict[str, str], said: str) -> None:
-    def use() -> None:
-        app = read_app(written(folder, **tables))
-        sinks_from(app.sink)
-        source_from(app.source)
-
     with pytest.raises(ConfigError, match=said) as caught:
-        use()
+        read_app(written(folder, **tables))
     assert "json-or-python" not in str(caught.value)

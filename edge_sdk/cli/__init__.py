@@ -12,6 +12,7 @@ import click
 from edge_sdk import __version__
 from edge_sdk.errors import EdgeSdkError
 from edge_sdk.printable import printable_lines
+from edge_sdk.refusal import refusal
 
 _COMMANDS = {
     "convert": ("converters.cli:convert", "Turn a trained model into a proven int8 bundle."),
@@ -87,8 +88,7 @@ def main() -> NoReturn:
         _fail(_NO_MEMORY)
         sys.exit(1)
     except OSError as exc:
-        where = f"{exc.filename}: " if exc.filename else ""
-        _fail(printable_lines(f"error: the system refuses: {where}{exc.strerror or exc}"))
+        _fail(printable_lines(f"error: the system refuses: {refusal(exc)}"))
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 

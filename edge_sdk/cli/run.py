@@ -18,7 +18,10 @@ from edge_sdk.cli.supervise import PLAN_FLAG, become_supervisor, plan_of
 from edge_sdk.engines import Options
 from edge_sdk.errors import ConfigError
 from edge_sdk.loop import Loop
+from edge_sdk.printable import printable_lines
+from edge_sdk.result import Event
 from edge_sdk.sinks import in_a_later_life, sinks_from
+from edge_sdk.sinks.console import ConsoleSink
 from edge_sdk.watchdog import pulse
 from edge_sdk.watchdog.plan import APP_VARIABLE, LIFE_VARIABLE
 
@@ -128,6 +131,9 @@ def run(
             board=model.board,
             task=dict(app.task),
             sinks=opened,
+            sinks_may_fail=pulse.VARIABLE
+            in os.environ,  # what is supervised is to live on, and its disk may have room again
+            on_event=None if any(isinstance(sink, ConsoleSink) for sink in opened) else _say_of_sinks,
         )
         with loop:
             stack.callback(_print_report, loop, as_json)  # however it ends, after the loop has closed the sinks
@@ -142,6 +148,12 @@ def _sinks_of(app: App, flags: tuple[str, ...], as_json: bool, overwrite: bool) 
     return (
         [in_a_later_life(each, new_run=of_this_run == 1) for each in wanted] if life > 1 and not overwrite else wanted
     )
+
+
+def _say_of_sinks(event: Event) -> None:
+    """On standard error, where no sink shows events to people."""
+    if event.kind in {"sink_failed", "sink_back"}:
+        click.echo(printable_lines(f"{event.kind}: {event.message}"), err=True)
 
 
 def _print_report(loop: Loop, as_json: bool) -> None:
@@ -159,8 +171,7 @@ def _supervised(ctx: click.Context, path: Path, app: App | Program) -> None:
     if ctx.params["print_plan"]:
         click.echo(plan_of(path, app).as_json())
         ctx.exit()
-    wanted = ctx.params["supervise"]
-    if wanted or (wanted is None and pulse.VARIABLE not in os.environ):  # else this is what a supervisor has started
+    if ctx.params["supervise"] is not False and pulse.VARIABLE not in os.environ:  # else a supervisor has started this
         become_supervisor(plan_of(path, app))
 
 

@@ -52,20 +52,12 @@ class Server:
                 "isolation=process needs a Python interpreter to start; a frozen application takes isolation=none"
             )
         self.socket, theirs = socket_pair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _SERVER.format(path=_module_path(), fd=theirs.fileno(), engine=engine)],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=None if _is_open(2) else subprocess.DEVNULL,
-                start_new_session=True,
-                env={
-                    **os.environ,
-                    "OPENBLAS_NUM_THREADS": "1",
-                    "OMP_NUM_THREADS": "1",
-                },  # threads do not survive a fork
-            )
+        try:
+            with theirs:
+                self._process = _started(engine, theirs.fileno())
+        except OSError:
+            self.socket.close()
+            raise
         try:
             self.socket.settimeout(start_ms / 1000)
             message, _ = receive(self.socket)
@@ -129,15 +121,13 @@ class Child:
     """
 
     def __init__(self, server: Server, message: object, model_fd: int) -> None:
-        self.request_fd = above_standard(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
-        self.response_fd = above_standard(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
-        self.control, theirs = socket_pair()
-        try:
+        with contextlib.ExitStack() as stack:
+            self.request_fd, self.response_fd = (_event(stack) for _ in range(2))
+            self.control, theirs = socket_pair()
+            stack.callback(self.control.close)
             with theirs:
                 self.pid = server.ask(message, [model_fd, theirs.fileno(), self.request_fd, self.response_fd])
-        except BaseException:
-            self.close()
-            raise
+            self._exit = stack.pop_all()
         self.poll = select.poll()
         self.poll.register(self.response_fd, select.POLLIN)
         self.poll.register(self.control, 0)  # its hang-up is always told
@@ -166,9 +156,26 @@ class Child:
 
     def close(self) -> None:
         """Forget it."""
-        os.close(self.request_fd)
-        os.close(self.response_fd)
-        self.control.close()
+        self._exit.close()
+
+
+def _event(stack: contextlib.ExitStack) -> int:
+    """An eventfd that ``stack`` closes."""
+    fd = above_standard(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+    stack.callback(os.close, fd)
+    return fd
+
+
+def _started(engine: str, fd: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", _SERVER.format(path=_module_path(), fd=fd, engine=engine)],
+        pass_fds=[fd],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=None if _is_open(2) else subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},  # threads do not survive a fork
+    )
 
 
 def _module_path() -> list[str]:

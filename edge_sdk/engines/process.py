@@ -11,6 +11,7 @@ from edge_sdk.engines.family import KILL_MS, Child, Server, raise_named
 from edge_sdk.engines.spin import Spin
 from edge_sdk.engines.wire import SharedTensors, memory_file, send, specs_from_json
 from edge_sdk.errors import EngineCrashError, EngineError, EngineHangError
+from edge_sdk.refusal import refusal
 from edge_sdk.tensors import Array
 
 
@@ -46,8 +47,9 @@ class ProcessEngine(Engine):
         self._child: Child | None = None
         self._shared: SharedTensors | None = None
         self._spin = Spin(busy_cores=_threads(self._options))
-        self._model_fd = memory_file("edge-sdk-model", model)
+        self._model_fd = -1
         try:
+            self._model_fd = memory_file("edge-sdk-model", model)
             started = perf_counter()
             self.restart()
             self._start_ms = max(10_000 * (perf_counter() - started), 2_000)
@@ -89,19 +91,11 @@ class ProcessEngine(Engine):
         if self._model_fd < 0:
             raise EngineError("the engine is closed")
         self._end_child()
-        for attempt in (1, 2):
-            try:
-                if self._server is None:
-                    self._server = Server(self._name, self._start_ms)
-                child = self._child = Child(
-                    self._server, {"engine": self._name, "options": self._options}, self._model_fd
-                )
-                break
-            except (ConnectionError, TimeoutError) as exc:
-                self._end_server()  # it was killed or stopped from outside
-                if attempt == 2:
-                    raise EngineError(f"the engine's server cannot be started: {exc}") from exc
-        self._meet_child(child)
+        try:
+            self._meet_child(self._new_child())
+        except OSError as exc:
+            self._end_child()
+            raise EngineError(f"the engine cannot be started: {refusal(exc)}") from exc
 
     def reset(self) -> None:
         """See the base class. The child does it before its next run, within that run's hang budget; if it fails, that run fails."""
@@ -119,6 +113,24 @@ class ProcessEngine(Engine):
         if self._model_fd >= 0:
             os.close(self._model_fd)
             self._model_fd = -1
+
+    def _new_child(self) -> Child:
+        order = {"engine": self._name, "options": self._options}
+        try:
+            return self._child_of_server(order)
+        except (ConnectionError, TimeoutError):
+            self._end_server()  # it was killed or stopped from outside
+        try:
+            return self._child_of_server(order)
+        except (ConnectionError, TimeoutError) as exc:
+            self._end_server()
+            raise EngineError(f"the engine's server cannot be started: {exc}") from exc
+
+    def _child_of_server(self, order: object) -> Child:
+        if self._server is None:
+            self._server = Server(self._name, self._start_ms)
+        self._child = child = Child(self._server, order, self._model_fd)
+        return child
 
     def _meet_child(self, child: Child) -> None:
         self.pid = child.pid

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from edge_sdk.errors import EdgeSdkError
+from edge_sdk.refusal import refusal
 from edge_sdk.watchdog.events import Events
 from edge_sdk.watchdog.notify import Notifier
 from edge_sdk.watchdog.plan import Plan, plan_from
@@ -30,17 +31,32 @@ def main(plan_fd: int) -> NoReturn:
         pass
     relay, hardware = Relay(), None
     try:
+        events = _events()  # before the device is armed: a signal that ended this process then would leave it armed
         hardware = _open_hardware(plan, relay)
-        wanted = [signal.SIGTERM, signal.SIGINT]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-            wanted.append(signal.SIGHUP)
-        code = Supervisor(plan, Events(wanted), Notifier(), relay, hardware).run()
+        code = _supervisor(plan, events, relay, hardware).run()
     except EdgeSdkError as exc:  # nothing has run yet; on any other error the hardware watchdog stays armed
         relay.say(str(exc))
         code = exc.exit_code
         if hardware is not None:
             hardware.close()
     sys.exit(code)
+
+
+def _events() -> Events:
+    wanted = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        wanted.append(signal.SIGHUP)
+    try:
+        return Events(wanted)
+    except OSError as exc:
+        raise EdgeSdkError(f"the supervisor cannot be started: {refusal(exc)}") from exc
+
+
+def _supervisor(plan: Plan, events: Events, relay: Relay, hardware: HardwareWatchdog | None) -> Supervisor:
+    try:
+        return Supervisor(plan, events, Notifier(), relay, hardware)
+    except OSError as exc:
+        raise EdgeSdkError(f"the supervisor cannot be started: {refusal(exc)}") from exc
 
 
 def _open_hardware(plan: Plan, relay: Relay) -> HardwareWatchdog | None:

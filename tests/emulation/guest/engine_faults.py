@@ -20,7 +20,7 @@ def faulty_run(bundle: str, video: str, fault: str) -> dict[str, Any]:
     orders = Path("/tmp/orders")
     source = f"file:{video}?pace=fast&stop=8"
     options = {"orders": str(orders)}
-    with Loop(bundle, source, deadline_ms=5_000, hang_ms=4_000, engine="faulty", engine_options=options) as loop:
+    with Loop(bundle, source, deadline_ms=4_000, hang_ms=4_000, engine="faulty", engine_options=options) as loop:
         sequences = []
         for result in loop:
             sequences.append(result.sequence)
