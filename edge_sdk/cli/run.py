@@ -178,8 +178,7 @@ def _supervised(ctx: click.Context, path: Path, app: App | Program) -> None:
     if ctx.params["print_plan"]:
         click.echo(plan_of(path, app).as_json())
         ctx.exit()
-    wanted = ctx.params["supervise"]
-    if wanted or (wanted is None and pulse.VARIABLE not in os.environ):  # else this is what a supervisor has started
+    if ctx.params["supervise"] is not False and pulse.VARIABLE not in os.environ:  # else a supervisor has started this
         become_supervisor(plan_of(path, app))
 
 

@@ -72,6 +72,10 @@ class Supervisor:
         self._hardware = hardware
         self._previous: Plan | None = None  # until the new one has proved itself
         self._check: Check | None = None
+        if notifier.watchdog_s is not None:
+            events.every(notifier.watchdog_s, notifier.alive)
+        if hardware is not None:
+            events.every(hardware.timeout_s / 4, self._feed)
         self._page = pulse.Page(plan.frozen_s)
         self._ledger = Ledger(plan.name, Path(plan.state_dir), self._page, events, relay.say)
         self._ever_alive, self._starts = False, 0
@@ -83,10 +87,6 @@ class Supervisor:
         self._start_guard()
         events.every(_SAVE_S, self._ledger.save)
         events.every(_STATUS_S, lambda: notifier.status(self._status()))
-        if notifier.watchdog_s is not None:
-            events.every(notifier.watchdog_s, notifier.alive)
-        if hardware is not None:
-            events.every(hardware.timeout_s / 4, self._feed)
 
     def run(self) -> int:
         """Look after it until it is done, is told to end, or is given up; the exit code.
