@@ -134,7 +134,7 @@ def run(
             sinks=opened,
             sinks_may_fail=pulse.VARIABLE
             in os.environ,  # what is supervised is to live on, and its disk may have room again
-            on_event=None if any(isinstance(sink, ConsoleSink) for sink in opened) else _say_of_sinks,
+            on_event=None if any(isinstance(sink, ConsoleSink) for sink in opened) else _say,
         )
         with loop:
             stack.callback(_print_report, loop, as_json)  # however it ends, after the loop has closed the sinks
@@ -157,9 +157,9 @@ def _quieten_opencv() -> None:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")  # AV_LOG_FATAL is 8
 
 
-def _say_of_sinks(event: Event) -> None:
-    """On standard error, where no sink shows events to people."""
-    if event.kind in {"sink_failed", "sink_back"}:
+def _say(event: Event) -> None:
+    """On standard error, where no sink shows events to people, what is for them to act upon."""
+    if event.kind in {"sink_failed", "sink_back", "deadline_too_short"}:
         click.echo(printable_lines(f"{event.kind}: {event.message}"), err=True)
 
 
