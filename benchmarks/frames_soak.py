@@ -86,14 +86,17 @@ def _write_app(folder: Path, frames: int) -> None:
 
 
 def _look(running: Supervised) -> tuple[float, int, int]:
-    """MB (10^6 bytes), descriptors and threads of all processes; again where one went away meanwhile."""
+    """MB, descriptors and threads of all processes; again where one went away meanwhile.
+
+    MB are 10^6 bytes without the pages of files, which strangers share.
+    """
     found: list[tuple[float, int, int]] = []
 
     def all_there() -> bool:
-        with suppress(FileNotFoundError, ProcessLookupError, StopIteration):
+        with suppress(FileNotFoundError, ProcessLookupError):
             pids = family(running.process.pid)
             if len(pids) >= _PROCESSES:
-                found.append((pss_kb(pids) * 1.024e-3, descriptors(pids), threads(pids)))
+                found.append((pss_kb(pids, "Anon", "Shmem") * 1.024e-3, descriptors(pids), threads(pids)))
         return bool(found)
 
     running.until(all_there, "a look at all processes")

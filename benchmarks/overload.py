@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -14,9 +11,7 @@ from time import monotonic
 
 import numpy as np
 
-from benchmarks.bundles import classifier_bundle, numbers_bundle
-from benchmarks.models import MOBILENET_INT8
-from benchmarks.photo import photo
+from benchmarks.bundles import numbers_bundle
 from benchmarks.rows import Row
 from benchmarks.streams import Camera
 from benchmarks.supervised import page
@@ -24,7 +19,6 @@ from edge_sdk.bundle import Bundle
 from edge_sdk.bundle.add import add_variants
 from edge_sdk.engines.faulty import order_fault
 from edge_sdk.loop import Loop
-from edge_sdk.tensors import Array
 from edge_sdk.watchdog import pulse
 
 _IN_A_ROW = 100  # results, of which 1 % may be late
@@ -44,8 +38,8 @@ class Case:
     name: str
     per_second: float
     variant: bool
+    slower: float
     busy: float = 0.6
-    slower: float = 1.1
     deadline: float = 2.4
 
     def ms(self, periods: float) -> float:
@@ -54,13 +48,8 @@ class Case:
 
 
 CASES = tuple(
-    Case(
-        f"{what}, {per_second} frames/s",
-        per_second,
-        what == "another variant",
-        slower=2.0 if what == "another variant" else 1.1,
-    )
-    for what in ("skipping", "another variant")
+    Case(f"{what}, {per_second} frames/s", per_second, variant, slower)
+    for what, variant, slower in (("skipping", False, 1.1), ("another variant", True, 2.0))
     for per_second in (30, 100)
 )
 
@@ -75,10 +64,9 @@ class Met:
 
 
 def run(quick: bool) -> list[Row]:
-    """A step of eight seconds, several times over, for every kind of rung and rate; then one by programs that compete for the cores."""
+    """A step of eight seconds, several times over, for every kind of rung and rate."""
     repetitions = 1 if quick else 5
-    rows = [row for case in CASES for row in _rows(case.name, [engine_slows(case) for _ in range(repetitions)])]
-    return [*rows, *_rows("skipping, programs on all cores", [cores_are_taken() for _ in range(repetitions)])]
+    return [row for case in CASES for row in _rows(case.name, [engine_slows(case) for _ in range(repetitions)])]
 
 
 def _rows(name: str, met: list[Met]) -> list[Row]:
@@ -103,12 +91,10 @@ def engine_slows(case: Case) -> Met:
             {"inner": "null", "orders": str(file), "wait_ms": f"{case.ms(case.busy) * share:g}"}
             for file, share in zip(orders, _SHARES, strict=True)
         )
-        bundle, governor = (
-            numbers_bundle(Path(name)),
-            True if not case.variant else {"rungs": [{"variant": "null-small", "options": small}]},
-        )
+        bundle = numbers_bundle(Path(name))
+        governor: bool | dict[str, object] = True
         if case.variant:
-            bundle = _with_small(bundle)
+            bundle, governor = _with_small(bundle), {"rungs": [{"variant": "null-small", "options": small}]}
 
         @contextmanager
         def slow() -> Iterator[None]:
@@ -143,33 +129,6 @@ def _slow(orders: list[Path], by_ms: float) -> None:
         order_fault(file, f"slow {by_ms * share:g} {_FOR_EVER}")
 
 
-def cores_are_taken() -> Met:
-    """MobileNetV2-224 int8 from a camera that keeps it busy for 60 % of the time, and twice as many busy programs as there are cores."""
-    frame = photo()
-    with tempfile.TemporaryDirectory() as name:
-        bundle = classifier_bundle(MOBILENET_INT8, Path(name))
-        period_ms = 1.7 * _alone_ms(bundle, frame)
-        camera = Camera(frame, per_second=1_000 / period_ms, seconds=60)
-        with page() as slot, Loop(bundle, camera, deadline_ms=2.4 * period_ms, governor=True) as loop:
-            return _watch(loop, slot, _busy_cores())
-
-
-def _alone_ms(bundle: Path, frame: Array) -> float:
-    with Loop(bundle, Camera(frame, per_second=20, seconds=2), deadline_ms=1_000) as loop:
-        return float(np.median([result.age_ms for result in loop]))
-
-
-@contextmanager
-def _busy_cores() -> Iterator[None]:
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
-    try:
-        yield
-    finally:
-        for process in busy:
-            process.kill()
-            process.wait()
-
-
 def _watch(loop: Loop, slot: memoryview, overload: AbstractContextManager[None]) -> Met:
     """Iterate, have the overload for eight seconds, and go on until rung 0 has lasted for a second."""
     found: list[tuple[float, bool]] = []  # of each result of the overload: when, and whether it was late
@@ -191,10 +150,10 @@ def _watch(loop: Loop, slot: memoryview, overload: AbstractContextManager[None])
                 at_foot = 0.0 if rung else at_foot or now
                 if now > ended + _AFTER_S or (at_foot and now > at_foot + _STAYS_S):
                     break
-    return Met(_under(found), max(at_foot - ended, 0.0) if at_foot else _AFTER_S, highest)
+    return Met(under(found), max(at_foot - ended, 0.0) if at_foot else _AFTER_S, highest)
 
 
-def _under(found: list[tuple[float, bool]]) -> float:
+def under(found: list[tuple[float, bool]]) -> float:
     """The moment from which on at most one result of any 100 in a row is late, to the end."""
     late = np.flatnonzero([is_late for _, is_late in found])
     close = np.flatnonzero(np.diff(late) < _IN_A_ROW)

@@ -29,14 +29,16 @@ def processor_s(pids: Iterable[int]) -> float:
     return sum(time.clock_gettime((~pid << 3) | _PROCESS_CLOCK) for pid in pids)
 
 
-def pss_kb(pids: Iterable[int]) -> int:
-    """Sum of the proportional set sizes (proc(5), smaps_rollup), in kB of 1,024 bytes."""
-    return sum(_pss_kb(pid) for pid in pids)
+def pss_kb(pids: Iterable[int], *kinds: str) -> int:
+    """Sum of the proportional set sizes (proc(5), smaps_rollup), in kB of 1,024 bytes.
 
-
-def _pss_kb(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    Args:
+        pids: of these processes.
+        kinds: such as ``"Anon"`` and ``"Shmem"``, which leave out the pages of files, as strangers share them; default all.
+    """
+    names = {f"Pss_{kind}:" for kind in kinds} or {"Pss:"}
+    lines = (line.split() for pid in pids for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines())
+    return sum(int(words[1]) for words in lines if words[0] in names)
 
 
 class ProcessorTime:

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.soak [--only NAME] [--quick] [--json FILE]``: whether age and memory stay flat, in about a quarter of an hour."""
+"""``python -m benchmarks.soak [--only NAME] [--quick] [--json FILE]``: whether all stays flat, in about three quarters of an hour."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.section import SOAK
 def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.soak", description="Age over 10 minutes, memory over 100,000 frames."
+        prog="python -m benchmarks.soak", description="Ages, memory, readings and faults over long runs."
     )
     parser.add_argument("--only", action="append", choices=list(SOAK), metavar="NAME", help=", ".join(SOAK))
     parser.add_argument("--quick", action="store_true", help="a tenth of the time or less; rough figures")

@@ -81,11 +81,12 @@ class Climber:
             )
             self._watch = HeatWatch(HeatReader(thermal), on_problem=self._problems.append)
 
-    def took(self, result: Result, busy_ms: float, dropped: int) -> None:
+    def took(self, result: Result, made_ns: int, busy_ms: float, dropped: int) -> None:
         """A result was made: step if the governor wants to.
 
         Args:
             result: the result.
+            made_ns: when it was made, on the clock of ``time.monotonic_ns``; a recording's own times may be others.
             busy_ms: from taking its sample to asking for the next one.
             dropped: samples that were dropped in the whole life of the loop.
         """
@@ -100,7 +101,7 @@ class Climber:
         stages = result.stages
         newly_dropped, self._dropped = dropped - self._dropped, dropped
         step = self._governor.result(
-            result.captured_ns + round(result.age_ms * 1e6),
+            made_ns,
             late=result.late,
             age_ms=result.age_ms,
             service_ms=stages.encode_ms + stages.engine_ms + stages.decode_ms,

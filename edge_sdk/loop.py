@@ -176,12 +176,13 @@ class Loop:
                     self._accounting.settle("dropped")
                     return
                 result = self._pipeline.process(sample)
+                made_ns = monotonic_ns()
                 if result is not None:
                     self._audience.deliver(result)
                 self._pulse.beat()
             if result is not None:
                 yield result
-                self._took(result, (monotonic_ns() - taken_ns) * _MS)
+                self._took(result, made_ns, (monotonic_ns() - taken_ns) * _MS)
         self._bad_samples.end()
 
     @property
@@ -213,10 +214,10 @@ class Loop:
             events=tuple(self._audience.events),
         )
 
-    def _took(self, result: Result, busy_ms: float) -> None:
+    def _took(self, result: Result, made_ns: int, busy_ms: float) -> None:
         with self._working:
             if not self._stop.is_set():  # what a step needs may be closed by now
-                self._climber.took(result, busy_ms, self._accounting.dropped)
+                self._climber.took(result, made_ns, busy_ms, self._accounting.dropped)
 
     def _check_entered(self) -> None:
         if not self._started_ns:

@@ -57,9 +57,9 @@ class Pipeline:
         outcome: Outcome = "lost"
         try:
             self._follow(sample, runner)
-            captured_ns = self._captured_ns(sample)
-            value, stages = runner.run(sample, (monotonic_ns() - captured_ns) * _MS)
-            age_ms = (monotonic_ns() - captured_ns) * _MS
+            since_ns = self._old_since_ns(sample)
+            value, stages = runner.run(sample, (monotonic_ns() - since_ns) * _MS)
+            age_ms = (monotonic_ns() - since_ns) * _MS
             late = self._deadline.judge(age_ms)
             outcome = "late" if late else "on_time"
         except ContractError as exc:
@@ -80,7 +80,7 @@ class Pipeline:
         dropped_before = sample.sequence - self._last_result - 1
         self._last_result = sample.sequence
         return Result(
-            value, sample.sequence, captured_ns, age_ms, late, stages, runner.variant.id, dropped_before, sample
+            value, sample.sequence, sample.captured_ns, age_ms, late, stages, runner.variant.id, dropped_before, sample
         )
 
     def _follow(self, sample: Sample, runner: Runner) -> None:
@@ -91,16 +91,16 @@ class Pipeline:
             runner.reset()
         self._after_gap = self._failed = False
 
-    def _captured_ns(self, sample: Sample) -> int:
-        """When it was captured; the recording of a signal that is read faster than it was made runs ahead, and is as old as its reading."""
+    def _old_since_ns(self, sample: Sample) -> int:
+        """What its age counts from: its capture. The recording of a signal, read faster than it was made, is as old as its reading."""
         now_ns = monotonic_ns()
-        if sample.captured_ns - now_ns <= _FUTURE_NS:
-            return sample.captured_ns
-        if self._live or sample.times_ns is None:
+        if not self._live and sample.times_ns is not None:
+            return min(sample.captured_ns, now_ns)
+        if sample.captured_ns - now_ns > _FUTURE_NS:
             raise SourceError(
                 "the source's capture times lie in the future; they must be on the clock of time.monotonic_ns"
             )
-        return now_ns
+        return sample.captured_ns
 
     def _time(self, stages: Stages) -> None:
         self.stages["queue"].add(stages.queue_ms)

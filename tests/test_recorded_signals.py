@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -269,7 +270,7 @@ def test_another_clock_is_followed_by_its_shortest_delay() -> None:
         offset(np.array([i * 100 * MS]), (10_000 + i * 100 + delay) * MS)[0] / MS for i, delay in enumerate(delays)
     ]
     late = [t - 10_000 - i * 100 for i, t in enumerate(times)]  # the true time is i * 100 + 10 s
-    assert late[0] == 5 and late[2] == 2 and all(2 <= each <= 6 for each in late)
+    assert late[0] == 5 and late[2] < 3 and all(2 <= each <= 6 for each in late)
 
 
 def test_a_clock_that_falls_back_far_has_begun_anew_and_one_that_falls_back_little_is_believed() -> None:
@@ -317,3 +318,30 @@ def test_even_times_need_64_bits_where_numpy_s_own_integer_has_32(monkeypatch: p
     assert even(np.arange(20, dtype=np.int32), 20, 10**13)[-1] == 10**13
     even._count = 2**31  # after 25 days
     assert len(even(np.arange(20, dtype=np.int32), 20, 10**13 + 2**31 * MS)) == 20
+
+
+def npz_of_method(method: int) -> bytes:
+    """An .npz whose entry states this method of compression."""
+    content = io.BytesIO()
+    np.savez(content, x=np.arange(3))
+    stated = bytearray(content.getvalue())
+    for name, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        at = stated.index(name) + place
+        stated[at : at + 2] = method.to_bytes(2, "little")
+    return bytes(stated)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.npy", b"\x93NUMPY\x01\x00\x06\x00{'a':("),
+        ("a.npz", npz_of_method(77)),
+        ("a.wav", b"RIFF\x24\x00\x00\x00WAVEfmt \xff\xff\xff\x7f" + bytes(24)),
+        ("b.wav", b"RIFF\x08\x00\x00\x00WAVELIST\xff\xff\x00\x00" + bytes(4)),
+    ],
+)
+def test_a_damaged_file_is_an_error_of_the_source(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    kind = "wav" if name.endswith("wav") else "replay"
+    with pytest.raises(SourceError, match="is not a "):
+        source_from(f"{kind}:{tmp_path / name}").open()

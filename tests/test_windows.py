@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from edge_sdk.contract import Contract, Encoder
 from edge_sdk.errors import ContractError, SourceError
 from edge_sdk.sources import Sample
-from edge_sdk.sources.stamps import EvenTimes
+from edge_sdk.sources.stamps import ClockOffset, EvenTimes
 from edge_sdk.tensors import TensorSpec
 from edge_sdk.window_settings import WindowSettings
 from edge_sdk.windows import Windows
@@ -367,6 +367,21 @@ def test_readings_at_an_even_rate_that_come_late_by_chance_make_no_gaps(rate_hz:
         read_ns = round(number * count * 1e9 / rate_hz * 1.0002 + rng.exponential(5e6))
         at = even(np.arange(count), count, read_ns)
         windows += len(cutter.windows.add(piece(rng.normal(size=(count, 1)), at)))
+    assert windows == 37 and not cutter.said
+
+
+@pytest.mark.parametrize(("rate_hz", "count"), [(4_000, 40), (1_000, 1), (1_000, 20), (200, 4)])
+def test_readings_with_times_of_their_own_that_come_late_make_no_gaps(rate_hz: int, count: int) -> None:
+    """As above, and once the machine does not get to reading for 0.8 s."""
+    rng = np.random.default_rng(0)
+    offset, cutter = ClockOffset(), Cutter(spec(rate_hz, rate_hz // 4, "x", rate_hz=rate_hz))
+    windows, awake_ns = 0, 0
+    for number in range(10 * rate_hz // count):
+        clock_ns = np.rint(np.arange(number * count, (number + 1) * count) * 1e9 / rate_hz).astype(np.int64)
+        if 5.0e9 <= clock_ns[-1] < 5.8e9:
+            awake_ns = 5_800_000_000
+        read_ns = max(round(clock_ns[-1] * 1.0002 + rng.exponential(5e6)), awake_ns)
+        windows += len(cutter.windows.add(piece(rng.normal(size=(count, 1)), offset(clock_ns, read_ns))))
     assert windows == 37 and not cutter.said
 
 

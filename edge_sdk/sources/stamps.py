@@ -18,13 +18,18 @@ class ClockOffset:
     the drift of crystals (50 ppm are 0.18 s an hour) slowly. A clock that is off by more than ``jump_ns`` has jumped, or begun
     anew: its last reading then counts as taken when it was read. Times that go back by less are passed on as they are.
 
+    What the offset changes by is spread over the piece, and is at most a share of the time that it took: a piece that comes late looks
+    neither like a gap nor like time running backwards. After one that came late at the beginning times are ahead for a while.
+
     Args:
         jump_ns: see above.
+        back, forth: the largest share of the time by which the offset becomes smaller or larger.
     """
 
-    def __init__(self, jump_ns: int = RESTART_NS) -> None:
-        self._jump_ns = jump_ns
+    def __init__(self, jump_ns: int = RESTART_NS, *, back: float = 0.03, forth: float = 0.03) -> None:
+        self._jump_ns, self._back, self._forth = jump_ns, back, forth
         self._offset_ns: int | None = None
+        self._last_ns = 0  # of the other clock
 
     def __call__(self, clock_ns: Array, read_ns: int) -> Array:
         """The times of a piece of readings.
@@ -34,18 +39,26 @@ class ClockOffset:
             read_ns: when the last one had been read, on the clock of ``time.monotonic_ns``.
 
         Returns:
-            int64 (count,), the last one not after ``read_ns``.
+            int64 (count,).
         """
         restarts = np.flatnonzero(np.diff(clock_ns) < -self._jump_ns) + 1
         return np.concatenate([self._moved(part, read_ns) for part in np.split(clock_ns, restarts)])
 
     def _moved(self, clock_ns: Array, read_ns: int) -> Array:
         """The times of readings between which the clock did not begin anew."""
-        offset_ns = read_ns - int(clock_ns[-1])
-        if self._offset_ns is not None and abs(late_ns := offset_ns - self._offset_ns) <= self._jump_ns:
-            offset_ns = self._offset_ns + (late_ns if late_ns < 0 else round(late_ns * _FOLLOWED))
-        self._offset_ns = offset_ns
-        return clock_ns + offset_ns
+        last_ns, self._last_ns = self._last_ns, int(clock_ns[-1])
+        before_ns, offset_ns = self._offset_ns, read_ns - self._last_ns
+        if before_ns is None or abs(offset_ns - before_ns) > self._jump_ns:
+            self._offset_ns = offset_ns
+            return clock_ns + offset_ns
+        took_ns, late_ns = self._last_ns - last_ns, offset_ns - before_ns
+        if took_ns <= 0:
+            return clock_ns + before_ns
+        change_ns = (
+            max(late_ns, -self._back * took_ns) if late_ns < 0 else min(late_ns * _FOLLOWED, self._forth * took_ns)
+        )
+        self._offset_ns = before_ns + round(change_ns)
+        return clock_ns + before_ns + np.rint(change_ns * ((clock_ns - last_ns) / took_ns)).astype(np.int64)
 
 
 class EvenTimes:
@@ -61,10 +74,8 @@ class EvenTimes:
 
     def __init__(self, rate_hz: float) -> None:
         self._period_ns = 1e9 / rate_hz
-        self._jump_ns = round(max(3 * self._period_ns, 50e6))
-        self._offset = ClockOffset(self._jump_ns)
+        self._offset = ClockOffset(round(max(3 * self._period_ns, 50e6)), back=0.5, forth=0.25)
         self._count = 0
-        self._shift_ns: float | None = None
 
     def __call__(self, places: Array, count: int, read_ns: int) -> Array:
         """The times of a piece of readings.
@@ -75,17 +86,8 @@ class EvenTimes:
             read_ns: when the last one had been read.
 
         Returns:
-            int64 (good,). What the offset changes by is spread over the piece, by at most a quarter of a period a reading (forwards) or
-            a half (back), so that a piece that comes late looks neither like a gap nor like time running backwards.
+            int64 (good,).
         """
-        end_ns = np.array([round((self._count + count - 1) * self._period_ns)], np.int64)
-        wanted_ns = float((self._offset(end_ns, read_ns) - end_ns)[0])
-        before_ns = self._shift_ns
-        if before_ns is None or abs(wanted_ns - before_ns) > self._jump_ns:
-            before_ns = wanted_ns
-        most_ns = count * self._period_ns
-        change_ns = min(max(wanted_ns - before_ns, -0.5 * most_ns), 0.25 * most_ns)
-        self._shift_ns = before_ns + change_ns
-        times_ns = (float(self._count) + places) * self._period_ns + before_ns + change_ns * (places + 1) / count
+        places_ns = np.rint((self._count + np.append(places, count - 1)) * self._period_ns).astype(np.int64)
         self._count += count
-        return np.rint(times_ns).astype(np.int64)
+        return self._offset(places_ns, read_ns)[:-1]
