@@ -60,8 +60,6 @@ from tests.mqtt_broker import Mosquitto
 from tests.processes import descendants, open_descriptors
 from tests.small_bundles import null_bundle
 from tests.supervised import eventually
-from tests.test_audio import REFUSES
-from tests.test_mqtt_source import publisher
 from tests.test_serial_source import Device
 from tests.test_windows_in_the_loop import ENGINE, WINDOW
 from tests.test_windows_in_the_loop import bundle as windows_bundle
@@ -204,6 +202,9 @@ def test_a_sensor_that_falls_silent_is_opened_anew(tmp_path: Path) -> None:
 
 def test_an_audio_device_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the start. A module stands in sounddevice's place, with PortAudio's error: no device here can be taken."""
+    pytest.importorskip("sounddevice", reason="the extra audio")
+    from tests.test_audio import REFUSES
+
     (tmp_path / "sounddevice.py").write_text(REFUSES % -9985)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     loop = Loop(null_bundle(tmp_path / "null.edge"), "audio:mic", deadline_ms=100, engine="null", isolation="none")
@@ -213,6 +214,9 @@ def test_an_audio_device_that_is_taken(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_broker_away_for_an_hour_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The back-off's clock runs ten thousand times faster; the broker, the sockets and the refused connections are real."""
+    pytest.importorskip("paho", reason="the extra mqtt")
+    from tests.test_mqtt_source import publisher
+
     monkeypatch.setattr(edge_sdk.backoff, "FIRST_WAIT_S", edge_sdk.backoff.FIRST_WAIT_S / 10_000)
     monkeypatch.setattr(edge_sdk.backoff, "LONGEST_WAIT_S", edge_sdk.backoff.LONGEST_WAIT_S / 10_000)
     in_an_hour = int(3_600 / 5)

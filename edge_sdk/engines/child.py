@@ -70,7 +70,6 @@ def _serve_requests(
 
 def _in_words(exc: Exception) -> str:
     if isinstance(exc, OSError):
-        text = refusal(exc)
-    else:
-        text = str(exc) if isinstance(exc, EdgeSdkError) else f"{type(exc).__name__}: {exc}"
+        return refusal(exc)[:2_000]
+    text = str(exc) if isinstance(exc, EdgeSdkError) else f"{type(exc).__name__}: {exc}"
     return text[:2_000]
