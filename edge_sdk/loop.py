@@ -348,13 +348,14 @@ class Loop:
     def _captured_ns(self, sample: Sample) -> int:
         """When it was captured; the recording of a signal that is read faster than it was made runs ahead, and is as old as its reading."""
         now_ns = monotonic_ns()
-        if sample.captured_ns - now_ns <= _FUTURE_NS:
-            return sample.captured_ns
-        if self._reader.live or sample.times_ns is None:
+        far = sample.captured_ns - now_ns > _FUTURE_NS
+        if far and (self._reader.live or sample.times_ns is None):
             raise SourceError(
                 "the source's capture times lie in the future; they must be on the clock of time.monotonic_ns"
             )
-        return now_ns
+        return min(
+            sample.captured_ns, now_ns
+        )  # nothing is known before it is taken: times by another clock may be ahead a little
 
     def _time(self, stages: Stages) -> None:
         self._stages["queue"].add(stages.queue_ms)
