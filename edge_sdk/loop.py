@@ -317,9 +317,9 @@ class Loop:
         outcome: Outcome = "lost"
         runner = self.runner
         try:
-            captured_ns = self._captured_ns(sample)
-            value, stages = runner.run(sample, (monotonic_ns() - captured_ns) * _MS)
-            age_ms = (monotonic_ns() - captured_ns) * _MS
+            since_ns = self._old_since_ns(sample)
+            value, stages = runner.run(sample, (monotonic_ns() - since_ns) * _MS)
+            age_ms = (monotonic_ns() - since_ns) * _MS
             late = self.deadline.judge(age_ms)
             outcome = "late" if late else "on_time"
         except ContractError as exc:
@@ -342,20 +342,18 @@ class Loop:
         dropped_before = sample.sequence - self._last_sequence - 1
         self._last_sequence = sample.sequence
         return Result(
-            value, sample.sequence, captured_ns, age_ms, late, stages, runner.variant.id, dropped_before, sample
+            value, sample.sequence, sample.captured_ns, age_ms, late, stages, runner.variant.id, dropped_before, sample
         )
 
-    def _captured_ns(self, sample: Sample) -> int:
-        """When it was captured; the recording of a signal that is read faster than it was made runs ahead, and is as old as its reading."""
+    def _old_since_ns(self, sample: Sample) -> int:
+        """What its age counts from: its capture. The recording of a signal, read faster than it was made, is as old as its reading."""
         now_ns = monotonic_ns()
-        far = sample.captured_ns - now_ns > _FUTURE_NS
-        if far and (self._reader.live or sample.times_ns is None):
+        recorded = not self._reader.live and sample.times_ns is not None
+        if sample.captured_ns - now_ns > _FUTURE_NS and not recorded:
             raise SourceError(
                 "the source's capture times lie in the future; they must be on the clock of time.monotonic_ns"
             )
-        return min(
-            sample.captured_ns, now_ns
-        )  # nothing is known before it is taken: times by another clock may be ahead a little
+        return min(sample.captured_ns, now_ns)  # by another clock followed from here, it may seem to be ahead a little
 
     def _time(self, stages: Stages) -> None:
         self._stages["queue"].add(stages.queue_ms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -106,7 +107,7 @@ def test_closing_while_a_source_is_opened_again_ends_the_iteration(bundle: Path)
 class Late(Live):
     """Goes away after its first sample; to open it again takes until it is released, from when on nobody waits for it."""
 
-    made: list[Late] = []
+    made: ClassVar[list[Late]] = []
 
     def __init__(self) -> None:
         super().__init__(10**9)
