@@ -20,6 +20,7 @@ import numpy as np
 from benchmarks.blocks import Seconds
 from benchmarks.bundles import null_bundle
 from benchmarks.faulty_frames import BLOCK, FAULTS, SIDE
+from benchmarks.machine import processor, system
 from benchmarks.processes import descriptors, family, pss_kb, threads
 from benchmarks.rows import Row
 from benchmarks.supervised import Supervised, is_exact
@@ -157,7 +158,7 @@ def main() -> None:
     if given.looks:
         np.savez(given.looks, frames=soaked.frames, **soaked.seen)
     if given.plot:
-        given.plot.write_text(draw(soaked), encoding="utf-8")
+        given.plot.write_text(draw(soaked, f"{processor()}, {system()}"), encoding="utf-8")
 
 
 if __name__ == "__main__":

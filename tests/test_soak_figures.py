@@ -46,7 +46,7 @@ def test_a_source_left_behind_may_keep_the_frame_that_it_had_in_hand() -> None:
 def test_the_plot_is_a_whole_file_of_its_own() -> None:
     from benchmarks.soak_plot import draw
 
-    root = ET.fromstring(draw(soaked()))
+    root = ET.fromstring(draw(soaked(), "a board"))
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert len(root.findall(".//{*}polyline")) == len(MOST_MORE)
 
