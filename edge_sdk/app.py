@@ -120,8 +120,8 @@ class WatchdogTable(_Strict):
 class AppTable(_Strict):
     """``[app]``: its name (default the file's or, for an app.toml, its folder's), and the ``command`` of a program of your own.
 
-    The command runs in the file's folder, under the supervisor, which its ``edge_sdk.Loop`` joins. Programs are looked for beside the Python
-    that runs edge-sdk first, so that ``python3`` is that one, also where its environment is not activated.
+    The command runs in the file's folder, under the supervisor, which its ``edge_sdk.Loop`` joins. Programs are looked for beside the
+    Python that runs edge-sdk first, so that ``python3`` is that one, also where its environment is not activated.
     """
 
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")

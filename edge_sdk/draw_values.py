@@ -51,13 +51,17 @@ def draw_value(cv2: Any, image: Array, value: Any, factor: int) -> None:
 
 
 def _draw_box(cv2: Any, image: Array, found: Detection, factor: int) -> None:
-    """One detection, its box and keypoints in pixels of the frame before it was enlarged by ``factor``."""
+    """One detection, its box and keypoints in pixels of the frame before it was enlarged by ``factor``; none that is no numbers."""
+    if any(map(math.isnan, found.box)):
+        return
     colour = PALETTE[(found.index if found.track is None else found.track) % len(PALETTE)]
     height, width = image.shape[:2]
     xmin, xmax = (_pixel(x * factor, width) for x in found.box[0::2])
     ymin, ymax = (_pixel(y * factor, height) for y in found.box[1::2])
     cv2.rectangle(image, (xmin, ymin), (xmax, ymax), colour, 2, cv2.LINE_AA)
     for x, y in found.keypoints:
+        if math.isnan(x + y):
+            continue
         centre = _pixel(x * factor, width), _pixel(y * factor, height)
         cv2.circle(image, centre, 4, PAPER, -1, cv2.LINE_AA)
         cv2.circle(image, centre, 3, colour, -1, cv2.LINE_AA)
@@ -81,7 +85,7 @@ def _draw_classes(cv2: Any, image: Array, classes: Sequence[ClassScore]) -> None
         top, room = MARGIN + row * 24, min(260, image.shape[1] - 2 * MARGIN)
         line = image[top : top + 22, MARGIN : MARGIN + room]
         line //= 3
-        length = round(room * min(max(float(found.score), 0.0), 1.0))
+        length = round(room * min(max(0.0, float(found.score)), 1.0))  # none of NaN
         line[:, :length] += np.array(PALETTE[found.index % len(PALETTE)], np.uint8) // 3 * 2
         write(cv2, image, f"{found.score:.2f}  {found.label}", (MARGIN + 6, top + 16), INK, scale=0.5, room=room - 12)
 

@@ -33,8 +33,11 @@ class Mailbox:
         self._failure: BaseException | None = None
 
     def put(self, sample: Sample) -> None:
-        """Leave a sample; never waits."""
+        """Leave a sample; never waits. After the end it gives way itself."""
         with self._changed:
+            if self._ended:
+                self._on_drop()
+                return
             self._wanted = 0
             while not self._on_demand and len(self._samples) >= self._bound:
                 self._samples.popleft()

@@ -21,6 +21,7 @@ from edge_sdk.sources.health import Health, Limits
 from edge_sdk.windows import OnGap, Windows
 
 OPEN_S = 15.0  # a camera that needs longer to open hangs
+JOIN_S = 0.8  # what lets go of its device later is left behind: all is to end within 2 s, the sinks too
 
 
 class Reader:
@@ -72,7 +73,7 @@ class Reader:
         )
         self._attempt = _Attempt(self, source)
         try:
-            self._attempt.wait_open()
+            self._attempt.open()
         except BaseException:
             self.close()
             raise
@@ -104,9 +105,9 @@ class Reader:
 
     def close(self) -> None:
         """Stop reading and close the source; samples still held count as dropped."""
+        self._mailbox.end()  # before anything may fail for having been stopped
         self._stop.set()
         self.health.ended()
-        self._mailbox.end()
         self._attempt.close()
         for _ in range(self._mailbox.drain()):
             self._accounting.settle("dropped")
@@ -122,15 +123,16 @@ class Reader:
         self._say("source_hung", reason)
         started = monotonic()
         for _ in tries(self._reopen_s, self._stop, self._alive):
-            attempt = _Attempt(self, self._make_source())
+            self._attempt = _Attempt(self, self._make_source())
             try:
-                attempt.wait_open()
+                self._attempt.open()
             except SourceError as exc:
-                attempt.abandon()
+                self._attempt.abandon()
                 failure = exc
                 continue
-            self._attempt = attempt
             self._back(started)
+            return
+        if self._stop.is_set():
             return
         raise SourceLostError(
             f"the source hung and could not be opened again for {self._reopen_s:g} s: {failure}"
@@ -188,7 +190,6 @@ class _Attempt:
         self._away = False
         self._tried_at = monotonic()
         self._thread = threading.Thread(target=self._run, name="edge-sdk-source", daemon=True)
-        self._thread.start()
 
     @property
     def period_s(self) -> float:
@@ -200,11 +201,17 @@ class _Attempt:
         """See ``Source``."""
         return self._source.description
 
-    def wait_open(self) -> None:
+    def open(self) -> None:
+        """Have the thread open the source, and wait for that.
+
+        Raises:
+            SourceError: if it does not open in time, or the reader was closed meanwhile; or what the source raises.
+        """
+        self._thread.start()
         until = monotonic() + OPEN_S
         while not self._opened.wait(min(SIGN_S, max(until - monotonic(), 0))):
             self._reader._alive()
-            if monotonic() < until:
+            if monotonic() < until and not self._reader._stop.is_set():
                 continue
             self.abandon()
             raise SourceError(f"the source did not open within {OPEN_S:g} s; see edge-sdk doctor")
@@ -222,7 +229,7 @@ class _Attempt:
         """End it; a thread that hangs is left behind."""
         self.abandon()
         if threading.current_thread() is not self._thread:  # an event's handler may close the loop
-            self._thread.join(2)
+            self._thread.join(JOIN_S)
 
     def abandon(self) -> None:
         """Never use what it reads from now on."""
@@ -238,15 +245,17 @@ class _Attempt:
             return
         finally:
             self._opened.set()
-        self._reader.health.opened()
         try:
-            self._read_all(mailbox)
+            if not self._abandoned.is_set():
+                self._reader.health.opened()
+                self._read_all(mailbox)
             self._end()
         except BaseException as exc:  # noqa: BLE001 - carried to the loop
             self._end(exc)
         finally:
-            if not self._abandoned.is_set():  # else the source is closed, and may be open again for another attempt
-                self._source.close()
+            latest = self._reader._attempt
+            if latest is self or latest._source is not self._source:  # else it is open again for another attempt
+                self._source.close()  # also where it was abandoned, and came back since
 
     def _end(self, failure: BaseException | None = None) -> None:
         if not self._abandoned.is_set():
@@ -288,6 +297,8 @@ class _Attempt:
             except SourceError as exc:
                 failure = exc
                 continue
+            if self._abandoned.is_set():
+                raise lost
             self._tried_at, self._away = monotonic(), False
             reader._back(started)
             return

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-_IN_URL = re.compile(
-    r"(:/{1,2}[^\s/:@]*:)[^\s'\"]*(?=@)"
-)  # to the last @: a password may hold what ought to be escaped
+# To the last @ of the line: a password may hold what ought to be escaped, also quotes and spaces.
+_IN_URL = re.compile(r"(:/{1,2}[^\s/:@]*:).*(?=@)")
 _AS_SETTING = re.compile(
-    r"(\b(?:user-pw|proxy-pw|password|passwd|pass|pw|token|secret)\s*=\s*)(\"[^\"]*\"|[^\s&!,;]+)", re.IGNORECASE
+    r"(\b[\w-]*(?:pw|password|passwd|passphrase|pass|token|secret)\s*=\s*)(\"[^\"]*\"|'[^']*'|[^\s&!,;]+)",
+    re.IGNORECASE,
 )
 
 

@@ -54,13 +54,21 @@ class WindowNumbers:
             sample: (length, channels), or (length,) of one channel; integers or floats.
 
         Raises:
-            ContractError: if it is of another form, or holds NaN or infinity.
+            ContractError: if it is of another form, holds NaN or infinity, or numbers so large that features of them are none.
         """
         wanted = self._window.shape
         if sample.shape != wanted and (sample.ndim != 1 or (*sample.shape, 1) != wanted):
             raise ContractError(f"the contract takes windows (length, channels) {wanted}; found {sample.shape}")
         real = self._real(sample.reshape(wanted))
-        return real if self._features is None else self._features(real).astype(np.float64)
+        if self._features is None:
+            return real
+        with np.errstate(over="ignore", invalid="ignore"):  # is looked at
+            numbers = self._features(real).astype(np.float64)
+        if not np.isfinite(numbers).all():
+            raise ContractError(
+                f"a window holds readings up to {np.abs(real).max():.3g}, of which features are no finite numbers"
+            )
+        return numbers
 
     def _real(self, sample: Array) -> npt.NDArray[np.float64]:
         kind, full_scale = sample.dtype.kind, self._window.units == FULL_SCALE

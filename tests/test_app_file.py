@@ -94,6 +94,10 @@ def test_options_may_be_numbers(folder: Path) -> None:
         ({"loop": "deadline_ms = 3e8"}, r"loop\.deadline_ms: .*at most 1e\+08; found 300000000"),
         ({"loop": "deadline_ms = 50\nhang_ms = inf"}, r"loop\.hang_ms: Input should be a finite number"),
         ({"loop": "deadline_ms = 50\nsilence_ms = nan"}, r"loop\.silence_ms: Input should be a finite number"),
+        (
+            {"sink": "[[sink]]\nkind = 'console'\nevery = 1\n"},
+            r"sink console: every: no such key\nsink console takes every_s",
+        ),
         ({"sink": "[sink]\nkind = 'console'"}, r"sink: there may be several: write \[\[sink\]\]"),
         ({"sink": "[[sink]]\nkind = 'console'\nevery_s = inf\n"}, "sink console: every_s: Input should be a finite"),
         ({"source": "", "top": "source = 5"}, r"source: it is one line of text or a table with a kind; found 5"),

@@ -331,3 +331,18 @@ def test_a_jetson_s_pipeline_asks_for_what_the_settings_say(monkeypatch: pytest.
         in text
     )
     assert text.endswith("! videoconvert ! video/x-raw,format=BGR,width=1280,height=720 ! fdsink fd=1 sync=false")
+
+
+def test_a_program_that_does_not_answer_or_run_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, usb_camera: Callable[[Path], None]
+) -> None:
+    """The first gst-inspect of a fresh system looks at every plugin."""
+    root = board(tmp_path, "NVIDIA Jetson Orin Nano Developer Kit")
+    (root / "sys/class/video4linux/video0/name").write_text("vi-output, imx219 9-0010\n")
+    program(tmp_path / "bin", "gst-inspect-1.0", "exec /bin/sleep 30")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr("edge_sdk.sources.default_camera._LIST_S", 0.2)
+    usb_camera(root)
+    assert "gst-inspect-1.0 --exists nvarguscamerasrc did not answer within 0.2 s" in default_camera(root).why
+    (tmp_path / "bin/gst-inspect-1.0").write_text("no program")
+    assert "nvarguscamerasrc cannot be run: Exec format error" in default_camera(root).why

@@ -344,3 +344,17 @@ def test_every_logarithm_is_known() -> None:
     for log, scale in PER_LN.items():
         expected = {"ln": np.log(x), "log10": np.log10(x), "db": 10 * np.log10(x)}[log]
         np.testing.assert_allclose(natural_log(x) * scale, expected, rtol=1e-14)
+
+
+def test_readings_too_large_for_features_are_refused_and_no_number_is_made_up() -> None:
+    contract = contract_from(
+        {
+            "input": "window",
+            "window": {"length": 16, "rate_hz": 100, "hop": 16, "channels": ["x"], "units": "g", "gap": "drop"},
+            "features": {"kind": "statistics", "statistics": ["mean", "rms", "kurtosis"]},
+        },
+        "here",
+    )
+    spec = TensorSpec("in", (1, 3, 1), "int8", 0.1)
+    with pytest.raises(ContractError, match=r"readings up to 1.5e\+201, of which features are no finite numbers"):
+        Encoder(contract, spec).encode(np.arange(16) * 1e200, np.empty(spec.shape, np.int8))

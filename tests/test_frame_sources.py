@@ -238,6 +238,10 @@ def test_a_password_in_place_of_a_file_is_not_shown() -> None:
         ('souphttpsrc user-id=me user-pw="a b" ! x', "souphttpsrc user-id=me user-pw=*** ! x"),
         ("mqtt:topic?password=pw&qos=1", "mqtt:topic?password=***&qos=1"),
         ("file:pass.mp4?pace=fast", "file:pass.mp4?pace=fast"),
+        ('rtsp://me:it\'s "mine"@host/x', "rtsp://me:***@host/x"),
+        ("rtspsrc user-pw='a b' ! x", "rtspsrc user-pw=*** ! x"),
+        ("srtsrc passphrase=pw ! x", "srtsrc passphrase=*** ! x"),
+        ("http://host/x?access_token=pw", "http://host/x?access_token=***"),
     ],
 )
 def test_passwords_are_not_shown(text: str, shown: str) -> None:
@@ -613,3 +617,70 @@ def test_the_url_of_a_table_may_hold_a_query() -> None:
     assert text.settings == table.settings
     hikvision = source_from({"kind": "rtsp", "url": "rtsps://host/Streaming/Channels/101?profile=Profile_1"})
     assert hikvision.description == "rtsps://host/Streaming/Channels/101?profile=Profile_1"
+
+
+DEAF = """import os, signal, sys
+for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)
+fd = int(next(each for each in sys.argv if each.startswith("fd=")).removeprefix("fd="))
+os.write(fd, bytes(64 * 64 * 3))
+while True:
+    signal.pause()
+"""
+
+
+@pytest.fixture
+def deaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gst-launch-1.0 that gives one frame, then hangs and takes no interrupt."""
+    (tmp_path / "deaf.py").write_text(DEAF)
+    (tmp_path / "gst-launch-1.0").write_text(f'#!/bin/sh\nexec {sys.executable} -S {tmp_path}/deaf.py "$@"\n')
+    (tmp_path / "gst-launch-1.0").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+
+@pytest.mark.usefixtures("deaf")
+def test_a_program_that_takes_no_interrupt_does_not_outlive_this_one() -> None:
+    """Closed, and this Python at its end at once."""
+    script = (
+        "from edge_sdk.sources import source_from\n"
+        "with source_from('gstreamer:x?width=64&height=64') as source:\n"
+        "    source.read()\n"
+        "    print(source._opened[0]._process.pid)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True)
+    pid = int(done.stdout)
+    gone = ends(pid)
+    if not gone:
+        os.kill(pid, signal.SIGKILL)
+    assert gone
+
+
+@needs_gstreamer
+def test_one_that_may_open_no_more_files_says_so_and_leaks_none() -> None:
+    script = """
+import os, resource
+from pathlib import Path
+from edge_sdk.errors import SourceError
+from edge_sdk.sources import source_from
+def count():
+    return len(os.listdir("/proc/self/fd"))
+source = source_from("gstreamer:videotestsrc num-buffers=3?width=64&height=64")
+try:
+    source.open()
+    source.close()
+except SourceError:
+    pass
+before, said = count(), set()
+for more in range(0, 14):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before - 1 + more, 4096))
+    try:
+        source.open()
+        source.close()
+    except SourceError as exc:
+        said.add("files" in str(exc))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 4096))
+    assert count() == before, (more, count(), before)
+assert said == {True}, said
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr

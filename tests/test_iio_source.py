@@ -366,3 +366,12 @@ def test_any_text_is_a_type_or_none(text: str) -> None:
         assert ScanType.parse(text).size > 0
     except ValueError as exc:
         assert "no type" in str(exc) or "must fit" in str(exc) or "repeated" in str(exc)
+
+
+@pytest.mark.parametrize("left", [(), ("in_timestamp",)])
+def test_a_buffer_without_a_channel_is_refused(sensor: Sensor, left: tuple[str, ...]) -> None:
+    for path in (sensor.path / "scan_elements").iterdir():
+        if not path.name.startswith(left or "none"):
+            path.unlink()
+    with pytest.raises(SourceError, match="has no channel that its buffer can hold; try mode=polled"):
+        sensor.source("device0").open()

@@ -15,7 +15,9 @@ from edge_sdk.errors import EdgeSdkError
 from edge_sdk.loop import Loop
 from edge_sdk.result import Event
 from edge_sdk.watchdog import pulse
+from edge_sdk.watchdog.governor import Governor
 from tests.small_bundles import Numbers, null_bundle
+from tests.test_loop import Ahead
 
 FAST = {"calm_s": 0.3, "retry_s": 1.0, "climb_after_s": 0.1}
 
@@ -162,3 +164,18 @@ def test_waiting_for_a_slow_source_is_a_sign_of_life(bundle: Path, monkeypatch: 
     stop.set()
     thread.join()
     assert not overdue.is_set()
+
+
+def test_the_governor_reckons_in_its_own_time_also_with_a_recording(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead: list[int] = []
+
+    def result(self: Governor, now_ns: int, **figures: object) -> None:
+        ahead.append(now_ns - monotonic_ns())
+
+    monkeypatch.setattr(Governor, "result", result)
+    with Loop(bundle, Ahead(5), deadline_ms=1_000, engine="null", isolation="none", governor=True) as loop:
+        list(loop)
+    assert len(ahead) == 5
+    assert max(ahead) <= 0

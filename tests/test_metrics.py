@@ -20,6 +20,7 @@ from converters.verify.metrics import Mean, measure_for, metrics_of
 from converters.verify.metrics.anomaly import Auc, Ranked
 from converters.verify.metrics.classes import TopK
 from converters.verify.metrics.coco import AveragePrecision, Image, Matches, coco_evaluation
+from converters.verify.parity import _Detect
 from converters.verify.settings import EvaluateSettings
 from converters.verify.sides import Side
 from edge_sdk.contract import Contract
@@ -403,3 +404,18 @@ def test_every_metric_has_a_task_and_the_settings_know_them_all() -> None:
     named = set(EvaluateSettings.model_fields["metric"].annotation.__args__[0].__args__)  # type: ignore[union-attr]
     assert named == {name for task in ("classify", "detect", "raw") for name in metrics_of(task)}
     assert TopK.kinds[0].name == "top-1"
+
+
+def test_objects_that_int8_alone_finds_are_warned_of() -> None:
+    """All of float's are found again, which says nothing of them."""
+    real = Detection(box=(0.0, 0.0, 10.0, 10.0), label="face", index=0, score=0.9)
+    ghost = Detection(box=(50.0, 50.0, 60.0, 60.0), label="face", index=0, score=0.5)
+    calm, wild = _Detect(), _Detect()
+    for number in range(30):
+        calm.see((real,), (real, ghost) if number < 3 else (real,))
+        wild.see((real,), (real, ghost) if number < 4 else (real,))
+    assert calm.warning() is None
+    assert (
+        wild.warning() is not None and "finds 4 objects where float finds none; float finds 30 in all" in wild.warning()
+    )
+    assert wild.agreement()[0].value == 100

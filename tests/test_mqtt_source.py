@@ -128,6 +128,22 @@ class TestImages(SourceContract):
         assert sample.data.shape == (8, 16, 3) and np.all(sample.data == 77) and sample.times_ns is None
         assert source.live and source.backlog == 1
 
+    def test_none_is_lost_where_several_come_at_once(self, broker: Mosquitto) -> None:
+        """Of QoS 2 the client takes as many packets in one go as it has begun messages."""
+        image = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+        client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        client.connect("127.0.0.1", broker.port)
+        with closing(source_from(f"mqtt://127.0.0.1:{broker.port}/open/images?payload=image&qos=2")) as source:
+            source.open()
+            for _ in range(20):
+                client.publish("open/images", image, qos=2)
+            client.loop_start()
+            for _ in range(20):
+                assert source.read() is not None
+        client.disconnect()
+        client.loop_stop()
+        client._reset_sockets()
+
 
 @pytest.mark.parametrize(
     ("settings", "payload", "data", "steps_ms"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -296,3 +297,51 @@ def test_readings_at_a_rate_are_even_though_they_come_in_jerks_and_what_is_missi
 
 def test_a_broken_reading_leaves_its_place_empty() -> None:
     assert EvenTimes(100)(np.array([0, 2]), 4, 1_000 * MS).tolist() == [970 * MS, 990 * MS]
+
+
+def test_a_clock_that_begins_anew_with_every_reading_is_no_harm() -> None:
+    """A message may hold thousands of readings, and whoever sends it what he likes."""
+    times = ClockOffset()(np.tile([5_000, 0], 5_000) * MS, 100 * MS)
+    assert len(times) == 10_000 and times.max() == times[-1] == 100 * MS
+
+
+def test_even_times_need_64_bits_where_numpy_s_own_integer_has_32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on armv7l; NumPy 2 does not widen an array for a Python integer."""
+    array = np.array
+
+    def of_32_bits(content: object, dtype: object = None) -> np.ndarray:
+        made = array(content, dtype)
+        return made.astype(np.int32) if dtype is None and made.dtype == np.int64 and abs(made).max() < 2**31 else made
+
+    monkeypatch.setattr(np, "array", of_32_bits)
+    even = EvenTimes(1000)
+    assert even(np.arange(20, dtype=np.int32), 20, 10**13)[-1] == 10**13
+    even._count = 2**31  # after 25 days
+    assert len(even(np.arange(20, dtype=np.int32), 20, 10**13 + 2**31 * MS)) == 20
+
+
+def npz_of_method(method: int) -> bytes:
+    """An .npz whose entry states this method of compression."""
+    content = io.BytesIO()
+    np.savez(content, x=np.arange(3))
+    stated = bytearray(content.getvalue())
+    for name, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        at = stated.index(name) + place
+        stated[at : at + 2] = method.to_bytes(2, "little")
+    return bytes(stated)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.npy", b"\x93NUMPY\x01\x00\x06\x00{'a':("),
+        ("a.npz", npz_of_method(77)),
+        ("a.wav", b"RIFF\x24\x00\x00\x00WAVEfmt \xff\xff\xff\x7f" + bytes(24)),
+        ("b.wav", b"RIFF\x08\x00\x00\x00WAVELIST\xff\xff\x00\x00" + bytes(4)),
+    ],
+)
+def test_a_damaged_file_is_an_error_of_the_source(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    kind = "wav" if name.endswith("wav") else "replay"
+    with pytest.raises(SourceError, match="is not a "):
+        source_from(f"{kind}:{tmp_path / name}").open()

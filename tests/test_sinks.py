@@ -698,6 +698,13 @@ def test_keypoints_far_away_can_be_drawn() -> None:
     annotate(np.full((64, 96, 3), 90, np.uint8), result(0, value))
 
 
+def test_what_is_no_number_can_be_drawn() -> None:
+    nan = float("nan")
+    boxes = (Detection((nan, 1.0, 2.0, 3.0), "a", 0, 0.9), Detection((1.0, 1.0, 9.0, 9.0), "b", 0, 0.9, ((nan, 1.0),)))
+    for value in (boxes, Spotting(None, {"yes": nan, "no": 0.1}), (ClassScore(0, "a", nan),)):
+        annotate(np.full((64, 96, 3), 90, np.uint8), result(0, value))
+
+
 def test_a_later_life_neither_refuses_nor_replaces(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").touch()
     (tmp_path / "clip-2.mp4").touch()

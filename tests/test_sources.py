@@ -424,3 +424,42 @@ def test_choosing_a_source_or_sink_loads_no_vendor_library() -> None:
         "sys.exit('cv2' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+class _SlowToOpen(Source):
+    """Gets hold of something late in its opening."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.held = False
+
+    def _open(self) -> None:
+        self.begun.set()
+        assert self.go_on.wait(5)
+        self.held = True
+
+    def _read(self) -> None:
+        return None
+
+    def _close(self) -> None:
+        self.held = False
+
+
+def test_a_source_that_is_closed_while_it_opens_holds_nothing_afterwards() -> None:
+    source, failed = _SlowToOpen(), []
+
+    def opens() -> None:
+        try:
+            source.open()
+        except SourceError as exc:
+            failed.append(str(exc))
+
+    thread = threading.Thread(target=opens)
+    thread.start()
+    assert source.begun.wait(5)
+    source.close()
+    source.go_on.set()
+    thread.join(5)
+    assert failed == ["the source was closed while it was being opened"] and not source.held
+    source.open()
+    assert source.held

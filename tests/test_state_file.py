@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import signal
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_sdk.watchdog.state import StateError, pack, read_state, unpack, write_whole
-from tests.supervised import program, supervised
+from tests.supervised import eventually, program, supervised
 
 ALIVE = "joined = pulse.join(budget_s=0.5)\n"
 
@@ -59,7 +60,14 @@ def test_damage_is_noticed(junk: bytes, at: int, flip: int) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"junk", "no state of edge-sdk"), (pack({})[:-1], "damaged"), (b"edge-sdk-state 9 0\n{}", "of version 9")],
+    [
+        (b"junk", "no state of edge-sdk"),
+        (pack({})[:-1], "damaged"),
+        (b"edge-sdk-state 9 0\n{}", "of version 9"),
+        (b"edge-sdk-state 1 0cc2327e\n" + b"[" * 100_000, "not JSON"),
+        (b"edge-sdk-state 1 15d54739\n{", "not JSON"),
+        (pack([]), "no table"),  # type: ignore[arg-type]
+    ],
 )
 def test_what_cannot_be_used_is_set_aside(content: bytes, said: str, tmp_path: Path) -> None:
     path = tmp_path / "state.json"
@@ -78,6 +86,74 @@ def test_a_foreign_state_does_not_stop_the_supervisor(tmp_path: Path) -> None:
     with supervised(app_toml) as app:
         assert app.ends() == 0
         assert app.state()["counted"] == {"starts": 1, "done": 1}
+
+
+def test_lives_of_another_form_do_not_stop_the_last_gasp(tmp_path: Path) -> None:
+    app_toml = program(tmp_path / "app", f"{ALIVE}joined.beat()\ntime.sleep(0.1)\nsys.exit(7)", "crash_limit = 1")
+    state = tmp_path / "app" / "state" / "state.json"
+    state.parent.mkdir()
+    write_whole(state, pack({"lives": [{"kind": "crash"}, {"kind": "done", "message": "m", "lived_s": 1, "new": 2}]}))
+    with supervised(app_toml) as app:
+        assert app.ends() == 7
+        assert [life["kind"] for life in app.report()["lives"]] == ["done", "crash"]
+
+
+SLOW_DISK = """
+import fcntl, os, sys, time
+from pathlib import Path
+from edge_sdk.watchdog import ledger, processes, pulse
+from edge_sdk.watchdog.events import Events
+device, other_end = os.pipe2(os.O_CLOEXEC)
+ledger.write_whole = lambda path, content: time.sleep(20)
+ledger._SLOW_S = 0
+events = Events([])
+books = ledger.Ledger("x", Path(sys.argv[1]), pulse.Page(), events, print)
+books.save()
+try:
+    os.close(other_end)
+    assert os.read(device, 1) == b"", "the writer has it open"
+    books.save()
+    again = os.open(sys.argv[1], os.O_RDONLY)
+    os.close(books._lock)
+    try:
+        fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("locked")
+finally:
+    ledger.write_whole = lambda path, content: None
+    processes.kill(events.children)
+    events.wait_while(lambda: books.writing, 5)
+"""
+
+
+def test_a_writer_that_waits_for_the_disk_holds_the_lock_and_nothing_else(tmp_path: Path) -> None:
+    """Such as the hardware watchdog, which a clean stop disarms only when nobody has it open any more."""
+    done = subprocess.run(
+        [sys.executable, "-c", SLOW_DISK, tmp_path], capture_output=True, text=True, check=False, timeout=10
+    )
+    assert done.returncode == 0, done.stderr
+    assert "the disk does not answer" in done.stdout
+    assert "locked" in done.stdout
+
+
+def test_a_supervisor_waits_for_what_the_one_before_still_writes(tmp_path: Path) -> None:
+    app_toml = program(tmp_path / "app", f"{ALIVE}joined.beat()\njoined.end()")
+    state = tmp_path / "app" / "state"
+    state.mkdir()
+    lock = os.open(state, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with supervised(app_toml) as app:
+            eventually(lambda: opens(app.process.pid, state))
+            assert not (tmp_path / "app" / "lives").exists()
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            assert app.ends() == 0
+    finally:
+        os.close(lock)
+
+
+def opens(pid: int, path: Path) -> bool:
+    return any(entry.is_symlink() and entry.readlink() == path for entry in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def test_counters_and_rung_outlive_the_supervisor(tmp_path: Path) -> None:

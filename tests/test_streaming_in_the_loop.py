@@ -69,7 +69,7 @@ def test_it_begins_anew_after_a_lost_sample(order: str, bundle: Path, tmp_path: 
     loop = Loop(
         bundle,
         source=Ones(6),
-        deadline_ms=1_000,
+        deadline_ms=300,
         hang_ms=300,
         engine="faulty",
         engine_options=options,

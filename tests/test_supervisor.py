@@ -236,6 +236,7 @@ alive_for_ever()
         assert "MB, above 100 MB; it is started anew" in app.said()
 
 
+@pytest.mark.slow  # it waits for three seconds whether the other one is only at its end
 def test_two_supervisors_of_one_application_are_one_too_many(tmp_path: Path) -> None:
     app_toml = program(tmp_path / "app", FOR_EVER)
     with supervised(app_toml) as first:

@@ -57,9 +57,10 @@ def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def test_a_run_to_the_end_prints_its_report_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [(), ("--supervise",)])
+def test_a_run_to_the_end_prints_its_report_alone(flags: tuple[str, ...], tmp_path: Path) -> None:
     path = app_toml(tmp_path / "app", samples=20, rate_hz=200)
-    with supervised(path, "--json", stdout=subprocess.PIPE) as app:
+    with supervised(path, "--json", *flags, stdout=subprocess.PIPE) as app:
         out, _ = app.process.communicate(timeout=20)
         assert app.process.returncode == 0
         counts = json.loads(out)["counts"]

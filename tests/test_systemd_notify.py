@@ -69,9 +69,23 @@ def test_messages_are_those_of_sd_notify(manager: Manager) -> None:
 def test_nobody_listens_or_somebody_else_is_meant() -> None:
     Notifier({}).ready("said to nobody")
     assert Notifier({"NOTIFY_SOCKET": "/x", "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}).watchdog_s is None
+    assert Notifier({"NOTIFY_SOCKET": "/x", "WATCHDOG_USEC": "0"}).watchdog_s is None, "else it would never sleep"
     lost = Notifier({"NOTIFY_SOCKET": "/nowhere/notify"})
     lost.alive()
     assert lost.unsent == 1
+
+
+def test_ready_is_said_again_where_systemd_was_too_busy_to_hear_it(manager: Manager) -> None:
+    notifier = Notifier({"NOTIFY_SOCKET": manager.address})
+    while not notifier.unsent:
+        notifier.alive()
+    notifier.ready("running")
+    for _ in range(2):
+        manager.hears()
+    notifier.status("still running")
+    notifier.status("and again")
+    assert manager.hears_until("READY=1")[1] == "STATUS=still running"
+    assert manager.hears() == ["STATUS=and again"]
 
 
 def under(manager: Manager, **more: str) -> dict[str, object]:

@@ -128,6 +128,9 @@ def _best(value: object) -> int | None:
     return scores[0].index if scores else None
 
 
+_FEW_BOXES = 2  # that int8 may find alone, however few there are
+
+
 class _Detect:
     """In how many samples each side finds something, and how well their boxes lie on each other."""
 
@@ -163,6 +166,16 @@ class _Detect:
             figures.append(Agreement(name=f"boxes {side}", value=count, explanation=said))
         return tuple(figures)
 
+    def warning(self) -> str | None:
+        """What the share that is found again does not show."""
+        more = self._boxes_int8 - len(self.ious)
+        if more <= max(_FEW_BOXES, 0.1 * self._boxes_float):
+            return None
+        return (
+            f"int8 finds {more} objects where float finds none; float finds {self._boxes_float} in all. Scores of int8 come in steps: try "
+            "a [task] threshold that is no step, a little higher, and calibrate on more of what the camera will see."
+        )
+
     def as_metric(self) -> Metric:
         return box_agreement(self._images)
 
@@ -186,7 +199,8 @@ class OutputFigures:
         self._judge = judge
         self.detect = judge.figures() if isinstance(judge, _Detect) else None
         self.threshold = judge.threshold() if isinstance(judge, judges.JudgeAnomaly) else None
-        self.warnings = tuple(said for output in outputs if (said := output.warning()) is not None)
+        warnings = [output.warning() for output in outputs] + ([judge.warning()] if isinstance(judge, _Detect) else [])
+        self.warnings = tuple(said for said in warnings if said is not None)
 
     def as_metric(self) -> Metric | None:
         """Agreement as a metric, for a gate without labels; None where the task has no terms of its own.

@@ -19,8 +19,8 @@ import numpy as np
 
 from converters.calibrate.samples import RawSample, Skipped, image_files, read_image
 from converters.calibrate.sources import find_samples
-from converters.calibrate.sources.arrays import READING_ERRORS
 from converters.calibrate.sources.found import Found, visible_files
+from edge_sdk.array_files import READING_ERRORS
 from edge_sdk.contract import Contract
 from edge_sdk.errors import ConfigError, DataError
 from edge_sdk.tensors import Array

@@ -9,7 +9,6 @@ import json
 import stat
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -17,6 +16,7 @@ from types import TracebackType
 import numpy as np
 from pydantic import JsonValue, ValidationError
 
+from edge_sdk.array_files import READING_ERRORS
 from edge_sdk.bundle.manifest import MANIFEST, SCHEMA_VERSION, Manifest, Variant
 from edge_sdk.contract import Contract, describe_validation
 from edge_sdk.errors import BundleError, BundleVersionError
@@ -31,17 +31,6 @@ MAX_MANIFEST_BYTES = 4 << 20
 MAX_TOTAL_BYTES = 4 << 30
 MAX_ARRAY_BYTES = 256 << 20
 _CHUNK_BYTES = 1 << 20
-# What numpy and zipfile raise for an .npz that is none; MemoryError where a header claims an absurd shape.
-_NO_ARRAYS = (
-    ValueError,
-    OSError,
-    EOFError,
-    MemoryError,
-    NotImplementedError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 class Bundle:
@@ -161,7 +150,7 @@ class Bundle:
                 )
             with np.load(content, allow_pickle=False) as stored:
                 arrays = {key: stored[key] for key in stored.files}
-        except _NO_ARRAYS as exc:
+        except READING_ERRORS as exc:
             raise BundleError(f"{self.path}: entry {name!r} does not hold plain arrays: {exc}") from exc
         for key, array in arrays.items():
             if array.dtype.kind not in "biuf":

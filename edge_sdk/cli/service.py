@@ -182,7 +182,7 @@ class _Place:
             return None, "none yet"
         except OSError as exc:
             return None, f"cannot be read: {exc.strerror}"
-        except (StateError, ValueError) as exc:
+        except StateError as exc:
             return None, f"cannot be used: {exc}"
 
     def _ask(self, *words: str) -> str:
@@ -231,17 +231,19 @@ def _is_group(name: str) -> bool:
 
 def _state_lines(state: Table) -> list[str]:
     lines: list[str] = []
-    counted, loops, lives = (state.get(name) for name in ("counted", "loops", "lives"))
-    if isinstance(counted, dict):
+    if isinstance(counted := state.get("counted"), dict):
         lines += facts((str(name), str(count)) for name, count in counted.items())
-    if isinstance(loops, list) and loops:
+    if loops := _tables(state.get("loops")):
+        names = list(loops[0])
         lines += heading("loops")
-        lines += table(
-            list(loops[0]), [[str(value) for value in loop.values()] for loop in loops], right=list(loops[0])
-        )
-    if isinstance(lives, list) and lives:
+        lines += table(names, [[str(loop.get(name, "")) for name in names] for loop in loops], right=names)
+    if lives := _tables(state.get("lives")):
         lines += heading("the last ends")
-        lines += table(
-            ["kind", "after s", "why"], [[str(life[k]) for k in ("kind", "lived_s", "message")] for life in lives[-5:]]
-        )
+        keys = ("kind", "lived_s", "message")
+        lines += table(["kind", "after s", "why"], [[str(life.get(key, "")) for key in keys] for life in lives[-5:]])
     return lines
+
+
+def _tables(value: object) -> list[Table]:
+    """The tables of a list in a state that may have come from anywhere."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

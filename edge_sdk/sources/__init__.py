@@ -115,6 +115,8 @@ class Source(ABC):
     description: str = ""
     _sequence = 0
     _was_opened = False
+    _openings = 0
+    _closed_in = -1  # the opening in which it was closed last
 
     def __enter__(self) -> Source:
         self.open()
@@ -129,13 +131,17 @@ class Source(ABC):
         """Get hold of the device or file.
 
         Raises:
-            SourceError: if that is impossible; the message names what was found and what to do.
+            SourceError: if that is impossible; the message names what was found and what to do. Or it was closed meanwhile.
         """
+        self._openings = opening = self._openings + 1
         try:
             self._open()
         except OSError as exc:
             raise SourceError(f"{self.description or type(self).__name__} cannot be opened: {refusal(exc)}") from exc
         self._was_opened = True
+        if self._closed_in == opening == self._openings:  # too early for ``_close`` to find what there is to let go of
+            self._close()
+            raise SourceError("the source was closed while it was being opened")
 
     def read(self) -> Sample | None:
         """The next sample, or None at the end and after ``close``. Waits for it.
@@ -157,6 +163,7 @@ class Source(ABC):
         Called from any thread and never waits: a ``read`` that waits in another thread returns None, one that hangs in a driver lets go
         when it comes back.
         """
+        self._closed_in = self._openings
         self._close()
 
     def _check_opened(self) -> None:

@@ -82,10 +82,9 @@ def _no_libcamera() -> str:
     program = next(filter(shutil.which, (name.replace("-vid", "-hello") for name in PROGRAMS)), None)
     if program is None:
         return "libcamera cannot be asked, as rpicam-hello is not installed (sudo apt install rpicam-apps)"
-    try:
-        done = subprocess.run([program, "--list-cameras"], capture_output=True, text=True, timeout=_LIST_S, check=False)
-    except subprocess.TimeoutExpired:
-        return f"{program} --list-cameras did not answer within {_LIST_S:g} s"
+    done, why_not = _asked(program, "--list-cameras")
+    if done is None:
+        return why_not
     # "0 : imx708 [4608x2592 10-bit RGGB] (/base/soc/i2c0mux/i2c@1/imx708@1a)"; libcamera lists USB cameras too, at a path with usb in it
     listed = re.findall(r"^\s*\d+ : .*\((\S+)\)\s*$", done.stdout + done.stderr, re.MULTILINE)
     return "" if any("i2c" in path for path in listed) else f"{program} lists no CSI camera"
@@ -93,12 +92,40 @@ def _no_libcamera() -> str:
 
 def _no_argus(root: Path) -> str:
     """Why Argus has no CSI camera, or ""."""
-    sensors = [name for name in (root / "sys/class/video4linux").glob("video*/name") if "vi-output" in name.read_text()]
-    if not sensors:
+    if not any("vi-output" in _text(name) for name in (root / "sys/class/video4linux").glob("video*/name")):
         return "no CSI sensor is bound to the kernel's video input"
     if shutil.which("gst-inspect-1.0") is None:
         return "there is a CSI sensor, but no GStreamer to read it (sudo apt install gstreamer1.0-tools)"
-    found = subprocess.run(["gst-inspect-1.0", "--exists", ARGUS], capture_output=True, timeout=_LIST_S, check=False)
+    found, why_not = _asked("gst-inspect-1.0", "--exists", ARGUS)
+    if found is None:
+        return f"there is a CSI sensor, but {why_not}"
     return (
         "" if found.returncode == 0 else f"there is a CSI sensor, but GStreamer has no {ARGUS} (nvidia-l4t-gstreamer)"
     )
+
+
+def _asked(*command: str) -> tuple[subprocess.CompletedProcess[str] | None, str]:
+    """A program that has ended, or why it has not."""
+    asked = " ".join(command)
+    try:
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_LIST_S,
+            check=False,
+        ), ""
+    except subprocess.TimeoutExpired:
+        return None, f"{asked} did not answer within {_LIST_S:g} s"
+    except OSError as exc:
+        return None, f"{asked} cannot be run: {exc.strerror}"
+
+
+def _text(path: Path) -> str:
+    """What a device's file says; "" of one that has just gone."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

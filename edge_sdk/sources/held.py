@@ -57,6 +57,15 @@ class Held:
             self._release()
 
 
+@contextmanager
+def files_may_run_out() -> Iterator[None]:
+    """Says so where descriptors are made."""
+    try:
+        yield
+    except OSError as exc:
+        raise SourceError(f"this program may not open any more files: {exc.strerror}; see ulimit -n") from exc
+
+
 class Wake:
     """Ends the wait of another thread for a descriptor.
 
@@ -65,10 +74,12 @@ class Wake:
     """
 
     def __init__(self) -> None:
-        try:
+        with files_may_run_out():
             self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        except OSError as exc:
-            raise SourceError(f"this program may not open any more files: {exc.strerror}; see ulimit -n") from exc
+
+    def fileno(self) -> int:
+        """The descriptor that is readable after the wake."""
+        return self._fd
 
     def __call__(self) -> None:
         """End the wait, and all later ones."""

@@ -117,6 +117,8 @@ class IioBufferedSource(ParsedSource):
         device = IioDevice(self.settings.device_name, self._sysfs)
         elements = device.elements()
         wanted = device.wanted(self.settings.channels, [element.name for element in elements])
+        if not wanted:
+            raise SourceError(f"{device} has no channel that its buffer can hold; try mode=polled&rate_hz=10")
         enabled = [element for element in elements if element.name in (*wanted, TIMESTAMP)]
         self._scan, self._rest, self._read_ns = Scan(enabled), b"", 0
         self._set_scaling(device)
@@ -191,7 +193,7 @@ class IioBufferedSource(ParsedSource):
     def _parsed(self, data: bytes) -> Parsed:
         numbers, times_ns = self._scan.numbers(data)
         count = len(numbers)
-        return Parsed((numbers + self._offsets) * self._scales, times_ns, np.arange(count), count, "")
+        return Parsed((numbers + self._offsets) * self._scales, times_ns, np.arange(count, dtype=np.int64), count, "")
 
     def _times(self, parsed: Parsed, began_ns: int, read_ns: int) -> Array:
         if self._on_our_clock and parsed.times_ns is not None:

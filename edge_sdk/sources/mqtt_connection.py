@@ -138,7 +138,8 @@ class MqttConnection:
         while True:
             gather_s = (gather_until_ns - monotonic_ns()) / 1e9
             if self._messages and (gather_s <= 0 or len(self._messages) >= most or self._bytes >= _MOST_BYTES):
-                messages, self._messages, self._bytes = self._messages, [], 0
+                messages, self._messages = self._messages[:most], self._messages[most:]
+                self._bytes = sum(len(message.payload) for message in self._messages)
                 return messages
             if not self._turn(min(gather_s, _TURN_S) if self._messages else _TURN_S):
                 return None

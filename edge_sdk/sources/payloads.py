@@ -103,7 +103,7 @@ class BytesDecoder:
         count, rest = divmod(len(data), self._layout.size)
         if rest or not count:
             return nothing(f"{len(data)} bytes, where a reading has {self._layout.size}")
-        return self._fields.parsed(self._layout.readings(data), np.arange(count), count)
+        return self._fields.parsed(self._layout.readings(data), np.arange(count, dtype=np.int64), count)
 
 
 def nothing(broken: str) -> Parsed:

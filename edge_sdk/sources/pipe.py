@@ -27,6 +27,7 @@ from edge_sdk.errors import SourceError, SourceLostError
 from edge_sdk.redact import redacted
 from edge_sdk.sources import Source
 from edge_sdk.sources.capture import Held
+from edge_sdk.sources.held import Wake, files_may_run_out
 from edge_sdk.tensors import Array
 
 OPEN_S = 10.0  # until the first frame
@@ -65,7 +66,7 @@ class Pipe:
         self._stopped = False
         self._process: subprocess.Popen[bytes] | None = None
         self._end: threading.Thread | None = None
-        self._wake: int | None = os.eventfd(0, os.EFD_CLOEXEC)
+        self._wake: Wake | None = Wake()
         self._poll = select.poll()
         self._readers: dict[int, Callable[[int], bool]] = {}  # by descriptor; False: nothing more is wanted of it now
         self._data = -1
@@ -76,7 +77,7 @@ class Pipe:
         Raises:
             SourceError: if it cannot be run.
         """
-        ours, theirs = zip(*(os.pipe() for _ in range(3)), strict=True)
+        ours, theirs = _pipes(3)
         self._data = ours[0]
         readers = self._read_frame, _Lines(self._on_line).read, _Lines(self._said.append).read
         self._readers = dict(zip(ours, readers, strict=True))
@@ -163,25 +164,29 @@ class Pipe:
                 return
             self._stopped = True
             if self._wake is not None:
-                os.eventfd_write(self._wake, 1)
-            if self._process is not None:
-                self._end = threading.Thread(target=_end, args=(self._process,), name="edge-sdk-pipe-end", daemon=True)
+                self._wake()
+            if (
+                self._process is not None
+            ):  # this Python does not end before the thread has: else the program could outlive it
+                self._end = threading.Thread(target=_end, args=(self._process,), name="edge-sdk-pipe-end")
                 self._end.start()
 
     def wait_ended(self, within_s: float) -> bool:
         """Whether the program has ended after ``stop``."""
         if self._end is not None:
             self._end.join(within_s)
-        return self._end is None or not self._end.is_alive()
+        return self._process is None or self._process.poll() is not None
 
     def release(self) -> None:
         """Stop it and close what it is read through."""
         self.stop()
-        readers, self._readers = self._readers, {}
         with self._lock:
             wake, self._wake = self._wake, None
-        for fd in (*readers, *(() if wake is None else (wake,))):
+            readers, self._readers = self._readers, {}
+        for fd in readers:
             os.close(fd)
+        if wake is not None:
+            wake.close()
 
     def _read_frame(self, fd: int) -> bool:
         got = os.readv(fd, [self._frame[self._filled :].data])
@@ -254,11 +259,11 @@ class PipeSource(Source):
             if image is None:
                 raise SourceError("the source was closed while it was being opened")
             self._first = image, self._captured_ns(pipe)
-        except SourceLostError as exc:
+        except BaseException as exc:
             self._close()
-            raise SourceError(f"{exc}{self._advice()}") from exc
-        except BaseException:
-            self._close()
+            pipe.release()  # which nobody held yet where it was closed before its first use
+            if isinstance(exc, SourceLostError):
+                raise SourceError(f"{exc}{self._advice()}") from exc
             raise
 
     def _take(self) -> tuple[Array, int] | None:
@@ -306,12 +311,27 @@ class FramePipeSource(PipeSource):
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt the program, then kill it and all that it started; waits for it."""
-    _signal(process, signal.SIGINT)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(GRACE_S)
-    _signal(process, signal.SIGKILL)
-    process.wait()
+    """Interrupt the program, then kill it and all that it started; one that hangs in a driver is not waited for."""
+    for number in (signal.SIGINT, signal.SIGKILL):
+        _signal(process, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_S)
+
+
+def _pipes(count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Pipes' ends to read from, and those to write to."""
+    made: list[tuple[int, int]] = []
+    try:
+        with files_may_run_out():
+            while len(made) < count:
+                made.append(os.pipe())
+    except SourceError:
+        for pair in made:
+            for fd in pair:
+                os.close(fd)
+        raise
+    ours, theirs = zip(*made, strict=True)
+    return ours, theirs
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

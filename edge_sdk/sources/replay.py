@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from edge_sdk.array_files import READING_ERRORS
 from edge_sdk.contract import Colour
 from edge_sdk.errors import SourceError
 from edge_sdk.inputs import check_plain_file
@@ -149,7 +149,7 @@ def load_array(settings: ReplaySettings, key: str | None = None) -> Array:
             if zipfile.is_zipfile(path)
             else np.lib.format.open_memmap(path, mode="r")
         )
-    except (ValueError, OSError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile) as exc:
+    except READING_ERRORS as exc:
         raise SourceError(
             f"{path} is not a whole .npy or .npz file of plain numbers (pickled objects are never loaded); "
             "save it by numpy.save or numpy.savez"

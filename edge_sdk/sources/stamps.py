@@ -41,10 +41,11 @@ class ClockOffset:
         Returns:
             int64 (count,).
         """
-        restarts = np.flatnonzero(np.diff(clock_ns) < -self._jump_ns)
-        if restarts.size:
-            first = int(restarts[0]) + 1
-            return np.append(self(clock_ns[:first], read_ns), self(clock_ns[first:], read_ns))
+        restarts = np.flatnonzero(np.diff(clock_ns) < -self._jump_ns) + 1
+        return np.concatenate([self._moved(part, read_ns) for part in np.split(clock_ns, restarts)])
+
+    def _moved(self, clock_ns: Array, read_ns: int) -> Array:
+        """The times of readings between which the clock did not begin anew."""
         last_ns, self._last_ns = self._last_ns, int(clock_ns[-1])
         before_ns, offset_ns = self._offset_ns, read_ns - self._last_ns
         if before_ns is None or abs(offset_ns - before_ns) > self._jump_ns:

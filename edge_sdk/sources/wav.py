@@ -18,6 +18,7 @@ from edge_sdk.sources.stamps import PIECE_NS
 from edge_sdk.tensors import Array
 
 _DTYPES = {2: "<i2", 4: "<i4"}  # by bytes of a number
+_READING_ERRORS = wave.Error, EOFError, OSError, RuntimeError  # the last of a chunk that ends behind the file
 
 
 class WavSettings(Settings):
@@ -87,7 +88,7 @@ class WavSource(SignalSource):
         """The next ``count`` readings of all channels, as stored; a last one that is cut off is left out."""
         try:
             content = file.readframes(count)
-        except (OSError, EOFError, wave.Error) as exc:
+        except _READING_ERRORS as exc:
             raise SourceError(f"{self.settings.path} cannot be read: {exc}") from exc
         size = file.getsampwidth() * file.getnchannels()
         return content[: len(content) // size * size]
@@ -104,7 +105,7 @@ def _read(path: Path) -> wave.Wave_read:
     form = "give a .wav of whole numbers of 16 or 32 bits (sox IN.wav -e signed -b 16 OUT.wav)"
     try:
         file = wave.open(str(path), "rb")  # noqa: SIM115 - it stays open until the source is closed
-    except (wave.Error, EOFError, OSError) as exc:
+    except _READING_ERRORS as exc:
         raise SourceError(f"{path} is not a .wav file that can be read: {str(exc) or 'it is cut off'}; {form}") from exc
     if file.getsampwidth() in _DTYPES and file.getnframes() and file.getframerate() > 0:
         return file

@@ -89,11 +89,17 @@ class Events:
                 chore.due_ns = monotonic_ns() + int(chore.every_s * S_NS)
                 chore.do()
 
-    def wait_while(self, condition: Callable[[], bool], longest_s: float) -> bool:
-        """As long as the condition holds, but not longer than that; whether it ended."""
+    def wait_while(self, condition: Callable[[], bool], longest_s: float, *, step_s: float = math.inf) -> bool:
+        """As long as the condition holds, but not longer than that; whether it ended.
+
+        Args:
+            condition: looked at whenever something has happened.
+            longest_s: how long.
+            step_s: so often it is looked at in any case.
+        """
         until_ns = monotonic_ns() + int(longest_s * S_NS)
         while condition():
             if monotonic_ns() >= until_ns:
                 return False
-            self.wait(until_ns)
+            self.wait(monotonic_ns() + int(min(step_s * S_NS, until_ns - monotonic_ns())))
         return True

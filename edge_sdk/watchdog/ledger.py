@@ -12,16 +12,19 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic_ns
 from typing import NoReturn
 
 from edge_sdk.errors import ConfigError
 from edge_sdk.watchdog import pulse
-from edge_sdk.watchdog.events import Events
+from edge_sdk.watchdog.events import S_NS, Events
 from edge_sdk.watchdog.state import Table, pack, read_state, write_whole
 
 FILE = "state.json"
 _KEPT = 20
 _NAMES = ("captured", "on_time", "late", "dropped", "skipped", "lost")
+_CLAIM_S = 3.0  # how long to wait for what a supervisor before this one is still writing
+_SLOW_S = 30.0  # a disk that takes longer is said to be none
 
 
 class Ledger:
@@ -46,13 +49,15 @@ class Ledger:
     def __init__(self, name: str, folder: Path, page: pulse.Page, events: Events, say: Callable[[str], None]) -> None:
         self._name, self._folder, self._page, self._events, self._say = name, folder, page, events, say
         self.writing = False
+        self._writing_since_ns = 0
+        self._lock = -1
         self._refused = self._again = False
         self.counted: Counter[str] = Counter()
         self._claim()
         kept = read_state(folder / FILE, say)
         self.counted.update(_numbers(kept.get("counted")))
         lives = kept.get("lives")
-        self.lives: list[Table] = [life for life in lives if isinstance(life, dict)] if isinstance(lives, list) else []
+        self.lives: list[Table] = list(filter(_is_life, lives)) if isinstance(lives, list) else []
         loops = kept.get("loops")
         for slot, loop in zip(page.slots, loops if isinstance(loops, list) else (), strict=False):
             _fill(slot, _numbers(loop))
@@ -62,13 +67,21 @@ class Ledger:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
+            claimed = self._events.wait_while(lambda: not self._locked(), _CLAIM_S, step_s=0.05)
+        except OSError as exc:
+            self._cannot_write(exc)
+            return
+        if not claimed:
             raise ConfigError(
                 f"another supervisor keeps its state in {self._folder}; stop it, or give this application another name: [app] name"
-            ) from exc
-        except OSError as exc:
-            self._cannot_write(exc.errno or errno.EIO)
+            )
+
+    def _locked(self) -> bool:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def settle(self) -> int:
         """The application is gone: its slots are free, and what was in flight is lost. How many samples that were."""
@@ -104,16 +117,18 @@ class Ledger:
         """Have the state written; nobody waits. Where a writing is not over yet, the next one begins with its end."""
         if self.writing:
             self._again = True
+            if monotonic_ns() - self._writing_since_ns > _SLOW_S * S_NS:
+                self._cannot_write(TimeoutError(errno.ETIMEDOUT, "the disk does not answer"))
             return
         content = pack(self.as_table())
         try:
             pid = os.fork()
         except OSError as exc:  # no memory, or too many processes
-            self._cannot_write(exc.errno or errno.EAGAIN)
+            self._cannot_write(exc)
             return
         if pid == 0:
-            _write_and_exit(self._folder / FILE, content)
-        self.writing = True
+            _write_and_exit(self._folder / FILE, content, self._lock)
+        self.writing, self._writing_since_ns = True, monotonic_ns()
         self._events.on_end(pid, self._written)
 
     def _written(self, code: int) -> None:
@@ -122,7 +137,7 @@ class Ledger:
             self._again = False
             self.save()
         if code:
-            self._cannot_write(code)
+            self._cannot_write(OSError(code, os.strerror(code) if code > 0 else "the writing was killed"))
         elif self._refused:
             self._refused = False
             self._say("the state can be written again")
@@ -133,24 +148,28 @@ class Ledger:
         try:
             write_whole(path, pack(table).partition(b"\n")[2] + b"\n")
         except OSError as exc:
-            self._cannot_write(exc.errno or errno.EIO)
+            self._cannot_write(exc)
             return None
         return path
 
-    def _cannot_write(self, number: int) -> None:
+    def _cannot_write(self, why: OSError) -> None:
         if not self._refused:
-            reason = os.strerror(number) if number > 0 else "the writing was killed"
-            self._say(f"the state cannot be kept in {self._folder}: {reason}; the application goes on without")
+            self._say(f"the state cannot be kept in {self._folder}: {why.strerror}; the application goes on without")
         self._refused = True
         self.counted["state_not_written"] += 1
 
 
-def _write_and_exit(path: Path, content: bytes) -> NoReturn:
-    """In a process of its own, whose exit code says what the system refused."""
+def _write_and_exit(path: Path, content: bytes, lock: int) -> NoReturn:
+    """In a process of its own, whose exit code says what the system refused.
+
+    It keeps nothing open but the lock, which holds off the next supervisor's writing: a hardware watchdog is disarmed by the last closing.
+    """
     code = errno.EIO
     try:
         os.setsid()  # Ctrl-C in a terminal is not meant for it
         signal.set_wakeup_fd(-1)
+        os.closerange(3, lock)
+        os.closerange(lock + 1, 1 << 10)
         write_whole(path, content)
         code = 0
     except OSError as exc:
@@ -170,6 +189,11 @@ def _fill(slot: memoryview, numbers: dict[str, int]) -> None:
     for at, name in enumerate(_NAMES):
         slot[pulse.CAPTURED + at] = numbers.get(name, 0)
     slot[pulse.RUNG] = numbers.get("rung", 0)
+
+
+def _is_life(table: object) -> bool:
+    """Whether this, which may have come from anywhere, tells of an end as ``life_ended`` does."""
+    return isinstance(table, dict) and {"kind", "message", "lived_s"} <= table.keys()
 
 
 def _numbers(table: object) -> dict[str, int]:

@@ -15,6 +15,7 @@ from edge_sdk.watchdog.relay import Relay
 
 STOP_S = 1.5  # from being told to end to being killed; all is over within 2 s
 KILL_S = 1.0  # what outlives SIGKILL by this is in an uninterruptible kernel call
+_PIPE_CHUNKS = 16  # what a pipe holds, 64 kB, in pieces of the relay's
 _LAST_WORDS_S = 0.3  # for a frozen application to say where it is
 
 
@@ -35,8 +36,6 @@ class Life:
     Raises:
         OSError: if it cannot be started.
     """
-
-    left_behind: frozenset[int] = frozenset()  # of all lives
 
     def __init__(
         self, plan: Plan, page: pulse.Page, environment: Mapping[str, str], events: Events, relay: Relay
@@ -108,7 +107,7 @@ class Life:
 
     def tell_to_end(self, number: signal.Signals) -> None:
         """Ask it to end, and give it the time for that."""
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # it is gone, or another user's (sudo)
             os.killpg(self.pid, number)
         self._events.wait_while(lambda: self.code is None, STOP_S)
 
@@ -123,27 +122,32 @@ class Life:
         until_ns = monotonic_ns() + int(KILL_S * S_NS)
         while left := self._family():
             if monotonic_ns() > until_ns:
-                Life.left_behind |= left
+                for pid in left:
+                    self._events.on_end(pid, _nothing)  # until then it is no concern of a later life
                 break
             processes.kill(left)
             self._events.wait(monotonic_ns() + S_NS // 100)
         self._events.wait_while(lambda: self.code is None and self.pid not in left, KILL_S)
         if self._err >= 0:
-            while self._pass_on():
-                pass
+            for _ in range(_PIPE_CHUNKS):  # what is left behind may write for ever
+                if not self._pass_on():
+                    break
             self._events.forget(self._err)
             os.close(self._err)
         return left
 
     def _family(self) -> set[int]:
-        besides = (self._events.children - {self.pid}) | Life.left_behind
-        return processes.below(os.getpid(), besides=besides)
+        return processes.below(os.getpid(), besides=self._events.children - {self.pid})
 
     def _pass_on(self) -> bool:
         return self._relay.pass_on(self._err)
 
     def _ended(self, code: int) -> None:
         self.code = code
+
+
+def _nothing(code: int) -> None:
+    pass
 
 
 def in_words(code: int) -> str:

@@ -31,11 +31,9 @@ def main(plan_fd: int) -> NoReturn:
         pass
     relay, hardware = Relay(), None
     try:
+        events = _events()  # before the device is armed: a signal that ended this process then would leave it armed
         hardware = _open_hardware(plan, relay)
-        wanted = [signal.SIGTERM, signal.SIGINT]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-            wanted.append(signal.SIGHUP)
-        code = _supervisor(plan, wanted, relay, hardware).run()
+        code = _supervisor(plan, events, relay, hardware).run()
     except EdgeSdkError as exc:  # nothing has run yet; on any other error the hardware watchdog stays armed
         relay.say(str(exc))
         code = exc.exit_code
@@ -44,11 +42,19 @@ def main(plan_fd: int) -> NoReturn:
     sys.exit(code)
 
 
-def _supervisor(
-    plan: Plan, wanted: list[signal.Signals], relay: Relay, hardware: HardwareWatchdog | None
-) -> Supervisor:
+def _events() -> Events:
+    wanted = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        wanted.append(signal.SIGHUP)
     try:
-        return Supervisor(plan, Events(wanted), Notifier(), relay, hardware)
+        return Events(wanted)
+    except OSError as exc:
+        raise EdgeSdkError(f"the supervisor cannot be started: {refusal(exc)}") from exc
+
+
+def _supervisor(plan: Plan, events: Events, relay: Relay, hardware: HardwareWatchdog | None) -> Supervisor:
+    try:
+        return Supervisor(plan, events, Notifier(), relay, hardware)
     except OSError as exc:
         raise EdgeSdkError(f"the supervisor cannot be started: {refusal(exc)}") from exc
 

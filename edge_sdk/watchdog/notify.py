@@ -25,16 +25,21 @@ class Notifier:
         address, interval_us, pid = (environment.pop(name, "") for name in _VARIABLES)
         self._address = "\0" + address[1:] if address.startswith("@") else address
         ours = pid in {"", str(os.getpid())}
-        self.watchdog_s = int(interval_us) / 2e6 if self._address and ours and interval_us.isdecimal() else None
+        wanted = self._address and ours and interval_us.isdecimal() and int(interval_us)  # 0 is nobody who waits
+        self.watchdog_s = int(interval_us) / 2e6 if wanted else None
         self.unsent = 0
+        self._owes_ready = False
 
     def ready(self, status: str) -> None:
-        """Started, or reloaded."""
-        self._send("READY=1", f"STATUS={status}")
+        """Started, or reloaded; where that could not be sent, the next ``status`` says it too, as systemd would wait for it for ever."""
+        self._owes_ready = not self._send("READY=1", f"STATUS={status}")
 
     def status(self, status: str) -> None:
         """One line for people."""
-        self._send(f"STATUS={status}")
+        if self._owes_ready:
+            self.ready(status)
+        else:
+            self._send(f"STATUS={status}")
 
     def alive(self) -> None:
         """This process works."""
@@ -42,15 +47,17 @@ class Notifier:
 
     def reloading(self) -> None:
         """The settings are being read again; ``ready`` ends it."""
+        self._owes_ready = False
         self._send("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1_000}")
 
     def stopping(self, status: str) -> None:
         """On the way to the end."""
+        self._owes_ready = False
         self._send("STOPPING=1", f"STATUS={status}")
 
-    def _send(self, *lines: str) -> None:
+    def _send(self, *lines: str) -> bool:
         if not self._address:
-            return
+            return True
         message = "\n".join(line.replace("\n", " ") for line in lines).encode()
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
@@ -58,3 +65,5 @@ class Notifier:
                 sender.sendto(message, self._address)
         except OSError:
             self.unsent += 1
+            return False
+        return True

@@ -44,7 +44,10 @@ def unpack(content: bytes) -> Table:
         raise StateError(f"it is of version {words[1]}; this edge-sdk writes {_VERSION}")
     if words[2] != f"{zlib.crc32(body):08x}":
         raise StateError("its checksum is wrong: it is damaged")
-    state = json.loads(body)
+    try:
+        state = json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise StateError(f"it is not JSON: {exc}") from exc
     if not isinstance(state, dict):
         raise StateError("it holds no table")
     return state
@@ -89,7 +92,7 @@ def read_state(path: Path, say: Callable[[str], None]) -> Table:
     except OSError as exc:
         say(f"the state in {path} cannot be read: {exc.strerror}; everything counts from 0")
         return {}
-    except (StateError, ValueError) as exc:
+    except StateError as exc:
         aside = path.with_name(f"{path.name}.damaged")
         try:
             path.replace(aside)

@@ -72,6 +72,10 @@ class Supervisor:
         self._hardware = hardware
         self._previous: Plan | None = None  # until the new one has proved itself
         self._check: Check | None = None
+        if notifier.watchdog_s is not None:
+            events.every(notifier.watchdog_s, notifier.alive)
+        if hardware is not None:
+            events.every(hardware.timeout_s / 4, self._feed)
         self._page = pulse.Page(plan.frozen_s)
         self._ledger = Ledger(plan.name, Path(plan.state_dir), self._page, events, relay.say)
         self._ever_alive, self._starts = False, 0
@@ -83,10 +87,6 @@ class Supervisor:
         self._start_guard()
         events.every(_SAVE_S, self._ledger.save)
         events.every(_STATUS_S, lambda: notifier.status(self._status()))
-        if notifier.watchdog_s is not None:
-            events.every(notifier.watchdog_s, notifier.alive)
-        if hardware is not None:
-            events.every(hardware.timeout_s / 4, self._feed)
 
     def run(self) -> int:
         """Look after it until it is done, is told to end, or is given up; the exit code.
@@ -202,7 +202,7 @@ class Supervisor:
         path = self._ledger.report(LAST_GASP, table)
         lives = [f"{each['kind']} after {each['lived_s']} s: {each['message']}" for each in self._ledger.lives[-5:]]
         where = f"report: {path}" if path else "the report could not be written"
-        self._relay.say("\n  ".join([f"giving up: {reason}", *lives, f"counted: {self._ledger.totals()}", where]))
+        self._relay.say("\n  ".join([f"giving up: {reason}", *lives, f"counted: {self._totals()}", where]))
         self._notifier.stopping(f"gave up: {reason}")
         self._close_hardware(disarm=False)
         return (_exit_code(life.code) if life is not None and life.code is not None else 0) or 1
@@ -302,11 +302,12 @@ class Supervisor:
                 self._ledger.counted["not_fed"] += 1
 
     def _status(self) -> str:
-        counted, totals = self._ledger.counted, self._ledger.totals()
-        words = [
-            f"{totals[name]} {name.replace('_', ' ')}" for name in ("captured", "on_time", "late", "dropped", "lost")
-        ]
-        return f"{', '.join(words)}; {counted['starts']} starts, {counted['crash']} crashes, {counted['frozen']} times frozen"
+        counted = self._ledger.counted
+        return f"{self._totals()}; {counted['starts']} starts, {counted['crash']} crashes, {counted['frozen']} times frozen"
+
+    def _totals(self) -> str:
+        totals = self._ledger.totals()
+        return ", ".join(f"{totals[name]} {name.replace('_', ' ')}" for name in totals if name != "in_flight")
 
     def _environment(self) -> dict[str, str]:
         environment = {**os.environ, pulse.VARIABLE: self._page.path, "PYTHONFAULTHANDLER": "1"}

@@ -47,7 +47,7 @@ def run(*words: object, timeout_s: float) -> str:
 def output_of(*words: object, timeout_s: float) -> tuple[str, int]:
     """What a command prints, outputs and errors together, and its exit code; killed after a time; no process of it outlives it."""
     process = subprocess.Popen(
-        ["nice", *(str(word) for word in words)],
+        [str(word) for word in words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

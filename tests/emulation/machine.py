@@ -63,36 +63,25 @@ class Machine:
         drive = f"file={disk or self.disk},format=raw,if=none,id=disk," + (
             "cache=writeback" if disk else "snapshot=on,cache=unsafe"
         )
+        kernel = [
+            "-kernel",
+            str(self.folder / "vmlinuz"),
+            "-initrd",
+            str(self.folder / "initrd"),
+            "-append",
+            KERNEL_ARGUMENTS,
+        ]
+        share = f"local,id=host,path={shared},security_model=none,multidevs=remap"
         return [
-            *(
-                "nice",
-                "qemu-system-x86_64",
-                "-M",
-                "q35",
-                "-accel",
-                "tcg,thread=multi",
-                "-cpu",
-                "max",
-                "-m",
-                "1024",
-                "-smp",
-                "2",
-            ),
+            "qemu-system-x86_64",
+            *("-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "1024", "-smp", "2"),
             *("-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"),
-            *(
-                "-kernel",
-                str(self.folder / "vmlinuz"),
-                "-initrd",
-                str(self.folder / "initrd"),
-                "-append",
-                KERNEL_ARGUMENTS,
-            ),
+            *kernel,
             *("-drive", drive, "-device", "virtio-blk-pci,drive=disk", "-device", "virtio-rng-pci"),
-            *("-fsdev", f"local,id=host,path={shared},security_model=none,multidevs=remap"),
-            *("-device", "virtio-9p-pci,fsdev=host,mount_tag=host"),
+            *("-fsdev", share, "-device", "virtio-9p-pci,fsdev=host,mount_tag=host"),
         ]
 
-    def play(self, scenes: str, shared: Path, files: Sequence[Path] = (), *, timeout_s: float = 400) -> Seen:
+    def play(self, scenes: str, shared: Path, files: Sequence[Path] = (), *, timeout_s: float = 900) -> Seen:
         """Boot, play all scenes of ``guest/NAME.py``, and return what they saw; it ends with power-off or a reset."""
         prepare(shared, f"python {scenes}.py", files)
         console, _ = output_of(*self.command(shared), timeout_s=timeout_s)

@@ -6,24 +6,15 @@ captured.npz            several samples of a device: ``samples``, ``times_ns`` a
 
 from __future__ import annotations
 
-import struct
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from converters.calibrate.sources.found import Found, RawSample, Skipped, take
+from edge_sdk.array_files import READING_ERRORS
 from edge_sdk.errors import DataError
 from edge_sdk.tensors import Array
-
-READING_ERRORS = (
-    *(ValueError, OSError, EOFError, KeyError, RuntimeError, OverflowError, MemoryError, TypeError, SyntaxError),
-    *(struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
-)
-"""What numpy and zipfile raise on files that are damaged or made up. RuntimeError: encrypted, or a method that is not there."""
 
 _CAPTURED = "samples"
 

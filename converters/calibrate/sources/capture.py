@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.calibrate.sources.arrays import READING_ERRORS
 from converters.calibrate.sources.found import Found, RawSample, Skipped, at, files_of, take
+from edge_sdk.array_files import READING_ERRORS
 from edge_sdk.contract import Colour
 from edge_sdk.errors import DataError
 from edge_sdk.tensors import MAX_BYTES, Array

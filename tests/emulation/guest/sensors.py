@@ -8,12 +8,14 @@ import struct
 import subprocess
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from scenes import play, shell
+import numpy as np
+from scenes import play, shell, wait_until
 
 from edge_sdk.errors import SourceError, SourceLostError
 from edge_sdk.sources import Source, source_from
@@ -63,6 +65,25 @@ def iio() -> dict[str, Any]:
     }
 
 
+def i2c_polled() -> dict[str, Any]:
+    """21.5 degrees, as an LM75 has them: 1/256 of a degree, the higher byte first."""
+    bus = i2c_bus()
+    for register, byte in enumerate((0x15, 0x80)):
+        shell(f"i2cset -y {bus} {CHIP:#x} {register} {byte:#x} b")
+    text = f"i2c:{bus}?address={CHIP:#x}&register=0&format=>h&rate_hz=50&scale=0.00390625&channels=celsius"
+    return readings(source_from(text), 4)
+
+
+def i2c_absent() -> dict[str, Any]:
+    """A chip that does not answer."""
+    source = source_from(f"i2c:{i2c_bus()}?address=0x20&register=0&format=>h&rate_hz=50")
+    try:
+        source.open()
+    except SourceError as exc:
+        return {"message": str(exc)}
+    return {"message": ""}
+
+
 def i2c() -> dict[str, Any]:
     """A register of a chip, written and read as SMBus does."""
     bus = i2c_bus()
@@ -70,19 +91,81 @@ def i2c() -> dict[str, Any]:
     return {"read": shell(f"i2cget -y {bus} {CHIP:#x} 0 w").strip()}
 
 
-def sound() -> dict[str, Any]:
-    """A tone that is played into the card comes out of it."""
-    shell("modprobe snd-aloop; udevadm settle")
-    play_ = ["speaker-test", "-D", "plughw:Loopback,0", "-c", "1", "-t", "sine", "-f", "1000", "-r", "16000"]
-    player = subprocess.Popen(play_, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+@contextmanager
+def tone() -> Iterator[None]:
+    """1000 Hz that is played into the card comes out of it."""
+    shell("modprobe snd-aloop pcm_substreams=1; udevadm settle")
+    wave = 20_000 * np.sin(np.arange(60 * 16_000) * (2 * np.pi * 1_000 / 16_000))
+    Path("/tmp/tone.raw").write_bytes(wave.astype("<i2").tobytes())
+    command = [
+        "aplay",
+        "-q",
+        "-D",
+        "plughw:Loopback,0",
+        "-t",
+        "raw",
+        "-f",
+        "S16_LE",
+        "-c",
+        "1",
+        "-r",
+        "16000",
+        "/tmp/tone.raw",
+    ]
+    player = subprocess.Popen(command)
     try:
-        shell("arecord -q -D plughw:Loopback,1 -f S16_LE -c 1 -r 16000 -d 2 /tmp/tone.wav")
+        playing = Path("/proc/asound/Loopback/pcm0p/sub0/status")
+        wait_until(lambda: "RUNNING" in playing.read_text(), "a tone that is played")
+        yield
     finally:
         player.terminate()
         player.wait()
+
+
+def upward(frames: Sequence[int]) -> int:
+    """How often they cross zero upwards."""
+    return sum(1 for a, b in pairwise(frames) if a < 0 <= b)
+
+
+def sound() -> dict[str, Any]:
+    with tone():
+        shell("arecord -q -D plughw:Loopback,1 -f S16_LE -c 1 -r 16000 -d 2 /tmp/tone.wav")
     frames = struct.unpack("<16000h", Path("/tmp/tone.wav").read_bytes()[-32_000:])
-    crossings = sum(1 for a, b in pairwise(frames) if a < 0 <= b)
-    return {"hertz": crossings, "loudest": max(frames)}
+    return {"hertz": upward(frames), "loudest": max(frames)}
+
+
+def sound_source() -> Source:
+    """The card's input, by ALSA's name for it."""
+    card = Path("/proc/asound/Loopback").readlink().name.removeprefix("card")
+    return source_from(f"audio:hw:{card},1?rate_hz=16000")
+
+
+def sound_recorded() -> dict[str, Any]:
+    with tone():
+        seen = readings(sound_source(), 4)
+    frames = [int(value) for (value,) in seen.pop("values")][-16_000:]
+    return {**seen, "hertz": upward(frames), "loudest": max(frames)}
+
+
+def sound_busy() -> dict[str, Any]:
+    """Another program has the card, and gives it back."""
+    with tone():
+        other = subprocess.Popen(
+            ["arecord", "-q", "-D", "hw:Loopback,1", "-f", "S16_LE", "-c", "1", "-r", "16000", "/tmp/other.wav"]
+        )
+        wait_until(
+            lambda: Path("/tmp/other.wav").exists() and Path("/tmp/other.wav").stat().st_size > 1_000,
+            "another recording",
+        )
+        source = sound_source()
+        try:
+            source.open()
+            message = ""
+        except SourceError as exc:
+            message = str(exc)
+        other.terminate()
+        other.wait()
+        return {"message": message, "after": len(readings(source, 1)["times_ns"])}
 
 
 def readings(source: Source, seconds: float) -> dict[str, Any]:
@@ -119,7 +202,7 @@ def iio_polled() -> dict[str, Any]:
 
 
 def iio_gone_and_back() -> dict[str, Any]:
-    """Its driver is taken away while it is read, and comes back. This kernel wakes nobody who waits for readings: the source is closed."""
+    """Its driver is taken away while it is read, and comes back. This kernel wakes nobody who waits for readings."""
     iio_device()
     source = source_from(f"iio:motion/accel_x?rate_hz={RATE_HZ}")
     source.open()
@@ -152,7 +235,11 @@ SCENES = {
     "iio_polled": iio_polled,
     "iio_gone_and_back": iio_gone_and_back,
     "i2c": i2c,
+    "i2c_polled": i2c_polled,
+    "i2c_absent": i2c_absent,
     "sound": sound,
+    "sound_recorded": sound_recorded,
+    "sound_busy": sound_busy,
 }
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""A doorbell camera: faces with ids, and who comes, waits and leaves."""
