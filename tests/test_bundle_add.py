@@ -156,7 +156,10 @@ def test_a_second_addition_with_the_same_suffix_leaves_the_first_one_its_golden_
         renamed = bundle.manifest.variants[0].model_copy(update={"id": "integer"})
         manifest = bundle.manifest.model_copy(update={"variants": (renamed,)})
     write_bundle(third, manifest, files, overwrite=True)
-    with added(tmp_path, model(tmp_path / "l.edge", 4, LARGE), model(tmp_path / "s.edge", 3, SMALL)) as two, Bundle(third) as other:
+    with (
+        added(tmp_path, model(tmp_path / "l.edge", 4, LARGE), model(tmp_path / "s.edge", 3, SMALL)) as two,
+        Bundle(third) as other,
+    ):
         add_variants(two, other, tmp_path / "three.edge", suffix="small")
     with Bundle(tmp_path / "three.edge") as three:
         for variant, size in zip(three.manifest.variants, (4, 3, 2), strict=True):
