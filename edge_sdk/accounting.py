@@ -46,23 +46,23 @@ class Accounting:
 
     def __init__(self, pulse: Pulse | None = None) -> None:
         self._lock = Lock()
-        self._cells = (pulse or alone()).cells
+        self._pulse = pulse or alone()
         self._found = self._read()
 
     def capture(self) -> None:
         """A sample came from the source."""
         with self._lock:
-            self._cells[CAPTURED] += 1
+            self._pulse.cells[CAPTURED] += 1
 
     def settle(self, outcome: Outcome) -> None:
         """A sample found its end."""
         with self._lock:
-            self._cells[_CELL[outcome]] += 1
+            self._pulse.cells[_CELL[outcome]] += 1
 
     @property
     def dropped(self) -> int:
         """Samples of this loop that were dropped."""
-        return int(self._cells[DROPPED]) - self._found[DROPPED - CAPTURED]
+        return int(self._pulse.cells[DROPPED]) - self._found[DROPPED - CAPTURED]
 
     def counts(self) -> Counts:
         """Everything of this loop, at one moment."""
@@ -76,7 +76,7 @@ class Accounting:
             return _counts(self._read())
 
     def _read(self) -> tuple[int, ...]:
-        return tuple(self._cells[CAPTURED : LOST + 1])
+        return tuple(self._pulse.cells[CAPTURED : LOST + 1])
 
 
 def _counts(numbers: Iterable[int]) -> Counts:

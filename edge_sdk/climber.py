@@ -5,6 +5,7 @@ All that the rungs need is opened at the start and kept: a step under overload s
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from time import monotonic_ns
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ from edge_sdk.watchdog.thermal import Heat, HeatReader, HeatWatch
 
 if TYPE_CHECKING:
     from boards.profile import Thermal
+
+_HANGS_S = 30.0  # a sensor, or vcgencmd, that does not answer for so long
 
 
 class Climber:
@@ -58,6 +61,8 @@ class Climber:
         price: Callable[[Rung], str],
     ) -> None:
         self._pulse, self._tell = pulse, tell
+        self._problems: deque[str] = deque()  # of reading the temperature, from the thread that does
+        self._heat_hangs = False
         self.ladder = (AS_CONFIGURED, *(settings.rungs if settings else ()))
         self._prices = [price(rung) for rung in self.ladder]
         self._runners: list[Runner] = []
@@ -74,25 +79,29 @@ class Climber:
             self._governor = Governor(
                 settings, deadline_ms=deadline_ms, now_ns=monotonic_ns(), lossless=lossless, rung=self.rung
             )
-            self._watch = HeatWatch(HeatReader(thermal), on_problem=self._heat_unknown)
+            self._watch = HeatWatch(HeatReader(thermal), on_problem=self._problems.append)
 
-    def took(self, result: Result, busy_ms: float, dropped: int) -> None:
+    def took(self, result: Result, made_ns: int, busy_ms: float, dropped: int) -> None:
         """A result was made: step if the governor wants to.
 
         Args:
             result: the result.
+            made_ns: when it was made, on the clock of ``time.monotonic_ns``; a recording's own times may be others.
             busy_ms: from taking its sample to asking for the next one.
             dropped: samples that were dropped in the whole life of the loop.
         """
         if self._governor is None or self._watch is None:
             return
+        self._say_problems(self._watch)
         if (heat := self._watch.latest) is not self.heat:
             self.heat = heat
-            self._take(self._governor.heat(heat, monotonic_ns()))
+            if step := self._governor.heat(heat, monotonic_ns()):
+                self._take(step)
+                return  # the result is of before the step
         stages = result.stages
         newly_dropped, self._dropped = dropped - self._dropped, dropped
         step = self._governor.result(
-            result.captured_ns + round(result.age_ms * 1e6),
+            made_ns,
             late=result.late,
             age_ms=result.age_ms,
             service_ms=stages.encode_ms + stages.engine_ms + stages.decode_ms,
@@ -109,25 +118,32 @@ class Climber:
             self._watch.close()
 
     def recoveries(self) -> tuple[Recovery, ...]:
-        """Of all engines."""
-        return tuple(recovery for runner in set(self._runners) for recovery in runner.recovery.recoveries)
+        """Of all engines, in the order of their samples."""
+        each = (recovery for runner in set(self._runners) for recovery in tuple(runner.recovery.recoveries))
+        return tuple(sorted(each, key=lambda recovery: recovery.sequence))
 
-    def _heat_unknown(self, message: str) -> None:
-        self._tell(Event("heat_unknown", message, monotonic_ns()))
+    def _say_problems(self, watch: HeatWatch) -> None:
+        hangs = watch.age_s > _HANGS_S
+        if hangs and not self._heat_hangs:
+            self._problems.append(
+                f"no reading of the temperature came back for {_HANGS_S:g} s; the last one is taken as true"
+            )
+        self._heat_hangs = hangs
+        while self._problems:
+            self._tell(Event("heat_unknown", self._problems.popleft(), monotonic_ns()))
 
     def _take(self, step: Step | None) -> None:
         if step is None:
             return
+        if step.rung != self.rung:
+            before, self.rung = self.runner, step.rung
+            self._stand()
+            if self.runner is not before:
+                self.runner.follow(before)
+            if self._governor is not None:
+                self._governor.settled(monotonic_ns())
         price = f"; the price: {self._prices[step.rung]}" if step.kind == "climbed" else ""
-        self._tell(Event(step.kind, step.reason + price, monotonic_ns()))
-        if step.rung == self.rung:
-            return
-        before, self.rung = self.runner, step.rung
-        self._stand()
-        if self.runner is not before:
-            self.runner.follow(before)
-        if self._governor is not None:
-            self._governor.settled(monotonic_ns())
+        self._tell(Event(step.kind, step.reason + price, monotonic_ns()))  # last: who is told may close the loop
 
     def _stand(self) -> None:
         self.runner, self.run_every = self._runners[self.rung], self.ladder[self.rung].run_every

@@ -15,26 +15,26 @@ from time import monotonic_ns
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from edge_sdk.accounting import Accounting, Outcome
+from edge_sdk.accounting import Accounting
 from edge_sdk.audience import Audience
 from edge_sdk.bad_samples import BadSamples
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.climber import Climber
 from edge_sdk.engines import Engine, Options
 from edge_sdk.engines.isolation import Isolation
-from edge_sdk.errors import ConfigError, ContractError, EngineError, SourceError
+from edge_sdk.errors import ConfigError
 from edge_sdk.loop_report import LoopReport
+from edge_sdk.pipeline import Pipeline
 from edge_sdk.profiles import our_boards
 from edge_sdk.reader import Reader
-from edge_sdk.result import Event, Result, Stages
+from edge_sdk.result import Event, Result
 from edge_sdk.runner import Runner
 from edge_sdk.sinks import Sink
-from edge_sdk.sources import Sample, Source, source_from
+from edge_sdk.sources import Source, source_from
 from edge_sdk.watchdog.deadline import Deadline, check_ms
-from edge_sdk.watchdog.durations import Durations
 from edge_sdk.watchdog.ladder import GovernorSettings, Rung, settings_from
 from edge_sdk.watchdog.price import price
-from edge_sdk.watchdog.pulse import BUDGET_S, join
+from edge_sdk.watchdog.pulse import BUDGET_S, alone, join
 from edge_sdk.watchdog.recovery import EngineRecovery
 from edge_sdk.windows import OnGap, Windows
 
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from boards.profile import Board
 
 _OPEN_S = 75.0  # an engine that starts for the first time, or a source that opens, may take so long
-_FUTURE_NS = 1_000_000_000  # a capture time further ahead is on another clock
 _MS = 1e-6  # of nanoseconds
 
 
@@ -114,10 +113,8 @@ class Loop:
         self._governor, self._hop = settings_from(governor), hop
         self._sinks, self._reopen_s = sinks, reopen_s
         self._audience = Audience(sinks, on_event, sinks_may_fail=sinks_may_fail)
-        self._stages = {name: Durations() for name in ("queue", "encode", "engine", "decode")}
         self._bad_samples = BadSamples(self._audience.tell)
-        self._last_sequence = self._last_taken = -1
-        self._after_gap = False
+        self._pulse = alone()
         self._exit = contextlib.ExitStack()
         self._started_ns = self._ended_ns = 0
 
@@ -125,12 +122,13 @@ class Loop:
         if self._started_ns:
             raise ConfigError("a Loop runs once; make a new one")
         with contextlib.ExitStack() as stack:
+            stack.callback(lambda: self._pulse.end())  # noqa: PLW0108 - the pulse of that moment: after the sinks, which may take long
             for sink in self._sinks:
                 stack.callback(sink.close)
             bundle = self._bundle_given
             if not isinstance(bundle, Bundle):
                 bundle = stack.enter_context(Bundle(bundle))
-            self._join(stack)
+            self._join()
             self._prepare(bundle, stack)
             _give_back_memory()
             self._pulse.allow(_OPEN_S)
@@ -144,6 +142,9 @@ class Loop:
                 make_windows=self._make_windows,
             )
             stack.callback(self._reader.close)
+            self._pipeline = Pipeline(
+                self._climber, self.deadline, self._accounting, self._bad_samples, live=self._reader.live
+            )
             self._pulse.beat()
             self._started_ns = monotonic_ns()
             self._exit = stack.pop_all()
@@ -162,7 +163,7 @@ class Loop:
         self._stop.set()
         with self._working:
             if self._started_ns:
-                self._pulse.allow(_OPEN_S)  # a sink may have a long video to finish
+                self._pulse.allow(_OPEN_S)  # for the sinks
             self._ended_ns = self._ended_ns or monotonic_ns()
             self._exit.close()
 
@@ -174,13 +175,14 @@ class Loop:
                 if self._stop.is_set():
                     self._accounting.settle("dropped")
                     return
-                result = self._process(sample) if self._wanted(sample) else None
+                result = self._pipeline.process(sample)
+                made_ns = monotonic_ns()
                 if result is not None:
                     self._audience.deliver(result)
-            self._pulse.beat()
+                self._pulse.beat()
             if result is not None:
                 yield result
-                self._climber.took(result, (monotonic_ns() - taken_ns) * _MS, self._accounting.dropped)
+                self._took(result, made_ns, (monotonic_ns() - taken_ns) * _MS)
         self._bad_samples.end()
 
     @property
@@ -200,7 +202,7 @@ class Loop:
             counts=self._accounting.counts(),
             miss_ratio=self.deadline.miss_ratio,
             age=self.deadline.ages.percentiles(),
-            stages={name: durations.percentiles() for name, durations in self._stages.items()},
+            stages={name: durations.percentiles() for name, durations in self._pipeline.stages.items()},
             recoveries=self._climber.recoveries(),
             sources_left_behind=self._reader.left_behind,
             source=self._reader.health.snapshot(monotonic_ns()),
@@ -211,6 +213,11 @@ class Loop:
             event_counts=dict(self._audience.event_counts),
             events=tuple(self._audience.events),
         )
+
+    def _took(self, result: Result, made_ns: int, busy_ms: float) -> None:
+        with self._working:
+            if not self._stop.is_set():  # what a step needs may be closed by now
+                self._climber.took(result, made_ns, busy_ms, self._accounting.dropped)
 
     def _check_entered(self) -> None:
         if not self._started_ns:
@@ -272,9 +279,8 @@ class Loop:
                 "or use a smaller or faster variant",
             )
 
-    def _join(self, stack: contextlib.ExitStack) -> None:
+    def _join(self) -> None:
         self._pulse = join(budget_s=max(BUDGET_S, 2 * self.hang_ms / 1_000))
-        stack.callback(self._pulse.end)
         if self._pulse.budget_s * 1_000 <= self.hang_ms:
             raise ConfigError(
                 f"the supervisor takes the application for frozen after {self._pulse.budget_s:g} s, before the engine's hang budget of "
@@ -298,68 +304,6 @@ class Loop:
     def _make_source(self) -> Source:
         given = self._source_given
         return given if isinstance(given, Source) else source_from(given)
-
-    def _wanted(self, sample: Sample) -> bool:
-        """Whether this sample is to be processed at the present rung; one that is skipped is settled."""
-        self._after_gap |= sample.after_gap  # also where that sample is skipped
-        if sample.sequence - self._last_taken < self._climber.run_every:
-            self._accounting.settle("skipped")
-            return False
-        follows = sample.sequence == self._last_taken + 1
-        self._last_taken = sample.sequence
-        if self._after_gap or (not follows and self.runner.stateful):
-            self.runner.reset()
-        self._after_gap = False
-        return True
-
-    def _process(self, sample: Sample) -> Result | None:
-        """Encode, run, decode; None if the sample or the engine was no good. The sample is settled in every case."""
-        outcome: Outcome = "lost"
-        runner = self.runner
-        try:
-            since_ns = self._old_since_ns(sample)
-            value, stages = runner.run(sample, (monotonic_ns() - since_ns) * _MS)
-            age_ms = (monotonic_ns() - since_ns) * _MS
-            late = self.deadline.judge(age_ms)
-            outcome = "late" if late else "on_time"
-        except ContractError as exc:
-            self._bad_samples.seen(exc, sample.sequence)
-            if runner.stateful:
-                runner.reset()
-            return None
-        except EngineError as exc:
-            failure: EngineError = exc
-        finally:
-            self._accounting.settle(outcome)
-        if outcome == "lost":
-            runner.recovery.failed(failure, sample.sequence)
-            if runner.stateful and not self._stop.is_set():
-                runner.reset()
-            return None
-        self._bad_samples.good()
-        runner.recovery.succeeded()
-        self._time(stages)
-        dropped_before = sample.sequence - self._last_sequence - 1
-        self._last_sequence = sample.sequence
-        return Result(
-            value, sample.sequence, sample.captured_ns, age_ms, late, stages, runner.variant.id, dropped_before, sample
-        )
-
-    def _old_since_ns(self, sample: Sample) -> int:
-        """What its age counts from: its capture. The recording of a signal, read faster than it was made, is as old as its reading."""
-        now_ns = monotonic_ns()
-        recorded = not self._reader.live and sample.times_ns is not None
-        if sample.captured_ns - now_ns > _FUTURE_NS and not recorded:
-            raise SourceError(
-                "the source's capture times lie in the future; they must be on the clock of time.monotonic_ns"
-            )
-        return min(sample.captured_ns, now_ns)  # by another clock followed from here, it may seem to be ahead a little
-
-    def _time(self, stages: Stages) -> None:
-        self._stages["queue"].add(stages.queue_ms)
-        self._stages["encode"].add(stages.encode_ms)
-        self._stages["engine"].add(stages.engine_ms)
-        self._stages["decode"].add(stages.decode_ms)
 
 
 def _give_back_memory() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from pathlib import Path
@@ -11,13 +12,17 @@ import numpy as np
 import pytest
 
 from edge_sdk import Event, Loop
+from edge_sdk import climber as climber_module
 from edge_sdk import reader as reader_module
-from edge_sdk.accounting import Accounting
+from edge_sdk.accounting import Accounting, Counts
 from edge_sdk.bad_samples import BadSamples
-from edge_sdk.errors import SourceError, SourceLostError
+from edge_sdk.climber import Climber
+from edge_sdk.errors import EngineError, SourceError, SourceLostError
 from edge_sdk.mailbox import Mailbox
 from edge_sdk.reader import Reader
+from edge_sdk.runner import Runner
 from edge_sdk.sources import Sample, Source
+from edge_sdk.watchdog.thermal import Complain, Heat, HeatReader
 from tests.small_bundles import Numbers, null_bundle
 from tests.supervised import eventually
 
@@ -162,3 +167,76 @@ def test_a_source_that_opens_after_it_was_given_up_is_closed(monkeypatch: pytest
         Reader(lambda: source, Accounting(), print, BadSamples(print), reopen_s=1)
     source.released.set()
     eventually(lambda: source.closed_after == 3)
+
+
+def test_a_step_is_not_taken_any_more_once_the_loop_is_closed(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    took: list[int] = []
+    monkeypatch.setattr(Climber, "took", lambda self, result, *rest: took.append(result.sequence))
+    with Loop(bundle, Numbers(10), deadline_ms=100, engine="null", isolation="none", governor=True) as loop:
+        for result in loop:
+            if result.sequence == 3:
+                loop.close()
+    assert took == [0, 1, 2]
+
+
+def test_a_handler_that_hears_of_the_heat_may_close_the_loop(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = threading.Event()
+
+    def read(self: HeatReader, complain: Complain) -> Heat:
+        runs.wait(5)
+        complain("zone", "the zone cannot be read")
+        return Heat()
+
+    monkeypatch.setattr(HeatReader, "read", read)
+    failures: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", failures.append)
+    loop = Loop(
+        bundle,
+        Live(10**9),
+        deadline_ms=100,
+        engine="null",
+        isolation="none",
+        governor=True,
+        on_event=lambda event: loop.close(),
+    )
+    with loop:
+        for _ in loop:
+            runs.set()
+    assert loop.report().event_counts["heat_unknown"] == 1
+    assert failures == []
+
+
+def test_a_temperature_that_hangs_is_told_once(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(HeatReader, "read", lambda self, complain: released.wait(20) or Heat())
+    monkeypatch.setattr(climber_module, "_HANGS_S", 0.05)
+    with Loop(bundle, Paced(20), deadline_ms=100, engine="null", isolation="none", governor=True) as loop:
+        list(loop)
+        released.set()
+    assert loop.report().event_counts == {"heat_unknown": 1}
+
+
+class Paced(Numbers):
+    def _read(self):  # type: ignore[no-untyped-def]
+        time.sleep(0.01)
+        return super()._read()
+
+
+def test_a_model_that_cannot_begin_anew_costs_that_sample(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gap(Numbers):
+        def read(self) -> Sample | None:
+            sample = super().read()
+            return sample if sample is None else dataclasses.replace(sample, after_gap=sample.sequence == 2)
+
+    resets: list[bool] = []
+
+    def reset(self: Runner) -> None:
+        resets.append(True)
+        if len(resets) == 1:
+            raise EngineError("the variables cannot be set")
+
+    monkeypatch.setattr(Runner, "reset", reset)
+    with Loop(bundle, Gap(5), deadline_ms=1_000, engine="null", isolation="none") as loop:
+        assert [r.sequence for r in loop] == [0, 1, 3, 4]
+    assert loop.report().counts == Counts(captured=5, on_time=4, lost=1)
+    assert len(resets) == 2, "it is tried again with the next one"

@@ -18,7 +18,9 @@ from edge_sdk.result import Event
 from edge_sdk.runner import Runner
 from edge_sdk.sources import Sample
 from edge_sdk.watchdog import pulse
+from edge_sdk.watchdog.governor import Governor
 from tests.small_bundles import Numbers, null_bundle
+from tests.test_loop import Ahead
 
 FAST = {"calm_s": 0.3, "retry_s": 1.0, "climb_after_s": 0.1}
 
@@ -167,6 +169,21 @@ def test_waiting_for_a_slow_source_is_a_sign_of_life(bundle: Path, monkeypatch: 
     assert not overdue.is_set()
 
 
+def test_the_governor_reckons_in_its_own_time_also_with_a_recording(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead: list[int] = []
+
+    def result(self: Governor, now_ns: int, **figures: object) -> None:
+        ahead.append(now_ns - monotonic_ns())
+
+    monkeypatch.setattr(Governor, "result", result)
+    with Loop(bundle, Ahead(5), deadline_ms=1_000, engine="null", isolation="none", governor=True) as loop:
+        list(loop)
+    assert len(ahead) == 5
+    assert max(ahead) <= 0
+
+
 class Gapped(Numbers):
     """In front of sample 4 readings are missing."""
 
@@ -177,7 +194,7 @@ class Gapped(Numbers):
 
 def test_a_gap_in_front_of_a_skipped_sample_is_not_forgotten(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resets: list[int] = []
-    monkeypatch.setattr(Runner, "reset", lambda runner: resets.append(loop._last_taken))
+    monkeypatch.setattr(Runner, "reset", lambda runner: resets.append(loop._pipeline._last_taken))
     with Loop(bundle, Gapped(8), deadline_ms=1_000, engine="null", isolation="none") as loop:
         loop._climber.run_every = 2
         taken = [result.sequence for result in loop]

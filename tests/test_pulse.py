@@ -13,7 +13,7 @@ import pytest
 from edge_sdk.accounting import Accounting, Counts
 from edge_sdk.errors import ConfigError
 from edge_sdk.watchdog import pulse
-from edge_sdk.watchdog.pulse import CAPTURED, DUE_NS, ENDED_NS, LATE, OWNER, SLOTS, Page
+from edge_sdk.watchdog.pulse import CAPTURED, DUE_NS, ENDED_NS, LATE, LOST, OWNER, SLOTS, Page
 
 
 @pytest.fixture
@@ -120,3 +120,19 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert accounting.counts() == Counts(captured=1, late=1)
     assert accounting.totals() == Counts(captured=1001, on_time=990, late=1, in_flight=10)
     assert slot[LATE] == 1
+
+
+def test_a_loop_that_has_ended_leaves_the_slot_to_the_next_one(page: Page) -> None:
+    first = pulse.join()
+    accounting = Accounting(first)
+    accounting.capture()
+    first.end()
+    second = pulse.join()
+    second.allow(60)
+    due_ns = page.slots[0][DUE_NS]
+    Accounting(second).capture()
+    first.beat()
+    accounting.settle("lost")
+    assert page.slots[0][DUE_NS] == due_ns
+    assert page.slots[0][LOST] == 0
+    assert accounting.counts() == Counts(captured=1, lost=1)

@@ -17,7 +17,7 @@ import fcntl
 import mmap
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from time import monotonic_ns
 
@@ -39,7 +39,7 @@ class Pulse:
     """One loop's signs of life and counters; made by ``join``.
 
     Attributes:
-        cells: the slot, see above.
+        cells: the slot, see above; after the end a copy of it.
         supervised: whether a supervisor looks at them.
     """
 
@@ -72,9 +72,10 @@ class Pulse:
         self.cells[DUE_NS] = (monotonic_ns() + max(int(seconds * _S), self._budget_ns) & ~1) | beaten
 
     def end(self) -> None:
-        """Ended well: no further sign is due, and another loop may take the slot."""
-        self.cells[DUE_NS] = ENDED_NS if self.cells[DUE_NS] & 1 else ENDED_NS - 1
-        self.cells[OWNER] = 0
+        """Ended well: no further sign is due, and another loop may take the slot, so that what comes now no longer goes there."""
+        slot, self.cells = self.cells, _own(self.cells)
+        slot[DUE_NS] = ENDED_NS if slot[DUE_NS] & 1 else ENDED_NS - 1
+        slot[OWNER] = 0
 
 
 def join(budget_s: float = BUDGET_S) -> Pulse:
@@ -100,7 +101,7 @@ def join(budget_s: float = BUDGET_S) -> Pulse:
 
 def alone(budget_s: float = BUDGET_S) -> Pulse:
     """One that nobody looks at."""
-    return Pulse(memoryview(array("q", bytes(8 * _CELLS))), budget_s=budget_s, supervised=False)
+    return Pulse(_own([0] * _CELLS), budget_s=budget_s, supervised=False)
 
 
 class Page:
@@ -156,6 +157,10 @@ def has_beaten(slot: memoryview) -> bool:
 def in_flight(slot: memoryview) -> int:
     """Samples captured that have found no end yet."""
     return int(slot[CAPTURED] - sum(slot[cell] for cell in OUTCOMES))
+
+
+def _own(cells: Iterable[int]) -> memoryview:
+    return memoryview(array("q", cells))
 
 
 @contextmanager

@@ -34,7 +34,7 @@ _NO_THROTTLE = re.compile(
     "fan|tcc offset|lcd|backlight|batter|charge", re.IGNORECASE
 )  # cooling that takes no clock away
 _VCGENCMD_S, _VCGENCMD_REST = 1.0, 30  # time-out; readings that are left out after it failed
-_JOIN_S = 2.0
+_JOIN_S = 0.3
 Complain = Callable[[str, str], None]
 """Told of a file or command and of what is wrong with it."""
 
@@ -143,18 +143,22 @@ class HeatWatch:
 
     Attributes:
         latest: the latest reading; nothing is known before the first.
-        read_ns: when that was, on the clock of ``time.monotonic_ns``; 0 before the first.
     """
 
     def __init__(
         self, reader: HeatReader, *, period_s: float = 2.0, on_problem: Callable[[str], object] | None = None
     ) -> None:
-        self.latest, self.read_ns = Heat(), 0
+        self.latest, self._read_ns = Heat(), monotonic_ns()
         self._reader, self._period_s, self._on_problem = reader, period_s, on_problem
         self._said: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="heat", daemon=True)
         self._thread.start()
+
+    @property
+    def age_s(self) -> float:
+        """Since the latest reading, or the beginning; longer than a few periods where a reading hangs."""
+        return (monotonic_ns() - self._read_ns) * 1e-9
 
     def __enter__(self) -> HeatWatch:
         return self
@@ -172,7 +176,7 @@ class HeatWatch:
     def _watch(self) -> None:
         while not self._stop.is_set():
             self.latest = self._reader.read(self._complain)
-            self.read_ns = monotonic_ns()
+            self._read_ns = monotonic_ns()
             self._stop.wait(self._period_s)
 
     def _complain(self, about: str, problem: str) -> None:
