@@ -1,7 +1,8 @@
 """An application that meets a fault every so many frames: ``python -m benchmarks.faulty_frames BUNDLE FOLDER FRAMES EVERY``.
 
 It leaves in FOLDER/ages.txt, for each block of frames that is over, how many frames there were and the p99 of the ages, in ms; and in
-FOLDER/given.txt how many frames its source gave.
+FOLDER/given.txt how many frames its source gave, and how many sources were left behind that no fault had made hang: each may have had a
+frame in hand, which nobody took.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class FaultyCamera(Source):
 
     Attributes:
         given: frames so far, those that could not be read included.
+        hangs: faults of that kind so far.
     """
 
     live = True
@@ -54,7 +56,7 @@ class FaultyCamera(Source):
         self._frames, self._every, self._orders = frames, every, orders
         self._faults, self._next = cycle(FAULTS), every
         self._pace, self._closed = Pace(), threading.Event()
-        self._first = self.given = 0
+        self._first = self.given = self.hangs = 0
 
     def _open(self) -> None:
         self._pace, self._closed, self._first = Pace(), threading.Event(), self.given
@@ -83,6 +85,7 @@ class FaultyCamera(Source):
             self.given += 1
             raise SourceError("a sample cannot be read, as was ordered")
         elif what == "hang":
+            self.hangs += 1
             self._closed.wait()
             time.sleep(_HANGS_ON_S)
             return False
@@ -123,7 +126,8 @@ def main() -> None:
         governor=True,
     ) as loop:
         _write_ages(loop, folder / "ages.txt")
-    (folder / "given.txt").write_text(str(camera.given))
+        in_hand = loop.report().sources_left_behind - camera.hangs
+    (folder / "given.txt").write_text(f"{camera.given} {in_hand}")
     assert threading.active_count() == 1, threading.enumerate()
 
 

@@ -16,15 +16,25 @@ _PACKAGES = ("edge-device-sdk", "ai-edge-litert", "numpy", "opencv-python-headle
 def describe() -> dict[str, str]:
     """Facts by name."""
     return {
-        "processor": f"{_processor()}, {os.cpu_count()} cores",
-        "system": f"Linux {platform.release()}, {platform.machine()}, Python {platform.python_version()}",
+        "processor": processor(),
+        "system": system(),
         "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
         "MediaPipe": _mediapipe(),
         "load before": ", ".join(f"{load:.2f}" for load in os.getloadavg()) + " (1, 5, 15 minutes)",
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Which it is, and how many cores there are."""
+    return f"{_name_of_processor()}, {os.cpu_count()} cores"
+
+
+def system() -> str:
+    """Kernel, architecture, Python."""
+    return f"Linux {platform.release()}, {platform.machine()}, Python {platform.python_version()}"
+
+
+def _name_of_processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model"))]
     return names[0] if names else platform.machine()

@@ -20,8 +20,8 @@ _STYLE = (
 )
 
 
-def draw(soaked: Soaked) -> str:
-    """The file's content: memory, descriptors, threads and p99 age over the frames."""
+def draw(soaked: Soaked, measured_on: str) -> str:
+    """The file's content: memory, descriptors, threads and p99 age over the frames; what it was ``measured_on`` stands below."""
     last = float(soaked.frames[-1])
     bottom = _TOP + _PANEL * (len(soaked.seen) - 1) + _HEIGHT
     warm = (_x(float(soaked.frames[len(soaked.frames) // 10]), last) - _LEFT, bottom - _TOP)
@@ -29,7 +29,9 @@ def draw(soaked: Soaked) -> str:
         Markup(_STYLE),
         Markup('<rect class="paper" width="100%" height="100%"/>'),
         Markup('<rect class="warm" x="{:g}" y="{:g}" width="{:.1f}" height="{:g}"/>').format(_LEFT, _TOP, *warm),
-        text(_LEFT, 18, f"{soaked.given:,} frames, a fault every {EVERY:,}", "title"),
+        text(
+            _LEFT, 18, f"{soaked.given:,} frames in {soaked.seconds / 60:.0f} minutes, a fault every {EVERY:,}", "title"
+        ),
         text(_LEFT, 36, "all processes: supervisor, application, fork server, engine; shaded: warm-up", "tick"),
     ]
     for number, (name, values) in enumerate(soaked.seen.items()):
@@ -39,7 +41,8 @@ def draw(soaked: Soaked) -> str:
         parts.append(text(_RIGHT, top - 6, f"{soaked.trend(name):+.2f} by the trend after the warm-up", "tick end"))
     parts += [text(_x(part, 5), bottom + 17, f"{round(last * part / 5, -3):,.0f}", "tick middle") for part in range(6)]
     parts.append(text((_LEFT + _RIGHT) / 2, bottom + 36, "frames", "tick middle"))
-    drawing = svg(_WIDTH, bottom + 44, "memory, descriptors, threads and p99 age over the frames of a soak", parts)
+    parts.append(text(_LEFT, bottom + 58, measured_on, "tick"))
+    drawing = svg(_WIDTH, bottom + 68, "memory, descriptors, threads and p99 age over the frames of a soak", parts)
     return str(drawing).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
 
 

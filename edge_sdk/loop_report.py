@@ -52,11 +52,14 @@ class LoopReport:
             "",
             f"{'captured':>10} {'on time':>10} {'late':>10} {'dropped':>10} {'skipped':>10} {'lost':>10} {'in flight':>10}",
             f"{c.captured:>10} {c.on_time:>10} {c.late:>10} {c.dropped:>10} {c.skipped:>10} {c.lost:>10} {c.in_flight:>10}",
-            "",
-            f"{'ms':<16} {'p50':>9} {'p90':>9} {'p99':>9} {'p99.9':>9} {'max':>9}",
-            percentile_line("age at result", self.age),
-            *(percentile_line(f"  {name}", stage) for name, stage in self.stages.items()),
         ]
+        if results:
+            lines += [
+                "",
+                f"{'ms':<16} {'p50':>9} {'p90':>9} {'p99':>9} {'p99.9':>9} {'max':>9}",
+                percentile_line("age at result", self.age),
+                *(percentile_line(f"  {name}", stage) for name, stage in self.stages.items()),
+            ]
         lines += ["", *self._source_lines()]
         if len(self.rungs) > 1:
             lines.append(f"rung {self.rung} of {len(self.rungs) - 1}: {self.rungs[self.rung]}")

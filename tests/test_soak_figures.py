@@ -13,11 +13,11 @@ from benchmarks.overload import under
 EXACT = {"captured": 9_999, "on_time": 9_990, "late": 1, "dropped": 5, "skipped": 2, "lost": 1, "in_flight": 0}
 
 
-def soaked(grows: float = 0.0, given: int = 9_999, **counts: int) -> Soaked:
+def soaked(grows: float = 0.0, given: int = 9_999, in_hand: int = 0, **counts: int) -> Soaked:
     frames = np.arange(1.0, 101.0) * 10_000
     flat = {name: np.full(100, 40.0) for name in MOST_MORE}
     flat["memory"] = 60 + np.linspace(0, grows, 100)
-    return Soaked(frames, flat, given, {**EXACT, **counts}, 600.0)
+    return Soaked(frames, flat, given, in_hand, {**EXACT, **counts}, 600.0)
 
 
 def met(seen: Soaked) -> list[bool | None]:
@@ -38,10 +38,15 @@ def test_a_frame_that_is_not_accounted_for_is_not_met(wrong: dict[str, int]) -> 
     assert met(soaked(**wrong))[0] is False
 
 
+def test_a_source_left_behind_may_keep_the_frame_that_it_had_in_hand() -> None:
+    assert met(soaked(given=10_000, in_hand=1))[0] is True
+    assert met(soaked(given=10_001, in_hand=1))[0] is False
+
+
 def test_the_plot_is_a_whole_file_of_its_own() -> None:
     from benchmarks.soak_plot import draw
 
-    root = ET.fromstring(draw(soaked()))
+    root = ET.fromstring(draw(soaked(), "a board"))
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert len(root.findall(".//{*}polyline")) == len(MOST_MORE)
 

@@ -106,6 +106,7 @@ def run(
     changes = {"variant": variant, "board": board, "engine": engine, "isolation": isolation}
     model = app.model.model_copy(update={k: v for k, v in changes.items() if v is not None})
     end_tidily_on_signals()
+    _quieten_opencv()
     with ExitStack() as stack:
         opened = sinks_from(
             _sinks_of(app, sinks, as_json, overwrite),
@@ -133,7 +134,7 @@ def run(
             sinks=opened,
             sinks_may_fail=pulse.VARIABLE
             in os.environ,  # what is supervised is to live on, and its disk may have room again
-            on_event=None if any(isinstance(sink, ConsoleSink) for sink in opened) else _say_of_sinks,
+            on_event=None if any(isinstance(sink, ConsoleSink) for sink in opened) else _say,
         )
         with loop:
             stack.callback(_print_report, loop, as_json)  # however it ends, after the loop has closed the sinks
@@ -150,9 +151,15 @@ def _sinks_of(app: App, flags: tuple[str, ...], as_json: bool, overwrite: bool) 
     )
 
 
-def _say_of_sinks(event: Event) -> None:
-    """On standard error, where no sink shows events to people."""
-    if event.kind in {"sink_failed", "sink_back"}:
+def _quieten_opencv() -> None:
+    """What it and FFmpeg print of a camera that is away, several lines a try, is in our messages, which show no password."""
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")  # AV_LOG_FATAL is 8
+
+
+def _say(event: Event) -> None:
+    """On standard error, where no sink shows events to people, what is for them to act upon."""
+    if event.kind in {"sink_failed", "sink_back", "deadline_too_short"}:
         click.echo(printable_lines(f"{event.kind}: {event.message}"), err=True)
 
 

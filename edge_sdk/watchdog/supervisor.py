@@ -202,7 +202,7 @@ class Supervisor:
         path = self._ledger.report(LAST_GASP, table)
         lives = [f"{each['kind']} after {each['lived_s']} s: {each['message']}" for each in self._ledger.lives[-5:]]
         where = f"report: {path}" if path else "the report could not be written"
-        self._relay.say("\n  ".join([f"giving up: {reason}", *lives, f"counted: {self._ledger.totals()}", where]))
+        self._relay.say("\n  ".join([f"giving up: {reason}", *lives, f"counted: {self._totals()}", where]))
         self._notifier.stopping(f"gave up: {reason}")
         self._close_hardware(disarm=False)
         return (_exit_code(life.code) if life is not None and life.code is not None else 0) or 1
@@ -302,11 +302,12 @@ class Supervisor:
                 self._ledger.counted["not_fed"] += 1
 
     def _status(self) -> str:
-        counted, totals = self._ledger.counted, self._ledger.totals()
-        words = [
-            f"{totals[name]} {name.replace('_', ' ')}" for name in ("captured", "on_time", "late", "dropped", "lost")
-        ]
-        return f"{', '.join(words)}; {counted['starts']} starts, {counted['crash']} crashes, {counted['frozen']} times frozen"
+        counted = self._ledger.counted
+        return f"{self._totals()}; {counted['starts']} starts, {counted['crash']} crashes, {counted['frozen']} times frozen"
+
+    def _totals(self) -> str:
+        totals = self._ledger.totals()
+        return ", ".join(f"{totals[name]} {name.replace('_', ' ')}" for name in totals if name != "in_flight")
 
     def _environment(self) -> dict[str, str]:
         environment = {**os.environ, pulse.VARIABLE: self._page.path, "PYTHONFAULTHANDLER": "1"}
