@@ -174,6 +174,18 @@ if life == 2: os.kill(os.getppid(), signal.SIGKILL)
     assert "captured=5, on_time=0, late=1, dropped=0, skipped=0, lost=4, in_flight=0) 3" in said
 
 
+def test_two_loops_that_counted_the_same_are_both_kept(tmp_path: Path) -> None:
+    code = """
+for joined in [pulse.join(), pulse.join()]:
+    counted = Accounting(joined)
+    for _ in range(5): counted.capture()
+    joined.beat()
+"""
+    with supervised(program(tmp_path / "app", code)) as app:
+        assert app.ends() == 0
+        assert [loop["lost"] for loop in app.state()["loops"]] == [5, 5]
+
+
 @pytest.mark.parametrize("how", ["full", "read-only"])
 def test_a_disk_that_cannot_be_written_is_said_once_and_the_loop_goes_on(how: str, tmp_path: Path) -> None:
     code = f"{ALIVE}joined.beat()\nPath(f'alive.{{life}}').touch()\nif life < 4: sys.exit('ended')\nalive_for_ever()"

@@ -108,9 +108,9 @@ class Ledger:
 
     def as_table(self) -> Table:
         """Everything."""
-        used = [slot for slot in self._page.slots if slot[pulse.CAPTURED] or slot[pulse.RUNG] or slot[pulse.OWNER]]
-        last = max((self._page.slots.index(slot) for slot in used), default=-1)
-        loops = [{"rung": int(slot[pulse.RUNG]), **_counts(slot)} for slot in self._page.slots[: last + 1]]
+        slots = self._page.slots
+        used = [at for at, slot in enumerate(slots) if slot[pulse.CAPTURED] or slot[pulse.RUNG] or slot[pulse.OWNER]]
+        loops = [{"rung": int(slot[pulse.RUNG]), **_counts(slot)} for slot in slots[: max(used, default=-1) + 1]]
         return {"name": self._name, "counted": dict(self.counted), "loops": loops, "lives": self.lives}
 
     def save(self) -> None:
