@@ -108,6 +108,7 @@ ledger.write_whole = lambda path, content: time.sleep(20)
 ledger._SLOW_S = 0
 events = Events([])
 books = ledger.Ledger("x", Path(sys.argv[1]), pulse.Page(), events, print)
+books.open()
 books.save()
 try:
     os.close(other_end)
