@@ -13,33 +13,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic_ns
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from edge_sdk.accounting import Accounting
 from edge_sdk.audience import Audience
 from edge_sdk.bad_samples import BadSamples
-from edge_sdk.bundle import Bundle, Variant
+from edge_sdk.bundle import Bundle
 from edge_sdk.climber import Climber
 from edge_sdk.engines import Engine, Options
 from edge_sdk.engines.isolation import Isolation
 from edge_sdk.errors import ConfigError
 from edge_sdk.loop_report import LoopReport
 from edge_sdk.pipeline import Pipeline
-from edge_sdk.profiles import our_boards
+from edge_sdk.profiles import load_board
 from edge_sdk.reader import Reader
 from edge_sdk.result import Event, Result
+from edge_sdk.rungs import Rungs, give_back_memory
 from edge_sdk.runner import Runner
 from edge_sdk.sinks import Sink
 from edge_sdk.sources import Source, source_from
 from edge_sdk.watchdog.deadline import Deadline, check_ms
 from edge_sdk.watchdog.ladder import GovernorSettings, Rung, settings_from
-from edge_sdk.watchdog.price import price
 from edge_sdk.watchdog.pulse import BUDGET_S, alone, join
 from edge_sdk.watchdog.recovery import EngineRecovery
 from edge_sdk.windows import OnGap, Windows
-
-if TYPE_CHECKING:
-    from boards.profile import Board
 
 _OPEN_S = 75.0  # an engine that starts for the first time, or a source that opens, may take so long
 _MS = 1e-6  # of nanoseconds
@@ -130,7 +126,7 @@ class Loop:
                 bundle = stack.enter_context(Bundle(bundle))
             self._join()
             self._prepare(bundle, stack)
-            _give_back_memory()
+            give_back_memory()
             self._pulse.allow(_OPEN_S)
             self._reader = Reader(
                 self._make_source,
@@ -224,26 +220,25 @@ class Loop:
             raise ConfigError("the loop is not running yet; enter it first: with Loop(...) as loop")
 
     def _prepare(self, bundle: Bundle, stack: contextlib.ExitStack) -> None:
-        board = _board(self._board)
-        base = bundle.variant(self._variant_id, kinds=board.variants if board else ())
-        self._window = bundle.contract_of(base).window
+        board = load_board(self._board) if self._board is not None else None
+        rungs = Rungs(
+            bundle,
+            bundle.variant(self._variant_id, kinds=board.variants if board else ()),
+            engine=self._engine_name,
+            options=self._engine_options or {},
+            isolation=self._isolation,
+            hang_ms=self.hang_ms,
+            task=self._task_overrides,
+            recover=self._recovery_of,
+        )
 
         def make_runner(rung: Rung) -> Runner:
             self._pulse.allow(_OPEN_S)
-            configured = self._engine_options or {} if rung.engine in (None, self._engine_name) else {}
-            runner = Runner(
-                bundle,
-                self._fitting(bundle, bundle.variant(rung.variant)) if rung.variant else base,
-                engine=rung.engine or self._engine_name,
-                options=configured if rung.options is None else rung.options,
-                isolation=self._isolation,
-                hang_ms=self.hang_ms,
-                task=self._task_overrides,
-                recover=self._recovery_of,
-            )
+            runner = rungs.open(rung)
             stack.callback(runner.close)
             return runner
 
+        self._window = rungs.window
         self._climber = Climber(
             make_runner,
             self._governor,
@@ -252,17 +247,10 @@ class Loop:
             lossless=self._window is not None,
             pulse=self._pulse,
             tell=self._audience.tell,
-            price=lambda rung: price(rung, bundle, base.id),
+            price=rungs.price,
         )
         stack.callback(self._climber.close)
         self._say_if_hopeless(self.runner)
-
-    def _fitting(self, bundle: Bundle, variant: Variant) -> Variant:
-        if bundle.contract_of(variant).window != self._window:
-            raise ConfigError(
-                f"[governor] variant {variant.id} takes other windows of the signal than rung 0; all rungs share one source"
-            )
-        return variant
 
     def _recovery_of(self, engine: Engine) -> EngineRecovery:
         def alive() -> None:
@@ -304,20 +292,3 @@ class Loop:
     def _make_source(self) -> Source:
         given = self._source_given
         return given if isinstance(given, Source) else source_from(given)
-
-
-def _give_back_memory() -> None:
-    """Return freed memory to the system: glibc keeps what held the model's content, twice its size, for as long as the process lives."""
-    import ctypes
-
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries keep nothing, and have no such function
-    if trim is not None:
-        trim(0)
-
-
-def _board(name: str | None) -> Board | None:
-    if name is None:
-        return None
-    with our_boards():
-        import boards
-    return boards.load(name)

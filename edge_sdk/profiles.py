@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from edge_sdk.errors import BoardError
+
+if TYPE_CHECKING:
+    from boards.profile import Board
 
 REINSTALL = "pip uninstall boards converters; pip install --force-reinstall --no-deps edge-device-sdk"
 
@@ -25,3 +29,14 @@ def our_boards() -> Iterator[None]:
         raise BoardError(
             f"the package boards that Python finds is not that of edge-device-sdk: {exc}. Run: {REINSTALL}"
         ) from exc
+
+
+def load_board(name: str) -> Board:
+    """The profile of this name.
+
+    Raises:
+        BoardError: if there is none, or it is no good.
+    """
+    with our_boards():
+        import boards
+    return boards.load(name)

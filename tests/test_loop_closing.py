@@ -240,3 +240,17 @@ def test_a_model_that_cannot_begin_anew_costs_that_sample(bundle: Path, monkeypa
         assert [r.sequence for r in loop] == [0, 1, 3, 4]
     assert loop.report().counts == Counts(captured=5, on_time=4, lost=1)
     assert len(resets) == 2, "it is tried again with the next one"
+
+
+def test_a_source_and_a_sensor_that_hang_leave_the_sinks_time_to_finish(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The supervisor kills what has not ended within 1.5 s."""
+    released = threading.Event()
+    monkeypatch.setattr(HeatReader, "read", lambda self, complain: released.wait(20) or Heat())
+    source = Dead()
+    with Loop(bundle, source, deadline_ms=100, engine="null", governor=True):
+        began = time.monotonic()
+    assert time.monotonic() - began < 1.4
+    source.released.set()
+    released.set()

@@ -108,6 +108,7 @@ ledger.write_whole = lambda path, content: time.sleep(20)
 ledger._SLOW_S = 0
 events = Events([])
 books = ledger.Ledger("x", Path(sys.argv[1]), pulse.Page(), events, print)
+books.open()
 books.save()
 try:
     os.close(other_end)
@@ -172,6 +173,18 @@ if life == 2: os.kill(os.getppid(), signal.SIGKILL)
             assert app.ends() == expected or expected == 137
             said = (tmp_path / "app" / "out.txt").read_text()
     assert "captured=5, on_time=0, late=1, dropped=0, skipped=0, lost=4, in_flight=0) 3" in said
+
+
+def test_two_loops_that_counted_the_same_are_both_kept(tmp_path: Path) -> None:
+    code = """
+for joined in [pulse.join(), pulse.join()]:
+    counted = Accounting(joined)
+    for _ in range(5): counted.capture()
+    joined.beat()
+"""
+    with supervised(program(tmp_path / "app", code)) as app:
+        assert app.ends() == 0
+        assert [loop["lost"] for loop in app.state()["loops"]] == [5, 5]
 
 
 @pytest.mark.parametrize("how", ["full", "read-only"])

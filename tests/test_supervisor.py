@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from edge_sdk.app import read_app
+from edge_sdk.cli.supervise import plan_of
 from tests.processes import descendants, is_alive
 from tests.supervised import eventually, program, supervised
 
@@ -286,3 +290,29 @@ def test_what_sigkill_does_not_end_is_left_behind_and_counted(freezer: Path, tmp
         app.signal(signal.SIGTERM)
         assert app.ends() == 143
         assert app.state()["counted"]["abandoned"] == 1
+
+
+def test_a_file_that_was_changed_while_it_was_checked_is_checked_again(tmp_path: Path) -> None:
+    folder = tmp_path / "app"
+    app_toml = program(folder, f"{ALIVE}Path(sys.argv[1] if sys.argv[1:] else 'first').touch()\nalive_for_ever()")
+    plan = dataclasses.replace(
+        plan_of(app_toml, read_app(app_toml)), check=("sh", "-c", f"cd {folder}; cat next; echo >> read; sleep 0.5")
+    )
+
+    def next_one(word: str) -> None:
+        (folder / "next").write_text(dataclasses.replace(plan, command=(*plan.command, word)).as_json())
+        process.send_signal(signal.SIGHUP)
+
+    (folder / "plan").write_text(plan.as_json())
+    code = "import os, sys; from edge_sdk.watchdog.main import main; main(os.open(sys.argv[1], os.O_RDWR))"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen([sys.executable, "-c", code, folder / "plan"], env=environment) as process:
+        try:
+            eventually((folder / "first").exists)
+            next_one("second")
+            eventually((folder / "read").exists)
+            next_one("third")
+            eventually((folder / "third").exists)
+            assert not (folder / "second").exists()
+        finally:
+            process.terminate()

@@ -28,7 +28,7 @@ _SLOW_S = 30.0  # a disk that takes longer is said to be none
 
 
 class Ledger:
-    """Filled from the state directory where there is one.
+    """Counts; ``open`` fills it from the state directory.
 
     Args:
         name: the application's.
@@ -36,9 +36,6 @@ class Ledger:
         page: the loops' slots, which are filled from it.
         events: tells of the end of a writing.
         say: told what goes wrong.
-
-    Raises:
-        ConfigError: if another supervisor uses the same state directory.
 
     Attributes:
         counted: how often each thing happened: ``starts``, ``crash``, ``frozen``, ``recycled``, ``reloaded``, ``abandoned``, ...
@@ -53,13 +50,21 @@ class Ledger:
         self._lock = -1
         self._refused = self._again = False
         self.counted: Counter[str] = Counter()
+        self.lives: list[Table] = []
+
+    def open(self) -> None:
+        """Claim the state directory, and go on from what is kept there.
+
+        Raises:
+            ConfigError: if another supervisor uses it.
+        """
         self._claim()
-        kept = read_state(folder / FILE, say)
+        kept = read_state(self._folder / FILE, self._say)
         self.counted.update(_numbers(kept.get("counted")))
         lives = kept.get("lives")
-        self.lives: list[Table] = list(filter(_is_life, lives)) if isinstance(lives, list) else []
+        self.lives = list(filter(_is_life, lives)) if isinstance(lives, list) else []
         loops = kept.get("loops")
-        for slot, loop in zip(page.slots, loops if isinstance(loops, list) else (), strict=False):
+        for slot, loop in zip(self._page.slots, loops if isinstance(loops, list) else (), strict=False):
             _fill(slot, _numbers(loop))
         self.settle()
 
@@ -108,9 +113,9 @@ class Ledger:
 
     def as_table(self) -> Table:
         """Everything."""
-        used = [slot for slot in self._page.slots if slot[pulse.CAPTURED] or slot[pulse.RUNG] or slot[pulse.OWNER]]
-        last = max((self._page.slots.index(slot) for slot in used), default=-1)
-        loops = [{"rung": int(slot[pulse.RUNG]), **_counts(slot)} for slot in self._page.slots[: last + 1]]
+        slots = self._page.slots
+        used = [at for at, slot in enumerate(slots) if slot[pulse.CAPTURED] or slot[pulse.RUNG] or slot[pulse.OWNER]]
+        loops = [{"rung": int(slot[pulse.RUNG]), **_counts(slot)} for slot in slots[: max(used, default=-1) + 1]]
         return {"name": self._name, "counted": dict(self.counted), "loops": loops, "lives": self.lives}
 
     def save(self) -> None:

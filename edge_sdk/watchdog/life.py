@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from time import monotonic_ns
 
 from edge_sdk.watchdog import processes, pulse
@@ -17,6 +18,21 @@ STOP_S = 1.5  # from being told to end to being killed; all is over within 2 s
 KILL_S = 1.0  # what outlives SIGKILL by this is in an uninterruptible kernel call
 _PIPE_CHUNKS = 16  # what a pipe holds, 64 kB, in pieces of the relay's
 _LAST_WORDS_S = 0.3  # for a frozen application to say where it is
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why a life is over.
+
+    Attributes:
+        kind: ``done``, ``crash``, ``frozen``, ``recycled``, ``reloaded`` or ``stopped``.
+        message: in words.
+        number: the signal that tells the application.
+    """
+
+    kind: str
+    message: str
+    number: signal.Signals = signal.SIGTERM
 
 
 class Life:

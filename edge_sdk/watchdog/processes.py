@@ -120,6 +120,15 @@ def _carrying(mark: bytes) -> set[int]:
     return found
 
 
+def has_terminal() -> bool:
+    """Whether this process has a controlling terminal: SIGHUP is its end where it had one and has it no more."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 def kill(pids: Iterable[int], number: signal.Signals = signal.SIGKILL) -> None:
     """Send a signal to each that is still there and may be signalled."""
     for pid in pids:

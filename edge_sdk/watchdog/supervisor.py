@@ -5,10 +5,7 @@ It imports neither numpy nor pydantic: ``edge_sdk.watchdog.main`` runs it in a f
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic_ns
 from typing import TYPE_CHECKING
@@ -17,11 +14,13 @@ from edge_sdk.backoff import waits_s
 from edge_sdk.errors import ConfigError, EdgeSdkError, WatchdogError
 from edge_sdk.refusal import refusal
 from edge_sdk.watchdog import processes, pulse
+from edge_sdk.watchdog.environment import Environment
 from edge_sdk.watchdog.events import S_NS, Events
+from edge_sdk.watchdog.guard import Guard
 from edge_sdk.watchdog.ledger import Ledger
-from edge_sdk.watchdog.life import Life, in_words
+from edge_sdk.watchdog.life import Ending, Life, in_words
 from edge_sdk.watchdog.notify import Notifier
-from edge_sdk.watchdog.plan import APP_VARIABLE, LIFE_VARIABLE, Plan
+from edge_sdk.watchdog.plan import Plan
 from edge_sdk.watchdog.relay import Relay
 from edge_sdk.watchdog.reload import Check
 from edge_sdk.watchdog.scales import Scales
@@ -34,21 +33,6 @@ _SAVE_S, _STATUS_S = 60.0, 30.0
 _STARTING_S = 0.1  # how often to look for the first beat
 _WRITING_S = 0.3  # how long the end waits for the disk
 _OUR_WISH = {"recycled", "reloaded", "stopped"}
-
-
-@dataclass(frozen=True)
-class Ending:
-    """Why a life is over.
-
-    Attributes:
-        kind: ``done``, ``crash``, ``frozen``, ``recycled``, ``reloaded`` or ``stopped``.
-        message: in words.
-        number: the signal that tells the application.
-    """
-
-    kind: str
-    message: str
-    number: signal.Signals = signal.SIGTERM
 
 
 class Supervisor:
@@ -72,19 +56,21 @@ class Supervisor:
         self._hardware = hardware
         self._previous: Plan | None = None  # until the new one has proved itself
         self._check: Check | None = None
+        self._check_again = False
+        self._page = pulse.Page(plan.frozen_s)
+        self._ledger = Ledger(plan.name, Path(plan.state_dir), self._page, events, relay.say)
         if notifier.watchdog_s is not None:
             events.every(notifier.watchdog_s, notifier.alive)
         if hardware is not None:
             events.every(hardware.timeout_s / 4, self._feed)
-        self._page = pulse.Page(plan.frozen_s)
-        self._ledger = Ledger(plan.name, Path(plan.state_dir), self._page, events, relay.say)
+        self._ledger.open()
         self._ever_alive, self._starts = False, 0
         self._scales = Scales(events, relay.say)
         self._crashes_in_a_row, self._waits = 0, waits_s()
-        self._has_terminal = _has_terminal()
-        self._text = os.memfd_create("edge-sdk-app", os.MFD_CLOEXEC)
+        self._has_terminal = processes.has_terminal()
+        self._environment = Environment(self._page)
         processes.adopt_orphans()
-        self._start_guard()
+        self._guard = Guard(f"{pulse.VARIABLE}={self._page.path}", events, relay.say)
         events.every(_SAVE_S, self._ledger.save)
         events.every(_STATUS_S, lambda: notifier.status(self._status()))
 
@@ -103,7 +89,9 @@ class Supervisor:
     def _live(self) -> tuple[Ending, Life | None]:
         """One life from its start to its end, after which nothing of it runs."""
         try:
-            life = Life(self._plan, self._page, self._environment(), self._events, self._relay)
+            number = self._ledger.counted["starts"] + 1
+            environment = self._environment.of(self._plan, number, self._starts + 1)
+            life = Life(self._plan, self._page, environment, self._events, self._relay)
         except OSError as exc:
             message = f"it cannot be started: {refusal(exc)}"
             if not self._ever_alive:
@@ -208,9 +196,7 @@ class Supervisor:
         return (_exit_code(life.code) if life is not None and life.code is not None else 0) or 1
 
     def _finish(self) -> None:
-        if self._guard:
-            self._events.on_end(self._guard, lambda code: None)
-            processes.kill({self._guard})
+        self._guard.end()
         if self._check is not None:
             self._check.kill()
         self._events.wait_while(lambda: self._ledger.writing, _WRITING_S)
@@ -236,19 +222,21 @@ class Supervisor:
         if not self._events.signals:
             return None
         number = self._events.signals.pop(0)
-        if number == signal.SIGHUP and self._has_terminal == _has_terminal():
+        if number == signal.SIGHUP and self._has_terminal == processes.has_terminal():
             self._reload()
             return None
         self._notifier.stopping("told to end")
         return Ending("stopped", number.name, number)
 
     def _reload(self) -> None:
-        if self._check is None:
-            self._notifier.reloading()
-            try:
-                self._check = Check(self._plan.check, self._events)
-            except OSError as exc:
-                self._go_on(f"app.toml could not be checked: {exc.strerror}")
+        self._check_again = self._check is not None
+        if self._check_again:
+            return  # the file may be another one since the check that runs has read it
+        self._notifier.reloading()
+        try:
+            self._check = Check(self._plan.check, self._events)
+        except OSError as exc:
+            self._go_on(f"app.toml could not be checked: {exc.strerror}")
 
     def _checked(self) -> Ending | None:
         """What came of the check, if it is over."""
@@ -256,6 +244,9 @@ class Supervisor:
             return None
         check, self._check = self._check, None
         plan = check.plan()
+        if self._check_again:
+            self._reload()
+            return None
         if plan is None:
             self._go_on(f"app.toml is no good now ({in_words(check.code or 0)}, its message stands above)")
             return None
@@ -264,7 +255,7 @@ class Supervisor:
         ]
         if kept:
             self._relay.say(f"{', '.join(kept)}: changed, which takes a new start of the supervisor")
-        self._previous = self._plan
+        self._previous = self._previous or self._plan
         self._use(plan)
         self._relay.say("app.toml is good; the application starts anew with it")
         return Ending("reloaded", "app.toml was read again")
@@ -279,18 +270,6 @@ class Supervisor:
         self._notifier.ready(self._status())
 
     # What is done now and then.
-
-    def _start_guard(self, code: int = 0) -> None:
-        """Have a guard, and another one should somebody end it."""
-        try:
-            self._guard = processes.guard(f"{pulse.VARIABLE}={self._page.path}")
-        except OSError as exc:  # no memory, or too many processes
-            self._guard = 0
-            self._relay.say(
-                f"there is no guard ({exc.strerror}): a kill of this process may leave some of the application running"
-            )
-        else:
-            self._events.on_end(self._guard, self._start_guard)
 
     def _feed(self) -> None:
         if self._hardware is not None:
@@ -308,30 +287,6 @@ class Supervisor:
     def _totals(self) -> str:
         totals = self._ledger.totals()
         return ", ".join(f"{totals[name]} {name.replace('_', ' ')}" for name in totals if name != "in_flight")
-
-    def _environment(self) -> dict[str, str]:
-        environment = {**os.environ, pulse.VARIABLE: self._page.path, "PYTHONFAULTHANDLER": "1"}
-        environment[LIFE_VARIABLE] = f"{self._ledger.counted['starts'] + 1} {self._starts + 1}"
-        if self._plan.own:
-            environment[APP_VARIABLE] = self._app_toml()
-        else:  # python3 is then the one that has edge_sdk
-            environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        return environment
-
-    def _app_toml(self) -> str:
-        """A file that holds what was checked: a restart must not meet what somebody is typing just now."""
-        os.ftruncate(self._text, 0)
-        os.pwrite(self._text, self._plan.app_toml.encode(), 0)
-        return f"/proc/{os.getpid()}/fd/{self._text} {self._plan.app_path}"
-
-
-def _has_terminal() -> bool:
-    """Whether this process has a controlling terminal: SIGHUP is its end where it had one and has it no more."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True
 
 
 def _exit_code(code: int) -> int:
