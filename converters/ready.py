@@ -160,10 +160,10 @@ def _evaluate(model: ReadyModel, told: Config, side: Side, progress: Progress) -
     wanted = told.evaluate
     if wanted.data is None:
         return None
-    if model.streaming:
+    if side.stateful:
         raise ConfigError(
-            "--evaluate judges the answer to one input; this model's builds up over many, in its variables. Measure it on recordings as a "
-            "device does, through edge_sdk.Loop, and leave --evaluate out"
+            "--evaluate judges the answer to one input; this model's builds up over many, in its variables or its features. Measure it on "
+            "recordings as a device does, through edge_sdk.Loop, and leave --evaluate out"
         )
     truth = read_truth(
         wanted.data, told.contract, told.task, told.labels, wanted, inputs=side.inputs, outputs=side.outputs

@@ -114,7 +114,7 @@ class WatchdogTable(_Strict):
     model_config = ConfigDict(strict=True)
 
     device: Annotated[Path, Field(strict=False)] = Path("/dev/watchdog")
-    timeout_s: int = Field(default=15, ge=1)
+    timeout_s: int = Field(default=15, ge=1, le=86_400)
 
 
 class AppTable(_Strict):
@@ -125,7 +125,7 @@ class AppTable(_Strict):
     """
 
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-    command: tuple[str, ...] = ()
+    command: tuple[str, ...] = Field(default=(), min_length=1)
 
 
 class _Supervised(_Strict):

@@ -94,13 +94,12 @@ class Pipeline:
     def _old_since_ns(self, sample: Sample) -> int:
         """What its age counts from: its capture. The recording of a signal, read faster than it was made, is as old as its reading."""
         now_ns = monotonic_ns()
-        if not self._live and sample.times_ns is not None:
-            return min(sample.captured_ns, now_ns)
-        if sample.captured_ns - now_ns > _FUTURE_NS:
+        recorded = not self._live and sample.times_ns is not None
+        if sample.captured_ns - now_ns > _FUTURE_NS and not recorded:
             raise SourceError(
                 "the source's capture times lie in the future; they must be on the clock of time.monotonic_ns"
             )
-        return sample.captured_ns
+        return min(sample.captured_ns, now_ns)  # by another clock followed from here, it may seem to be ahead a little
 
     def _time(self, stages: Stages) -> None:
         self.stages["queue"].add(stages.queue_ms)

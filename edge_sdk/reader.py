@@ -207,7 +207,13 @@ class _Attempt:
         Raises:
             SourceError: if it does not open in time, or the reader was closed meanwhile; or what the source raises.
         """
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as exc:
+            raise SourceError(
+                "no thread can be started for the source: this user or service may have no more; raise the limit: ulimit -u, or "
+                "TasksMax= in a systemd unit"
+            ) from exc
         until = monotonic() + OPEN_S
         while not self._opened.wait(min(SIGN_S, max(until - monotonic(), 0))):
             self._reader._alive()
@@ -228,7 +234,9 @@ class _Attempt:
     def close(self) -> None:
         """End it; a thread that hangs is left behind."""
         self.abandon()
-        if threading.current_thread() is not self._thread:  # an event's handler may close the loop
+        if (
+            self._thread.is_alive() and threading.current_thread() is not self._thread
+        ):  # an event's handler may close the loop
             self._thread.join(JOIN_S)
 
     def abandon(self) -> None:

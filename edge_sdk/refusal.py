@@ -6,6 +6,7 @@ import errno
 
 _LIMITS = {
     errno.EMFILE: "; raise the limit: ulimit -n, or LimitNOFILE= in a systemd unit",
+    errno.EAGAIN: ": no more processes or threads; raise the limit: ulimit -u, or TasksMax= in a systemd unit",
     errno.ENFILE: "; raise the limit: sysctl fs.file-max",
 }
 

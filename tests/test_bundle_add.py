@@ -147,3 +147,21 @@ def test_golden_inputs_that_are_the_same_are_stored_once(tmp_path: Path) -> None
     with added(tmp_path, model(tmp_path / "l.edge", 4, LARGE), model(tmp_path / "s.edge", 4, LARGE)) as both:
         assert both.manifest.variants[1].golden_inputs is None
         assert both.read("in.npz") == pack_arrays({"0": np.full(4, 3.0, np.float32)})
+
+
+def test_a_second_addition_with_the_same_suffix_leaves_the_first_one_its_golden_vectors(tmp_path: Path) -> None:
+    third = model(tmp_path / "t.edge", 2, SMALL)
+    with Bundle(third) as bundle:
+        files = {name: bundle.read(name) for name in bundle.manifest.files}
+        renamed = bundle.manifest.variants[0].model_copy(update={"id": "integer"})
+        manifest = bundle.manifest.model_copy(update={"variants": (renamed,)})
+    write_bundle(third, manifest, files, overwrite=True)
+    with (
+        added(tmp_path, model(tmp_path / "l.edge", 4, LARGE), model(tmp_path / "s.edge", 3, SMALL)) as two,
+        Bundle(third) as other,
+    ):
+        add_variants(two, other, tmp_path / "three.edge", suffix="small")
+    with Bundle(tmp_path / "three.edge") as three:
+        for variant, size in zip(three.manifest.variants, (4, 3, 2), strict=True):
+            assert three.arrays(three.golden_inputs_of(variant) or "")["0"].shape == (size,), variant.id
+            assert three.read(variant.file) == str(size).encode()

@@ -20,6 +20,7 @@ from edge_sdk.bundle.golden import check_golden
 from edge_sdk.cli import group
 from edge_sdk.engines.isolation import open_engine
 from edge_sdk.errors import ConfigError, ModelError, NotIntegerError
+from tests.signal_models import keyword_net
 from tests.streaming_model import sum_model
 from tests.tiny_models import TinyModel, image_net
 
@@ -157,6 +158,33 @@ def test_single_answers_do_not_judge_a_streaming_model(stream: Path, tmp_path: P
     np.savez(tmp_path / "truth.npz", inputs=np.zeros((4, 4), np.float32), truth=np.zeros(4, int))
     with pytest.raises(ConfigError, match="builds up over many"):
         ready(stream, tmp_path, contract={"input": "tensor"}, evaluate=f"{tmp_path}/truth.npz", task="classify")
+
+
+def test_single_answers_do_not_judge_features_that_remember_either(tmp_path: Path) -> None:
+    pytest.importorskip(
+        "pymicro_features", reason="pymicro-features is not installed; it comes with the extra wake-word"
+    )
+    np.save(tmp_path / "noise.npy", np.random.default_rng(0).uniform(0, 26, (20, 3, 40, 1)).astype(np.float32))
+    (tmp_path / "net.tflite").write_bytes(keyword_net(frames=3))
+    made = convert(
+        tmp_path / "net.tflite",
+        output=tmp_path / "net.edge",
+        calibrate=tmp_path / "noise.npy",
+        contract={"input": "tensor"},
+    )
+    with Bundle(made.bundle) as bundle:
+        (tmp_path / "int8.tflite").write_bytes(bundle.read(bundle.variant().file))
+    window = {"length": 480, "hop": 480, "rate_hz": 16_000, "channels": ["x"], "units": "full-scale", "gap": "drop"}
+    contract = {"input": "window", "window": window, "features": {"kind": "micro-frontend"}}
+    np.savez(tmp_path / "truth.npz", inputs=np.zeros((4, 480, 1), np.int16), truth=np.zeros(4, int))
+    with pytest.raises(ConfigError, match="in its variables or its features"):
+        ready(
+            tmp_path / "int8.tflite",
+            tmp_path,
+            contract=contract,
+            evaluate=f"{tmp_path}/truth.npz",
+            task={"kind": "keyword"},
+        )
 
 
 def test_a_float_streaming_model_is_refused_with_what_to_do(tmp_path: Path) -> None:

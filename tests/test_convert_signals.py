@@ -19,7 +19,9 @@ from edge_sdk.contract import Contract
 from edge_sdk.engines.isolation import open_engine
 from edge_sdk.errors import ContractError, DataError
 from edge_sdk.inputs import tomllib
+from edge_sdk.sources import source_from
 from edge_sdk.window_settings import WindowSettings
+from edge_sdk.windows import Windows
 from tests.signal_models import keyword_net
 
 CONTRACT = """
@@ -213,6 +215,25 @@ def test_tables_are_cut_as_a_device_cuts_them(tmp_path: Path) -> None:
     table(tmp_path / "several" / "deep" / "b.csv")
     samples = open_samples(tmp_path / "several", shape=(1,), window=MOTION, max_samples=3)
     assert samples.available == 18 and starts([s.data for s in samples]) == [0, 80, 80]
+
+
+def test_windows_are_those_of_a_device_to_the_last_bit(tmp_path: Path) -> None:
+    """Of decimal fractions, and of sound of 32 bits, which float32 does not hold."""
+    rng = np.random.default_rng(0)
+    rows = np.column_stack([np.arange(60) * 10, rng.normal(size=(60, 2)).round(6)])
+    np.savetxt(tmp_path / "m.csv", rows, fmt="%.6f", delimiter=",", header="time_ms,x,y", comments="")
+    with wave.open(str(tmp_path / "m.wav"), "wb") as file:
+        file.setparams((1, 4, 8_000, 0, "NONE", ""))
+        file.writeframes(rng.integers(-(2**31), 2**31, 1_600).astype("<i4").tobytes())
+    for text, window in (("replay:{}/m.csv?time=time_ms&time_unit=ms", MOTION), ("wav:{}/m.wav?loop=0", SOUND)):
+        source, cutter = source_from(text.format(tmp_path) + "&pace=fast"), Windows(window, lambda *_: None)
+        with source:
+            cut = [each.data for sample in iter(source.read, None) for each in cutter.add(sample)]
+        numbers = Contract(input="window", window=window).window_numbers()
+        calibrated = windows_of(tmp_path / text.partition("/")[2].partition("?")[0], window)
+        assert len(cut) == len(calibrated) > 2
+        for device, workstation in zip(cut, calibrated, strict=True):
+            np.testing.assert_array_equal(numbers.of(device), numbers.of(workstation))
 
 
 def test_gaps_of_tables_are_noted(tmp_path: Path) -> None:

@@ -246,31 +246,6 @@ def test_the_end_of_the_ladder_is_said_once() -> None:
     assert "there is no further rung to climb to" in steps[1].reason
 
 
-def test_a_rung_that_cannot_be_had_is_left_out_for_a_while() -> None:
-    governor = Governor(LADDER, deadline_ms=50, now_ns=START_NS)
-    told(governor, "x" * 9)
-    governor.unavailable(START_NS + S)
-    assert governor.rung == 0
-    assert [step.rung for step in told(governor, "x" * 9, at_s=1)] == [2]
-    assert [step.rung for step in told(governor, "." * 1_000, at_s=2)] == [0]  # past the one that cannot be had
-    assert [step.rung for step in told(governor, "x" * 9, at_s=400)] == [1]
-
-
-def test_a_way_back_that_cannot_be_had_waits_longer_each_time() -> None:
-    governor = Governor(DEFAULT, deadline_ms=50, now_ns=START_NS)
-    told(governor, "x" * 9)
-    at_s, waits = 1.0, []
-    for _ in range(8):
-        (step,) = told(governor, "." * 4_000, at_s=at_s)[:1]
-        at_s_before = at_s
-        at_s = (governor._stepped_ns - START_NS) / S
-        waits.append(at_s - at_s_before)
-        assert (step.kind, step.rung) == ("descended", 0)
-        governor.unavailable(START_NS + int(at_s * S))
-        assert governor.rung == 1
-    assert waits[1:] == pytest.approx([3, 6, 12, 24, 48, 48, 48], abs=0.2)  # five doublings
-
-
 def test_a_queue_age_can_count_as_late() -> None:
     eager = GovernorSettings(climb_queue_ms=20)
     for ladder, climbed in ((eager, True), (DEFAULT, False)):

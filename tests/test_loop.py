@@ -426,9 +426,11 @@ def test_hang_budget_defaults_to_ten_deadlines_and_at_least_a_second(bundle: Pat
 class Ahead(Numbers):
     """Readings stamped an hour ahead of the clock, as of a recording that is read faster than it was made."""
 
+    seconds = 3_600.0
+
     def read(self) -> Sample | None:
         sample = super().read()
-        ahead_ns = time.monotonic_ns() + 3_600_000_000_000
+        ahead_ns = time.monotonic_ns() + round(self.seconds * 1e9)
         times_ns = np.array([ahead_ns], np.int64)
         return None if sample is None else dataclasses.replace(sample, captured_ns=ahead_ns, times_ns=times_ns)
 
@@ -444,3 +446,12 @@ def test_a_recording_may_be_ahead_of_the_clock_and_a_live_source_may_not(bundle:
         pytest.raises(SourceError, match="lie in the future"),
     ):
         list(loop)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_what_is_a_little_ahead_of_the_clock_is_not_younger_than_nothing(bundle: Path, live: bool) -> None:
+    source = Ahead(3)
+    source.live, source.seconds, source.backlog = live, 0.5, 3
+    with Loop(bundle, source, deadline_ms=1_000, engine="null") as loop:
+        ages_ms = [result.age_ms for result in loop]
+    assert len(ages_ms) == 3 and all(0 <= age_ms < 1_000 for age_ms in ages_ms)

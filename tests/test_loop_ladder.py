@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic_ns, sleep
 
@@ -14,6 +15,8 @@ from edge_sdk.engines.faulty import order_fault
 from edge_sdk.errors import EdgeSdkError
 from edge_sdk.loop import Loop
 from edge_sdk.result import Event
+from edge_sdk.runner import Runner
+from edge_sdk.sources import Sample
 from edge_sdk.watchdog import pulse
 from edge_sdk.watchdog.governor import Governor
 from tests.small_bundles import Numbers, null_bundle
@@ -179,3 +182,20 @@ def test_the_governor_reckons_in_its_own_time_also_with_a_recording(
         list(loop)
     assert len(ahead) == 5
     assert max(ahead) <= 0
+
+
+class Gapped(Numbers):
+    """In front of sample 4 readings are missing."""
+
+    def read(self) -> Sample | None:
+        sample = super().read()
+        return None if sample is None else replace(sample, after_gap=sample.sequence == 4)
+
+
+def test_a_gap_in_front_of_a_skipped_sample_is_not_forgotten(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resets: list[int] = []
+    monkeypatch.setattr(Runner, "reset", lambda runner: resets.append(loop._pipeline._last_taken))
+    with Loop(bundle, Gapped(8), deadline_ms=1_000, engine="null", isolation="none") as loop:
+        loop._climber.run_every = 2
+        taken = [result.sequence for result in loop]
+    assert taken == [1, 3, 5, 7] and resets == [5]

@@ -184,6 +184,8 @@ def test_a_terminal_that_closes_ends_it(tmp_path: Path) -> None:
         ("memory_mb = -1", "supervisor.memory_mb"),
         ("[watchdog]\ntimeout = 15", "watchdog.timeout: no such key"),
         ("[watchdog]\ntimeout_s = 1.5", "watchdog.timeout_s"),
+        ("[watchdog]\ntimeout_s = 86_401", "watchdog.timeout_s"),
+        ("[app]\ncommand = []", "app.command"),
         ("[app]\nname = '../x'", "app.name"),
         ("[app]\ncommand = ['x']", "with [app] command the tables are [app], [supervisor], [watchdog]"),
     ],

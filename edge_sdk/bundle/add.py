@@ -79,18 +79,24 @@ def _golden_inputs(base: Bundle, other: Bundle, suffix: str, files: dict[str, by
     content = other.read(name)
     if base.manifest.golden_inputs is not None and files[base.manifest.golden_inputs] == content:
         return base.manifest.golden_inputs
-    files[f"golden/inputs-{suffix}.npz"] = content
-    return f"golden/inputs-{suffix}.npz"
+    return _put(files, f"golden/inputs-{suffix}.npz", content)
 
 
 def _moved(variant: Variant, id_: str, other: Bundle, files: dict[str, bytes]) -> Variant:
-    file = f"variants/{id_}{Path(variant.file).suffix}"
-    files[file] = other.read(variant.file)
+    file = _put(files, f"variants/{id_}{Path(variant.file).suffix}", other.read(variant.file))
     golden = None
     if variant.golden is not None:
-        golden = f"golden/{id_}.npz"
-        files[golden] = other.read(variant.golden)
+        golden = _put(files, f"golden/{id_}.npz", other.read(variant.golden))
     return variant.model_copy(update={"id": id_, "file": file, "golden": golden})
+
+
+def _put(files: dict[str, bytes], name: str, content: bytes) -> str:
+    """Add an entry and give its name: this one, or with a number where others have it, as after an addition with the same suffix."""
+    place, number = Path(name), 1
+    while files.setdefault(str(place), content) != content:
+        number += 1
+        place = Path(name).with_stem(f"{Path(name).stem}-{number}")
+    return str(place)
 
 
 def _own(base: Bundle, other: Bundle, variant: Variant, golden_inputs: str | None) -> dict[str, object]:

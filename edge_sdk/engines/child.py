@@ -10,6 +10,7 @@ from edge_sdk.engines import Engine, load_engine
 from edge_sdk.engines.spin import Spin
 from edge_sdk.engines.wire import SharedTensors, receive, send, specs_to_json
 from edge_sdk.errors import EdgeSdkError
+from edge_sdk.refusal import refusal
 
 
 def serve(engine_name: str, options: dict[str, str], fds: list[int]) -> int:
@@ -68,5 +69,8 @@ def _serve_requests(
 
 
 def _in_words(exc: Exception) -> str:
-    text = str(exc) if isinstance(exc, EdgeSdkError) else f"{type(exc).__name__}: {exc}"
+    if isinstance(exc, OSError):
+        text = refusal(exc)
+    else:
+        text = str(exc) if isinstance(exc, EdgeSdkError) else f"{type(exc).__name__}: {exc}"
     return text[:2_000]

@@ -75,12 +75,16 @@ class Server:
 
         Raises:
             ConnectionError, TimeoutError: if the server is gone or stopped.
+            OSError: if the system refuses a further process.
         """
         send(self.socket, message, fds)
         while True:
             answer, _ = receive(self.socket)
             if answer is None:
                 raise ConnectionError("it is gone")
+            if "refused" in answer:
+                number = int(str(answer["refused"]))
+                raise OSError(number, os.strerror(number))
             if "pid" in answer:
                 return int(str(answer["pid"]))
 

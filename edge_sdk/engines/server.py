@@ -29,8 +29,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def main(server_fd: int, engine: str) -> None:
     """Serve until the application goes away.
 
-    Messages: ``{"engine", "options"}`` with a child's descriptors asks for a child, answered by its pid; ``{"kill": pid}`` kills one. The
-    end of every child is told as ``{"exited": pid, "code": code}``.
+    Messages: ``{"engine", "options"}`` with a child's descriptors asks for a child, answered by its pid, or by ``{"refused": errno}``;
+    ``{"kill": pid}`` kills one. The end of every child is told as ``{"exited": pid, "code": code}``.
     """
     application = socket.socket(fileno=server_fd)
     with contextlib.suppress(ConnectionError):  # the application has gone meanwhile
@@ -85,7 +85,13 @@ class _Server:
 
     def _spawn(self, message: dict[str, object], fds: list[int]) -> None:
         server = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as exc:  # no memory, or too many processes
+            for fd in fds:
+                os.close(fd)
+            send(self._application, {"refused": exc.errno})
+            return
         if pid == 0:
             self._become_child(server, message, fds)
         for fd in fds:

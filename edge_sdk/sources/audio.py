@@ -14,7 +14,8 @@ from pydantic import Field
 from edge_sdk.errors import MissingPackageError
 from edge_sdk.kinds import Settings
 from edge_sdk.sources import SignalSource
-from edge_sdk.sources.pipe import Pipe, PipeSource
+from edge_sdk.sources.pipe import Pipe
+from edge_sdk.sources.piped import PipeSource
 from edge_sdk.sources.recorder import HEADER
 from edge_sdk.tensors import Array
 

@@ -12,7 +12,8 @@ from pydantic import Field, field_validator
 from edge_sdk.errors import SourceError
 from edge_sdk.kinds import Settings
 from edge_sdk.redact import redacted
-from edge_sdk.sources.pipe import FramePipeSource, Pipe
+from edge_sdk.sources.pipe import Pipe
+from edge_sdk.sources.piped import FramePipeSource
 from edge_sdk.tensors import Array
 
 _LAUNCH = "gst-launch-1.0"

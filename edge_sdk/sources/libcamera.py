@@ -16,7 +16,8 @@ from edge_sdk.errors import SourceError, SourceLostError
 from edge_sdk.kinds import Settings
 from edge_sdk.sources import Source
 from edge_sdk.sources.capture import Held, opencv
-from edge_sdk.sources.pipe import PIPE_BYTES, FramePipeSource, Pipe
+from edge_sdk.sources.pipe import PIPE_BYTES, Pipe
+from edge_sdk.sources.piped import FramePipeSource
 from edge_sdk.tensors import Array
 
 PROGRAMS = ("rpicam-vid", "libcamera-vid")  # the second is the name up to 2023

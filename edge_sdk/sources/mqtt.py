@@ -15,7 +15,8 @@ from edge_sdk.kinds import Names, Positions, Settings
 from edge_sdk.sources import Source
 from edge_sdk.sources.capture import opencv
 from edge_sdk.sources.lines import SEPARATORS, LineDecoder, Separator
-from edge_sdk.sources.mqtt_connection import Broker, Message, MqttConnection
+from edge_sdk.sources.mqtt_broker import Broker
+from edge_sdk.sources.mqtt_connection import Message, MqttConnection
 from edge_sdk.sources.packets import Fields, Format, Layout
 from edge_sdk.sources.parsed import UNIT_NS, Decoder, Parsed, ParsedSource, TimeUnit
 from edge_sdk.sources.payloads import BytesDecoder, JsonDecoder, TextDecoder, joined, nothing

@@ -2,50 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import ssl
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic, monotonic_ns
 from typing import Any
 
 from edge_sdk.errors import SourceError, SourceLostError, needs
-from edge_sdk.inputs import read_plain_file
 from edge_sdk.sources.held import Held, Wake
+from edge_sdk.sources.mqtt_broker import Broker, Tls, password_of, tls_of
 
 ANSWER_S = 5.0  # a broker that needs longer for one step does not answer
 _TURN_S = 1.0  # between two looks at the keep-alive
 _MOST_MESSAGES, _MOST_BYTES = 1024, 8 << 20  # taken in one go
 _SPARE_BYTES = 1 << 10  # of a packet, for all but the payload
-
-
-@dataclass(frozen=True)
-class Broker:
-    """Where a topic is, and how it is reached; for the meaning see ``MqttSettings``."""
-
-    host: str
-    port: int
-    topic: str
-    qos: int
-    version: str
-    tls: bool
-    ca: Path | None
-    certificate: Path | None
-    key: Path | None
-    user: str | None
-    password_file: Path | None
-    password_env: str | None
-    client_id: str
-    keepalive_s: int
-    retained: bool
-    max_bytes: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"mqtt://{host}:{self.port}/{self.topic}"
 
 
 @dataclass(frozen=True)
@@ -73,7 +45,7 @@ class MqttConnection:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._client: Any = None
-        self._tls: _Tls | None = None
+        self._tls: Tls | None = None
         self._messages: list[Message] = []
         self._bytes = 0
         self._answers: dict[str, Any] = {}  # to CONNECT and SUBSCRIBE: the reason code
@@ -211,9 +183,9 @@ class MqttConnection:
         client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=broker.client_id, protocol=protocol)
         client.connect_timeout = ANSWER_S
         if broker.user is not None:
-            client.username_pw_set(broker.user, _password(broker))
+            client.username_pw_set(broker.user, password_of(broker))
         if broker.tls:
-            self._tls = _tls(broker)
+            self._tls = tls_of(broker)
             client.tls_set_context(self._tls)
         client.on_connect = lambda _c, _u, _flags, code, _properties: self._answers.setdefault("connect", code)
         client.on_subscribe = lambda _c, _u, _mid, codes, _properties: self._answers.setdefault("subscribe", codes[0])
@@ -270,43 +242,3 @@ class MqttConnection:
                 self._tls.made.close()
         finally:
             self._wake.close()
-
-
-def _password(broker: Broker) -> str | None:
-    if broker.password_env is not None:
-        if broker.password_env not in os.environ:
-            raise SourceError(f"{broker}: the environment has no {broker.password_env}, which is to hold the password")
-        return os.environ[broker.password_env]
-    if broker.password_file is None:
-        return None
-    content = read_plain_file(broker.password_file, SourceError, give="a file that holds the password", most_bytes=4096)
-    try:
-        return content.decode().rstrip("\r\n")
-    except ValueError as exc:
-        raise SourceError(f"{broker.password_file} is no text; give a file that holds the password") from exc
-
-
-class _Tls(ssl.SSLContext):
-    """At least TLS 1.2, the broker's certificate and name checked; keeps its socket, which paho forgets to close where it fails."""
-
-    made: ssl.SSLSocket | None = None
-
-    def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
-        self.made = super().wrap_socket(*args, **options)
-        return self.made
-
-
-def _tls(broker: Broker) -> _Tls:
-    context = _Tls(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        if broker.ca is None:
-            context.load_default_certs()
-        else:
-            context.load_verify_locations(broker.ca)
-        if broker.certificate is not None:
-            context.load_cert_chain(broker.certificate, broker.key, password="")
-    except (OSError, ValueError) as exc:
-        raise SourceError(
-            f"{broker}: ca, certificate or key cannot be used: {getattr(exc, 'strerror', None) or exc}. PEM files are needed"
-        ) from exc
-    return context

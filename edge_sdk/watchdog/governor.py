@@ -92,7 +92,6 @@ class Governor:
         self._allowed = settings.climb_miss_ratio
         self._causes: dict[int, Cause] = {}  # why each rung was climbed to
         self._failed: Counter[tuple[int, Way]] = Counter()  # descents from each rung
-        self._barred: dict[int, int] = {}  # rungs that could not be had, and until when not to try
         self._runs = [next(n for n, other in enumerate(self.ladder) if other.runs_as(rung_)) for rung_ in self.ladder]
         self._ratios: dict[tuple[int, int], float] = {}  # service time of what one runs to that of the other, by _runs
         self._descent: tuple[int, int, Way] | None = None  # the latest: when, from which rung, by which way
@@ -177,15 +176,6 @@ class Governor:
         """The step that was wanted is done, which may have taken a while; the rung is judged from now on."""
         self._begin(now_ns)
 
-    def unavailable(self, now_ns: int) -> None:
-        """The step that was wanted cannot be done: all stays as it was before, and that rung is left out for ``longest_wait_s``."""
-        if self.rung > self._before:
-            self._barred[self.rung] = now_ns + int(self.settings.longest_wait_s / _S)
-        elif self._descent is not None:
-            self._judge_descent(soon=True)
-        self.rung = self._before
-        self._begin(now_ns)
-
     def _begin(self, now_ns: int) -> None:
         """Judge the rung anew: what was before counts no more."""
         self._since_ns = self._fits_ns = now_ns
@@ -236,7 +226,7 @@ class Governor:
         return "samples are dropped, none of which may be lost"
 
     def _climb(self, now_ns: int, cause: Cause, why: str) -> Step | None:
-        wanted = self._above(now_ns, cause)
+        wanted = self._above(cause)
         if wanted is None:
             self._late_s = 0.0
             self._restart_calm(now_ns)
@@ -248,12 +238,12 @@ class Governor:
         self._causes[wanted] = cause
         return self._step("climbed", wanted, why, now_ns)
 
-    def _above(self, now_ns: int, cause: Cause) -> int | None:
-        """The next rung that can be had, and can be of use."""
-        free = [n for n in range(self.rung + 1, len(self.ladder)) if now_ns >= self._barred.get(n, now_ns)]
+    def _above(self, cause: Cause) -> int | None:
+        """The next rung that can be of use."""
+        above = list(range(self.rung + 1, len(self.ladder)))
         if cause == "misses" and self._service_ms() > self._deadline_ms:
-            free = [n for n in free if self._runs[n] != self._runs[self.rung]] or free
-        return free[0] if free else None
+            above = [n for n in above if self._runs[n] != self._runs[self.rung]] or above
+        return above[0] if above else None
 
     def _judge_descent(self, *, soon: bool) -> None:
         """The latest descent is over: it failed if that was soon after it, else a failure before it is forgiven."""
@@ -266,7 +256,7 @@ class Governor:
 
     def _way_back(self, now_ns: int, gap_s: float) -> Step | None:
         self._calm_count += 1
-        below = self._below(now_ns)
+        below = self.rung - 1
         expected_ms = self._expected_ms(below)
         fits = expected_ms is not None and expected_ms <= self._deadline_ms
         if not fits:
@@ -302,10 +292,6 @@ class Governor:
         doubled = 2.0 ** min(self._failed[self.rung, way], _DOUBLINGS)
         waited_s = (now_ns - since_ns) * _S
         return waited_s >= min(wait_s * doubled, self.settings.longest_wait_s) and self._calm_count >= results * doubled
-
-    def _below(self, now_ns: int) -> int:
-        below = range(self.rung - 1, 0, -1)
-        return next((rung for rung in below if now_ns >= self._barred.get(rung, now_ns)), 0)
 
     def _compare(self) -> None:
         """Learn how long what the two rungs of the latest step run takes in comparison."""

@@ -91,7 +91,7 @@ def _cut(
             numbers = np.array([row[0] for row in block])
             times = np.rint(numbers[:, 0] * layout.unit_ns).astype(np.int64)
             try:
-                found = cutter.add(Sample(numbers[:, 1:].astype(np.float32), 0, 0, times_ns=times))
+                found = cutter.add(Sample(numbers[:, 1:], 0, 0, times_ns=times))
             except (ContractError, SourceError) as exc:
                 raise DataError(f"{file}: {exc}") from exc
             for each in found:

@@ -90,6 +90,6 @@ def _channels(wave: Wave, path: Path, options: dict[str, str], window: WindowSet
 
 
 def _read(wave: Wave, first: int, window: WindowSettings) -> Array:
-    """A window (length, channels of the file): int16, or float32 of -1 to 1; silence behind the end."""
+    """A window (length, channels of the file): int16, or float64 of -1 to 1; silence behind the end."""
     data = wave.raw(first, window.length) if wave.sixteen_bits else wave.real(first, window.length)
     return np.pad(data, ((0, window.length - len(data)), (0, 0)))

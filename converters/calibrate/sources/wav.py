@@ -61,11 +61,10 @@ class Wave:
         values = self._values(first, count)
         return values.view("<i2").reshape(values.shape[:2]).astype(np.int16)
 
-    def real(self, first: int, count: int) -> Sound:
+    def real(self, first: int, count: int) -> npt.NDArray[np.float64]:
         """The same of any coding, -1 to 1."""
         values = self._values(first, count)
-        flat = _real(values.reshape(-1, values.shape[2]), self.floating)
-        return flat.reshape(values.shape[:2]).astype(np.float32)
+        return _real(values.reshape(-1, values.shape[2]), self.floating).reshape(values.shape[:2])
 
     def _values(self, first: int, count: int) -> npt.NDArray[np.uint8]:
         """The bytes of frames that are there, (frames, channels, bytes)."""
