@@ -32,7 +32,7 @@ slow: $(VENV)/frameworks.stamp
 
 # One line a behaviour; the first time makes root folders and a disk, which are kept in the user's cache folder.
 test-emulation: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -m emulation -v --durations=15
+	$(BIN)/python -m pytest tests/emulation -m emulation -v --durations=15
 
 bench: $(VENV)/demo.stamp
 	$(BIN)/python -m benchmarks
