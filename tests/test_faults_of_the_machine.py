@@ -312,7 +312,7 @@ def test_with_a_tenth_of_a_processor_results_are_late_and_nobody_is_taken_for_fr
     tenth_of_a_processor: Path, tmp_path: Path
 ) -> None:
     path = app_toml(
-        tmp_path / "app", deadline_ms=20, source="kind = 'replay'\npath = 'numbers.npy'\nrate_hz = 200\nloop = true"
+        tmp_path / "app", deadline_ms=20, source="kind = 'replay'\npath = 'numbers.npy'\nrate_hz = 2000\nloop = true"
     )
     with supervised(path) as app:
         more_results(app, 50)
