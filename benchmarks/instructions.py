@@ -3,7 +3,7 @@
     sudo python -m benchmarks.instructions
 
 The processor is emulated, so that times would mean nothing; instructions repeat to about 10^5 a frame. Each figure is the difference of a
-long and a short run. It needs what the tests of emulated userlands need, gcc, and Debian's package qemu-user, which is unpacked, not installed.
+long and a short run. It needs what the tests of emulated userlands need, gcc, and Debian's package qemu-user, which is only unpacked.
 """
 
 from __future__ import annotations
