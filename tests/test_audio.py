@@ -226,8 +226,8 @@ def test_a_recorder_that_was_stopped_goes_on_and_shows_the_gap(card: Card) -> No
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("audio:nosuch", r"the audio input 'nosuch' is not there. Inputs here: 0: .*mic"),
-        ("audio:99", r"the audio input '99' is not there. Inputs here: 0: "),
+        ("audio:nosuch", r"the audio input 'nosuch' is not there, or taken .*. Inputs here: 0: .*mic"),
+        ("audio:99", r"the audio input '99' is not there, or taken .*. Inputs here: 0: "),
         ("audio:mic?channels=60", r"'mic' cannot be opened: it does not take channels=60; it has 32"),
     ],
 )
@@ -239,7 +239,9 @@ def test_what_cannot_be_opened_says_why(card: Card, text: str, message: str) -> 
 @pytest.mark.skipif(Path("/dev/snd").exists(), reason="there is a sound card")
 def test_a_machine_without_inputs_says_so() -> None:
     for device in ("default", "0"):
-        with pytest.raises(SourceError, match=f"'{device}' is not there. Inputs here: none. See arecord -l"):
+        with pytest.raises(
+            SourceError, match=f"'{device}' is not there, or taken .*. Inputs here: none. See arecord -l"
+        ):
             source_from(f"audio:{device}").open()
 
 

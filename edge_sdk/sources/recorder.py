@@ -73,7 +73,8 @@ def _find(sounddevice: Any, wanted: str) -> tuple[int, str]:
         found = same or [n for n, name in inputs.items() if wanted.lower() in name.lower()]
     if len(found) != 1:
         there = "; ".join(f"{n}: {name}" for n, name in inputs.items())
-        how_many = "is not there" if not found else f"fits {len(found)} devices"
+        missing = "is not there, or taken by another program (fuser -v /dev/snd/*)"
+        how_many = missing if not found else f"fits {len(found)} devices"
         _fail(
             f"the audio input {wanted!r} {how_many}. Inputs here: "
             f"{there or 'none. See arecord -l, and whether this user is in the group audio'}"
