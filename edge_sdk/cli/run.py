@@ -28,7 +28,11 @@ from edge_sdk.watchdog.plan import APP_VARIABLE, LIFE_VARIABLE
 
 @click.command(epilog="\b\nExit codes: 0 the source ended, 1 error, 2 wrong settings, 129, 130, 143 ended by a signal.")
 @click.argument("what", type=click.Path(path_type=Path), metavar="APP.toml|BUNDLE.edge")
-@click.option("--source", metavar="URI", help="camera:0, file:clip.mp4, images:folder, replay:x.npz")
+@click.option(
+    "--source",
+    metavar="URI",
+    help="camera:0, rtsp://host/path, file:clip.mp4, audio:default, serial:/dev/ttyUSB0, replay:x.npz, ...",
+)
 @click.option(
     "--deadline",
     "deadline_ms",
