@@ -65,9 +65,15 @@ class Environment:
         """Installed distributions by their normal name (PEP 503): lower case, single hyphens."""
         found: dict[str, Distribution] = {}
         for distribution in distributions(path=list(self.search_path)):
-            metadata = distribution.metadata
-            if metadata and "Name" in metadata:  # a folder left over from an uninstall has none
-                name = metadata["Name"]
+            try:
+                name = distribution.metadata["Name"]
+            except (
+                FileNotFoundError,
+                KeyError,
+                TypeError,
+            ):  # a folder left over from an uninstall; each version says it its own way
+                continue
+            if name:
                 found.setdefault(name.lower().replace("_", "-").replace(".", "-"), distribution)
         return found
 

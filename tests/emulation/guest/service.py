@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,10 @@ def supervisor() -> int:
 def application(parent: int) -> int:
     """The supervisor's child that has the camera open; 0 if there is none."""
     for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
-        links = Path(f"/proc/{child}/fd").iterdir()
-        if any(link.is_symlink() and str(link.readlink()) == "/dev/video0" for link in links):
-            return int(child)
+        with suppress(FileNotFoundError):  # it may end meanwhile, or close one
+            links = Path(f"/proc/{child}/fd").iterdir()
+            if any(link.is_symlink() and str(link.readlink()) == "/dev/video0" for link in links):
+                return int(child)
     return 0
 
 
