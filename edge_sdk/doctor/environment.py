@@ -66,14 +66,13 @@ class Environment:
         found: dict[str, Distribution] = {}
         for distribution in distributions(path=list(self.search_path)):
             try:
-                name = distribution.metadata["Name"]
+                metadata = distribution.metadata
             except (
-                FileNotFoundError,
-                KeyError,
-                TypeError,
-            ):  # a folder left over from an uninstall; each version says it its own way
+                FileNotFoundError
+            ):  # what the backport, importlib_metadata, says of a folder left over from an uninstall
                 continue
-            if name:
+            if metadata and "Name" in metadata:
+                name = metadata["Name"]
                 found.setdefault(name.lower().replace("_", "-").replace(".", "-"), distribution)
         return found
 
