@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -21,6 +21,7 @@ from converters.calibrate.sources.found import Found, RawSample, Skipped, at, fi
 from converters.calibrate.sources.suffixes import WAVES
 from converters.calibrate.sources.windows import fitted
 from edge_sdk.errors import DataError
+from edge_sdk.tensors import Array
 
 Sound = npt.NDArray[np.float32]
 
@@ -102,34 +103,62 @@ def find(path: Path, options: dict[str, str], shape: tuple[int, ...]) -> Found:
     window = whole(path, options, "window", int(np.prod(shape)), least=1, what="number of values")
     hop = whole(path, options, "hop", window, least=1, what="number of values")
     fitted(np.zeros((window, 1), np.float32), shape, path)  # or it is said now
-    files = files_of(path, WAVES, "recordings") if path.is_dir() else [path]
-    waves = [_open(file, path) for file in files]
-    good = [wave for wave in waves if isinstance(wave, Wave)]
-    rate = _common_rate(path, good, options)
-    channel = _channel(path, good, options)
-    ends = list(accumulate(_count(wave, window, hop) for wave in waves))
-    short = sum(wave.frames < window for wave in good)
+    recordings = Recordings(path, window, hop)
+    rate = _common_rate(path, recordings.good, options)
+    channel = _channel(path, recordings.good, options)
 
-    def read(chosen: tuple[int, ...]) -> Iterator[RawSample | Skipped]:
+    def cut(wave: Wave, first: int) -> Array:
+        return fitted(wave.read(first, window, channel)[:, None], shape, path)
+
+    return recordings.found(f"{rate}", cut)
+
+
+class Recordings:
+    """A .wav file or those below a folder, cut into windows; one that cannot be read counts as one sample, which is skipped.
+
+    Args:
+        path: the file or folder.
+        length, hop: of the windows, in values.
+
+    Attributes:
+        good: the files that can be read.
+    """
+
+    def __init__(self, path: Path, length: int, hop: int) -> None:
+        self._path, self._length, self._hop = path, length, hop
+        files = files_of(path, WAVES, "recordings") if path.is_dir() else [path]
+        self._waves = [_open(file, path) for file in files]
+        self._ends = list(accumulate(map(self._count, self._waves)))
+        self.good = [wave for wave in self._waves if isinstance(wave, Wave)]
+
+    def found(self, rate: str, cut: Callable[[Wave, int], Array]) -> Found:
+        """All windows; ``cut`` reads the one that begins at a frame of a recording, ``rate`` is theirs in Hz, to be said."""
+        count = self._ends[-1] if self._ends else 0
+        short = sum(wave.frames < self._length for wave in self.good)
+        filled = f", {short} files shorter than that and filled with silence" if short else ""
+        many = f"{self._path.name}, {len(self._waves)} recordings"
+        said = f"{many}, {count} windows of {self._length} values at {rate} Hz{filled}"
+        return Found(said, count, lambda chosen: self._read(chosen, cut))
+
+    def _read(self, chosen: tuple[int, ...], cut: Callable[[Wave, int], Array]) -> Iterator[RawSample | Skipped]:
         for number in chosen:
-            place = bisect_right(ends, number)
-            wave, first = waves[place], (number - (ends[place - 1] if place else 0)) * hop
+            place = bisect_right(self._ends, number)
+            wave, first = self._waves[place], (number - (self._ends[place - 1] if place else 0)) * self._hop
             if isinstance(wave, Skipped):
                 yield wave
                 continue
-            name = at(wave.path, path)
+            name = at(wave.path, self._path)
             try:
-                sound = wave.read(first, window, channel)
+                data = cut(wave, first)
             except DataError as exc:
                 yield Skipped(name, str(exc))
             else:
-                yield RawSample(fitted(sound[:, None], shape, path), "bgr", f"{name} from {first / rate:.2f} s")
+                yield RawSample(data, "bgr", f"{name} from {first / wave.rate:.2f} s")
 
-    filled = f", {short} files shorter than that and filled with silence" if short else ""
-    count = ends[-1] if ends else 0
-    return Found(
-        f"{path.name}, {len(files)} recordings, {count} windows of {window} values at {rate} Hz{filled}", count, read
-    )
+    def _count(self, wave: Wave | Skipped) -> int:
+        if isinstance(wave, Skipped) or wave.frames < self._length:
+            return 1
+        return 1 + (wave.frames - self._length) // self._hop
 
 
 def _open(file: Path, folder: Path) -> Wave | Skipped:
@@ -137,10 +166,6 @@ def _open(file: Path, folder: Path) -> Wave | Skipped:
         return open_wave(file)
     except DataError as exc:
         return Skipped(at(file, folder), str(exc))
-
-
-def _count(wave: Wave | Skipped, window: int, hop: int) -> int:
-    return 1 if isinstance(wave, Skipped) or wave.frames < window else 1 + (wave.frames - window) // hop
 
 
 def _common_rate(path: Path, waves: list[Wave], options: dict[str, str]) -> int:
