@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from converters import convert
 from examples.assets import carphone_video, face_detector
+from tests.supervised import eventually
 
 settings.register_profile(
     "here", deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -78,3 +80,17 @@ def _made_by(script: str, packages: tuple[str, ...], extra: str, folder: Path) -
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
+
+
+@pytest.fixture
+def freezer() -> Iterator[Path]:
+    """A control group whose processes no signal reaches while it is frozen: what a process in an uninterruptible call looks like."""
+    group = Path("/sys/fs/cgroup/freezer") / f"edge-sdk-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError:
+        pytest.skip("a freezer takes root and control groups of version 1")
+    yield group
+    (group / "freezer.state").write_text("THAWED")
+    eventually(lambda: not (group / "tasks").read_text())
+    group.rmdir()

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -19,6 +16,7 @@ from edge_sdk.tasks.detect import Detection
 from edge_sdk.watchdog.state import unpack
 from examples.doorbell.bell import LADDER, Visit, Visits
 from examples.doorbell.make import FPS
+from tests.examples_run import run
 
 ROOT = Path(__file__).parents[1]
 MAN, RIDER, CYCLIST = (46, 166), (212, 225), (287, 323)  # frames of the video that show a face at least in part
@@ -54,20 +52,6 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "examples/doorbell", folder / "examples/doorbell")
     run(folder, "-m", "examples.doorbell.make")
     return folder / "build/doorbell"
-
-
-def run(folder: Path, *words: str) -> str:
-    """What Python prints, run there."""
-    done = subprocess.run(
-        [sys.executable, *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.mark.slow

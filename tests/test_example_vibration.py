@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -21,6 +18,7 @@ from edge_sdk.tasks.settings import AnomalySettings
 from edge_sdk.watchdog.state import unpack
 from examples.assets.data import heartbeats
 from examples.vibration.autoencoder import Autoencoder
+from tests.examples_run import run
 
 ROOT = Path(__file__).parents[1]
 LENGTH, HOP = 128, 32
@@ -66,20 +64,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "examples/vibration", folder / "examples/vibration")
     run(folder, "-m", "examples.vibration.make")
     return folder / "build/vibration"
-
-
-def run(folder: Path, *words: str) -> str:
-    """What Python prints, run there."""
-    done = subprocess.run(
-        [sys.executable, *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.mark.slow

@@ -370,20 +370,6 @@ def test_a_watchdog_that_may_not_be_opened_is_one_message(how: str, said: str, t
     assert f"edge-sdk: {device} {said}" in done.stderr
 
 
-@pytest.fixture
-def freezer() -> Iterator[Path]:
-    """A control group whose processes no signal reaches while it is frozen: what a process in an uninterruptible call looks like."""
-    group = Path("/sys/fs/cgroup/freezer") / f"edge-sdk-test-{os.getpid()}"
-    try:
-        group.mkdir()
-    except OSError:
-        pytest.skip("a freezer takes root and control groups of version 1")
-    yield group
-    (group / "freezer.state").write_text("THAWED")
-    eventually(lambda: not (group / "tasks").read_text())
-    group.rmdir()
-
-
 @pytest.mark.slow
 def test_an_engine_stuck_in_the_kernel_is_left_behind_and_the_loop_goes_on(freezer: Path, tmp_path: Path) -> None:
     with supervised(app_toml(tmp_path / "app", loop="hang_ms = 200")) as app:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -259,20 +258,6 @@ def test_the_supervisor_is_small(tmp_path: Path) -> None:
         maps = Path(f"/proc/{app.process.pid}/maps").read_text()
         assert "numpy" not in maps
         assert "pydantic" not in maps
-
-
-@pytest.fixture
-def freezer() -> Iterator[Path]:
-    """A control group whose processes no signal reaches while it is frozen: what a process in an uninterruptible call looks like."""
-    group = Path("/sys/fs/cgroup/freezer") / f"edge-sdk-test-{os.getpid()}"
-    try:
-        group.mkdir()
-    except OSError:
-        pytest.skip("a freezer takes root and control groups of version 1")
-    yield group
-    (group / "freezer.state").write_text("THAWED")
-    eventually(lambda: not (group / "tasks").read_text())
-    group.rmdir()
 
 
 def test_what_sigkill_does_not_end_is_left_behind_and_counted(freezer: Path, tmp_path: Path) -> None:
