@@ -1,0 +1,1 @@
+"""Targets: what a board can run, and its variant. One package a target."""

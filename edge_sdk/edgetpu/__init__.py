@@ -1,0 +1,1 @@
+"""Google's Edge TPU (Coral): what a compiled model holds, what was planned for it, and the devices that run it."""
