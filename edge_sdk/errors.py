@@ -11,7 +11,9 @@
     ├── BoardError                  no such board, or its profile is broken
     ├── EngineError                 an engine cannot be started or run
     │   ├── EngineHangError         it did not come back within its hang budget
-    │   └── EngineCrashError        its process died
+    │   ├── EngineCrashError        its process died
+    │   ├── RequestRejectedError    a request was not taken: the queue is full, or its deadline cannot be met
+    │   └── RequestTimeoutError     a request was not answered in time
     ├── SourceError                 a source cannot be opened or read
     │   └── SourceLostError         it was there and went away
     ├── OutputError                 an output exists already or cannot be written; nothing was changed
@@ -101,6 +103,14 @@ class EngineCrashError(EngineError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the engine's process died: {reason}")
         self.reason = reason
+
+
+class RequestRejectedError(EngineError):
+    """A request was not taken: the queue is full, or its deadline cannot be met any more."""
+
+
+class RequestTimeoutError(EngineError):
+    """A request was not answered in time; what comes later is thrown away."""
 
 
 class SourceError(EdgeSdkError):
