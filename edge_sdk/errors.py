@@ -16,6 +16,8 @@
     │   └── SourceLostError         it was there and went away
     ├── OutputError                 an output exists already or cannot be written; nothing was changed
     ├── ClusterError                a cluster cannot be reached, or went away
+    ├── CompilerError               Google's Edge TPU compiler is too old, or failed
+    │   └── CompilerMissingError    it is not installed
     ├── WatchdogError               the hardware watchdog cannot be opened or fed
     ├── ServiceError                the system's service manager is missing or refuses
     ├── MissingPackageError         a package that this call needs is not installed
@@ -117,6 +119,14 @@ class OutputError(EdgeSdkError):
 
 class ClusterError(EdgeSdkError):
     """The scheduler or the workers of a cluster cannot be reached, went away, or cannot do the work."""
+
+
+class CompilerError(EdgeSdkError):
+    """Google's Edge TPU compiler is too old, fails, crashes or hangs."""
+
+
+class CompilerMissingError(CompilerError):
+    """Google's Edge TPU compiler is not installed."""
 
 
 class WatchdogError(EdgeSdkError):
