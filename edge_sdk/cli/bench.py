@@ -79,7 +79,7 @@ def bench(
         bundle = stack.enter_context(Bundle(model)) if read_start(model)[:2] == b"PK" else None
         if bundle is not None:
             variant = _variant(bundle, variant_id)
-            content, name = bundle.read(variant.file), f"{model.name}, {variant.id}"
+            content, name = bundle.model_of(variant), f"{model.name}, {variant.id}"
         else:
             content, name = read_model(model), model.name
         engine = stack.enter_context(open_engine(engine_name, content, options, isolation=isolation, hang_ms=hang_ms))
