@@ -41,3 +41,13 @@ def stand_in(
     monkeypatch.setenv("PATH", str(bin_))
     monkeypatch.delenv("EDGETPU_COMPILER", raising=False)
     return script
+
+
+def compiling_stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, after: str = "") -> None:
+    """Put a compiler on PATH that makes compiled models, with packages that no chip would run: ``tests.edgetpu_compile``."""
+    root = Path(__file__).parents[1]
+    script = stand_in(folder, monkeypatch)
+    script.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(root)!r})\n"
+        f"from tests.edgetpu_compile import main\nmain(sys.argv[1:])\n{after}"
+    )

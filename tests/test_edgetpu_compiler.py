@@ -65,10 +65,10 @@ def test_models_compiled_together_keep_apart_also_where_their_names_are_alike_or
     stand_in(tmp_path, monkeypatch, script)
     done = run(Source("a b", b"1"), Source("a_b", b"2"), Source("-o", b"3"), Source("..", b"4"))
     assert [model.files for model in done.models] == [
-        (("a_b_edgetpu.tflite", b"compiled 0 1"),),
-        (("a_b-2_edgetpu.tflite", b"compiled 0 2"),),
-        (("o_edgetpu.tflite", b"compiled 0 3"),),
-        (("model_edgetpu.tflite", b"compiled 0 4"),),
+        (("a b_edgetpu.tflite", b"compiled 0 1"),),
+        (("a_b_edgetpu.tflite", b"compiled 0 2"),),
+        (("-o_edgetpu.tflite", b"compiled 0 3"),),
+        ((".._edgetpu.tflite", b"compiled 0 4"),),
     ]
     assert len(done.log.models[1].rows) == 5  # of the .log file
     with pytest.raises(CompilerError, match="segments are of one model"):

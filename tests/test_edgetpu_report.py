@@ -66,7 +66,7 @@ def test_every_operator_is_drawn_once_in_its_colour_and_the_picture_fits_the_pag
     assert [style for *_, style, _ in drawn] == ["tpu"] * mapped + ["cpu"] * (count - mapped)
     assert all("on the processor: it comes after" in title for *_, style, title in drawn if style == "cpu")
     assert svg.count('class="edge"') == count - 1
-    assert extent(svg)[0] <= 930
+    assert extent(svg)[0] <= 888
     assert f'aria-label="{count} operators: {mapped} on the Edge TPU, {count - mapped} on the processor"' in svg
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from converters.report.strict import Strict
+from edge_sdk.edgetpu.compile_command import compile_command
 from edge_sdk.edgetpu.plan import Plan
 
 
@@ -83,9 +84,3 @@ class EdgeTpu(Strict):
     def command(self) -> str:
         """What compiles it and packs it, on a computer that has the compiler; empty where that is done."""
         return compile_command(self.bundle) if self.bundle and not self.compiler else ""
-
-
-def compile_command(bundle: str) -> str:
-    """The command line that compiles a bundle's int8 variant and packs it."""
-    compiled = f"{bundle.removesuffix('.edge')}_edgetpu.tflite"
-    return f"edge-sdk edgetpu compile {bundle} && edge-sdk edgetpu add {bundle} {compiled} --overwrite"

@@ -19,7 +19,7 @@ MOST_DRAWN = 2_000  # operators; beyond that nobody reads the picture
 _BOX, _HIGH = 130.0, 18.0  # of an operator, in SVG units
 _LANE, _ROW = 144.0, 28.0  # from one to the next
 _GUTTER, _MARGIN = 38.0, 12.0
-_WIDTH = 930.0  # of the page
+_WIDTH = 888.0  # of the page
 _FEWEST_ROWS, _MOST_ROWS = 16, 90
 _LETTERS = 21  # of a name
 

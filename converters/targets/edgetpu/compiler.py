@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from converters.targets.edgetpu.log import CompilerLog, join, read_log, read_version
+from converters.targets.edgetpu.log import CompilerLog, ModelLog, join, read_log, read_version
 from edge_sdk.errors import CompilerError, CompilerMissingError
 from edge_sdk.inputs import read_plain_file
 from edge_sdk.printable import printable_lines
@@ -56,7 +56,7 @@ class Compiler:
 
 @dataclass(frozen=True)
 class Source:
-    """A model to compile: the name that its outputs begin with, and its file's content."""
+    """A model to compile: the name that its outputs begin with (each another), and its file's content."""
 
     name: str
     content: bytes
@@ -79,10 +79,16 @@ class Options:
 
 @dataclass(frozen=True)
 class Compiled:
-    """What came of one model: its files, the segments in their order, as (name, content)."""
+    """What came of one model.
+
+    Attributes:
+        files: the compiled one, or the segments in their order, as (name, content).
+        logs: what the compiler said of them.
+    """
 
     source: Source
     files: tuple[tuple[str, bytes], ...]
+    logs: tuple[ModelLog, ...]
 
 
 @dataclass(frozen=True)
@@ -148,31 +154,27 @@ def run_compiler(compiler: Compiler, sources: Sequence[Source], options: Options
     """
     if options.segments > 1 and len(sources) > 1:
         raise CompilerError("segments are of one model; give one, or leave --segments out to compile several together")
-    stems = distinct([source.name for source in sources])
+    stems = _plain_names([source.name for source in sources])
     with tempfile.TemporaryDirectory(prefix="edge-sdk-compile-") as name:
         folder = Path(name)
         with _writing(folder):
             for stem, source in zip(stems, sources, strict=True):
                 (folder / f"{stem}.tflite").write_bytes(source.content)
-        told = command(
-            options,
-            [f"{stem}.tflite" for stem in stems],
-            timed=compiler.numbers >= _TIMED,
-            program=compiler.path,
-        )
+        files = [f"{stem}.tflite" for stem in stems]
+        told = command(options, files, timed=compiler.numbers >= _TIMED, program=compiler.path)
         code, output = _run(told, folder, options.timeout_s + _GRACE_S)
         log = read_log(output)
         if code != 0:
             raise CompilerError(f"{NAME} {compiler.version} {_how(code)}; nothing was compiled.{_reason(log, output)}")
+        log = join(log, [read_log(_text(file)) for file in sorted(folder.glob("*.log"))])
         models = tuple(
-            Compiled(source, tuple(_outputs(folder, stem, options.segments, log, output)))
+            _compiled(folder, stem, source, options.segments, log, output)
             for stem, source in zip(stems, sources, strict=True)
         )
-        files = [read_log(_text(file)) for file in sorted(folder.glob("*.log"))]
-    return Compilation(compiler, models, join(log, files), output)
+    return Compilation(compiler, models, log, output)
 
 
-def distinct(names: Sequence[str]) -> list[str]:
+def _plain_names(names: Sequence[str]) -> list[str]:
     """A plain file name for each, no two alike."""
     stems: list[str] = []
     for name in names:
@@ -192,11 +194,16 @@ def output_names(stem: str, segments: int) -> list[str]:
     return [f"{stem}_segment_{number}_of_{segments}_edgetpu.tflite" for number in range(segments)]
 
 
-def _outputs(folder: Path, stem: str, segments: int, log: CompilerLog, output: str) -> Iterator[tuple[str, bytes]]:
-    for name in output_names(stem, segments):
+def _compiled(folder: Path, stem: str, source: Source, segments: int, log: CompilerLog, output: str) -> Compiled:
+    files, logs = [], []
+    for name, named in zip(output_names(stem, segments), output_names(source.name, segments), strict=True):
         if not (folder / name).is_file():
             raise CompilerError(f"{NAME} ended well but left no {name}; nothing was compiled.{_reason(log, output)}")
-        yield name, read_plain_file(folder / name, CompilerError, give="a compiled model", most_bytes=_MOST_BYTES)
+        files.append(
+            (named, read_plain_file(folder / name, CompilerError, give="a compiled model", most_bytes=_MOST_BYTES))
+        )
+        logs += [model for model in log.models if (model.output or "").rpartition("/")[2] == name]
+    return Compiled(source, tuple(files), tuple(logs))
 
 
 def _text(file: Path) -> str:
