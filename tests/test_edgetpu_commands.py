@@ -272,3 +272,14 @@ def test_outputs_are_never_lost(model: Path, tmp_path: Path, monkeypatch: pytest
     assert (tmp_path / "net_int8_edgetpu.tflite").read_text() == "mine"
     assert run("compile", model, "-o", tmp_path, "--overwrite").exit_code == 0
     assert "does not exist" in str(run("compile", model, "-o", tmp_path / "gone").exception)
+
+
+def test_a_bundle_without_an_int8_variant_says_what_to_do(made: Path, tmp_path: Path, model: Path) -> None:
+    data = f"{made.parent}/noise.npy?colour=rgb"
+    other = convert(
+        made.parent / "net.tflite", output=tmp_path / "f.edge", calibrate=data, contract=CONTRACT, recipes=["float16"]
+    )
+    for arguments in (("compile", other.bundle), ("add", other.bundle, model, "--overwrite")):
+        done = run(*arguments)
+        assert isinstance(done.exception, BundleError)
+        assert "has no variant of kind tflite-int8" in str(done.exception)

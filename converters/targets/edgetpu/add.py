@@ -50,7 +50,15 @@ def planned_variant(bundle: Bundle, id_: str | None) -> Variant:
     Raises:
         BundleError: if there is none.
     """
-    return bundle.variant(id_) if id_ is not None else bundle.variant(kinds=(INT8,))
+    if id_ is not None:
+        return bundle.variant(id_)
+    found = next((variant for variant in bundle.manifest.variants if variant.kind == INT8), None)
+    if found is None:
+        raise BundleError(
+            f"{bundle.path} has no variant of kind {INT8}, which is what is compiled for the Edge TPU; it has "
+            f"{', '.join(variant.id for variant in bundle.manifest.variants)}. Convert with --recipe int8"
+        )
+    return found
 
 
 def check(bundle: Bundle, files: Sequence[bytes], *, variant: str | None = None, weights: bool = True) -> Checked:
