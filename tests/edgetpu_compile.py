@@ -28,6 +28,7 @@ from converters.graph import (
 )
 
 VERSION = "16.0.384591198"
+RUNTIME_VERSION = 13
 TOKEN = 0x1234_5678_9ABC
 
 
@@ -118,7 +119,7 @@ def _options(cached: bytes, streamed: bytes, token: int) -> bytes:
     outer = flatbuffers.Builder(1024)
     multi, version = outer.CreateByteVector(bytes(inner.Output())), outer.CreateString("test")
     outer.StartObject(5)
-    outer.PrependInt32Slot(0, 13, 0)
+    outer.PrependInt32Slot(0, RUNTIME_VERSION, 0)
     outer.PrependUOffsetTRelativeSlot(1, multi, 0)
     outer.PrependUOffsetTRelativeSlot(4, version, 0)
     outer.Finish(outer.EndObject(), b"DWN1")

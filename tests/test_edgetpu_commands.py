@@ -15,6 +15,7 @@ from edge_sdk.bundle import Bundle
 from edge_sdk.cli import group
 from edge_sdk.edgetpu.package import read_compiled
 from edge_sdk.errors import BundleError, ModelError
+from tests import edgetpu_compile
 from tests.edgetpu_compile import compile_model, segments
 from tests.edgetpu_stand_in import compiling_stand_in, stand_in
 from tests.tiny_models import image_net
@@ -283,3 +284,12 @@ def test_a_bundle_without_an_int8_variant_says_what_to_do(made: Path, tmp_path: 
         done = run(*arguments)
         assert isinstance(done.exception, BundleError)
         assert "has no variant of kind tflite-int8" in str(done.exception)
+
+
+def test_what_libedgetpu_would_refuse_is_refused_here(
+    bundle: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edgetpu_compile, "RUNTIME_VERSION", 99)
+    (tmp_path / "x.tflite").write_bytes(compile_model(model.read_bytes(), 3))
+    done = run("add", bundle, tmp_path / "x.tflite", "--overwrite")
+    assert "libedgetpu will not load the compiled model: it needs runtime version 99" in str(done.exception)

@@ -144,9 +144,23 @@ def never_made(model: Any, graph: Any) -> None:
     graph.operators.append(graph.operators[0])
 
 
+def make_it_twice(model: Any, graph: Any) -> None:
+    """The custom operator makes what an operator that stayed makes too."""
+    graph.operators[0].outputs = np.array([*graph.operators[0].outputs, *graph.operators[1].outputs], np.int32)
+
+
+def change_the_order(model: Any, graph: Any) -> None:
+    graph.operators[1:] = graph.operators[:0:-1]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (
+            make_it_twice,
+            r"operator 2 \(FULLY_CONNECTED\) stayed on the processor, but the edgetpu-custom-op does not take",
+        ),
+        (change_the_order, "tensor '.*' of the compiled model is made by none of its operators"),
         (short_circuit, "its outputs are"),
         (take_from_the_middle, "does not take the model's input 'image'"),
         (never_made, "has no edgetpu-custom-op"),
@@ -156,6 +170,20 @@ def never_made(model: Any, graph: Any) -> None:
 def test_a_compiled_file_that_was_tampered_with_is_told(change: Callable[[Any, Any], None], said: str) -> None:
     with pytest.raises(ModelError, match=said):
         match(net(), [altered(compile_model(net(), 2), change)])
+
+
+def test_an_input_that_nothing_depends_on_is_told() -> None:
+    first, second = segments(net(), [2])
+    image = main_graph(read_graph(net())).tensors[main_graph(read_graph(net())).inputs[0]]
+
+    def take_the_image_too(model: Any, graph: Any) -> None:
+        image.buffer = 0
+        graph.tensors.append(image)
+        for owner in (graph, graph.operators[0]):
+            owner.inputs = np.array([*owner.inputs, len(graph.tensors) - 1], np.int32)
+
+    with pytest.raises(ModelError, match="the edgetpu-custom-op takes 'image', which its outputs do not depend on"):
+        match(net(), [first, altered(second, take_the_image_too)])
 
 
 def test_a_model_compiled_already_and_one_not_compiled_are_told() -> None:

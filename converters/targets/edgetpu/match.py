@@ -57,7 +57,6 @@ def match(original: bytes, compiled: Sequence[bytes]) -> Match:
     whole.compare_ends(pieces)
     stayed = frozenset(whole.compare_operator(piece, operator) for piece in pieces for operator in piece.others)
     regions = tuple(whole.region(piece, operator, stayed) for piece in pieces for operator in piece.custom)
-    whole.account(stayed.union(*regions))
     return Match(regions)
 
 
@@ -225,19 +224,6 @@ class _Original(_Graph):
         if unused := sorted(inputs - met):
             _differ(f"the {CUSTOM_CODE} takes {unused[0]!r}, which its outputs do not depend on in the model")
         return frozenset(region)
-
-    def account(self, found: frozenset[int]) -> None:
-        """Each operator that takes part in an output is found."""
-        open_, seen = [self.name(i) for i in self.graph.outputs], set[int]()
-        while open_:
-            place = self.makers.get(open_.pop())
-            if place is not None and place not in seen:
-                seen.add(place)
-                open_.extend(self.computed(self.operators[place].inputs))
-        if lost := sorted(seen - found):
-            _differ(
-                f"operator {lost[0]} ({operator_name(self.model, self.operators[lost[0]])}) of the model is nowhere in the compiled model"
-            )
 
 
 _Form = tuple[tuple[int, ...], str, tuple[float, ...], tuple[int, ...], int]
