@@ -22,6 +22,7 @@ def edgetpu_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """No devices yet; for this process and those that it starts."""
     bench = Bench(tmp_path / "edgetpu-bench")
     monkeypatch.setenv("EDGETPU_BENCH", str(bench.folder))
+    monkeypatch.setenv("EDGE_SDK_ROOT", str(bench.root))
     return bench
 
 

@@ -54,7 +54,10 @@ from edge_sdk.watchdog.plan import APP_VARIABLE, LIFE_VARIABLE
     "--variant", help="Id of the variant; default the bundle's first, or with --board the first that the board runs."
 )
 @click.option("--board", help="Board profile; see edge-sdk boards.")
-@click.option("--engine", help="litert (default), null, faulty, or one that a package of yours brings.")
+@click.option(
+    "--engine",
+    help="litert, edgetpu, null, faulty, or one that a package of yours brings; default by the variant's kind.",
+)
 @click.option("--engine-option", "engine_options", multiple=True, metavar="KEY=VALUE", help="Such as threads=2.")
 @click.option("--isolation", type=click.Choice(["process", "none"]), help="Engine in a child (default) or inline.")
 @click.option("--results", "most", type=click.IntRange(min=1), metavar="N", help="Stop after N results.")
@@ -163,7 +166,7 @@ def _quieten_opencv() -> None:
 
 def _say(event: Event) -> None:
     """On standard error, where no sink shows events to people, what is for them to act upon."""
-    if event.kind in {"sink_failed", "sink_back", "deadline_too_short"}:
+    if event.kind in {"sink_failed", "sink_back", "deadline_too_short", "cpu_instead"}:
         click.echo(printable_lines(f"{event.kind}: {event.message}"), err=True)
 
 

@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 
 _ENGINES = {
     "litert": "edge_sdk.engines.litert:LitertEngine",
+    "edgetpu": "edge_sdk.engines.edgetpu:EdgeTpuEngine",
     "null": "edge_sdk.engines.null:NullEngine",
     "faulty": "edge_sdk.engines.faulty:FaultyEngine",
 }
+_FOR_KIND = {"tflite-": "litert", "edgetpu": "edgetpu", "null": "null"}  # by what the kind of a variant begins with
+_PARTICULAR = ("litert", "edgetpu")  # run their own kinds only
+OPTIONS = {"litert": ("threads",), "edgetpu": ("device", "library", "interpreter", "threads")}
 
 Options = dict[str, str]
 
@@ -106,6 +110,32 @@ class Engine(ABC):
 def engine_names() -> tuple[str, ...]:
     """Names that ``load_engine`` takes."""
     return (*_ENGINES, *(e.name for e in _plugins() if e.name not in _ENGINES))
+
+
+def engine_for(kind: str, named: str | None = None) -> str:
+    """The engine for a variant of this kind: the one that the user named, else the one that runs such variants.
+
+    Raises:
+        ConfigError: if the named one cannot run it, or if none is known that can.
+    """
+    own = next((name for start, name in _FOR_KIND.items() if kind.startswith(start)), None)
+    if named is not None:
+        if named in _PARTICULAR and named != own:
+            way = f"leave the engine out, or name {own}" if own else "name one that does"
+            raise ConfigError(f"engine {named} cannot run a variant of kind {kind}; {way}")
+        return named
+    if own is None:
+        others = ", ".join(name for name in engine_names() if name not in _ENGINES) or "none is installed"
+        raise ConfigError(
+            f"no engine of edge-sdk runs a variant of kind {kind}; name one of another package that does ({others})"
+        )
+    return own
+
+
+def own_options(name: str, options: Options) -> Options:
+    """Without those that only another engine has: options are stated once, for whichever engine a variant needs."""
+    others = {key for keys in OPTIONS.values() for key in keys} - set(OPTIONS.get(name, ()))
+    return {key: value for key, value in options.items() if name not in OPTIONS or key not in others}
 
 
 def engine_class(name: str) -> Callable[[str, Options], Engine]:

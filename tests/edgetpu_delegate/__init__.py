@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -48,6 +49,7 @@ class _Form(ctypes.Structure):  # as bench.h has it
         *((name, U64) for name in ("run_us", "swap_us", "opens", "refusals", "invocations")),
         *((name, U64) for name in ("swaps", "resets", "plugs", "done")),
         *((name, U32) for name in ("resident", "reserved")),
+        *((name, ctypes.c_char * 256) for name in ("on_bus", "off_bus")),
         ("strikes", U64 * len(_KINDS)),
         ("faults", _Fault * _FAULTS),
     )
@@ -81,7 +83,7 @@ class Device:
     """One simulated Edge TPU, in this process and in all that are given its folder.
 
     Args:
-        path: its file, named after its bus and place: ``usb0``, ``usb1``, ``pci0``. Made where it is not there.
+        path: its file, named after its bus and place: ``usb0``, ``usb1``, ``pci0``; see ``Bench.add``.
 
     Attributes:
         name: of the file.
@@ -89,13 +91,11 @@ class Device:
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
-        is_new = not path.exists()
-        with path.open("r+b" if not is_new else "w+b") as file:
-            file.truncate(ctypes.sizeof(_Form))
+        with path.with_name(f"control-{path.name}").open(
+            "r+b"
+        ) as file:  # by another name, as it stays open for the mapping
             self._map = mmap.mmap(file.fileno(), ctypes.sizeof(_Form))
         self._form: Any = _Form.from_buffer(self._map)
-        if is_new:
-            self._form.present = 1
 
     def order(
         self, kind: Kind, *, after: int = 0, times: int = 1, cure: Cure = "times", at: Stage = "run", slow_ms: float = 0
@@ -132,12 +132,19 @@ class Device:
     def vanish(self) -> None:
         """It is pulled out: what has it open fails."""
         self._form.present = 0
+        self._move(self._form.on_bus, self._form.off_bus)
 
     def come_back(self) -> None:
         """It is plugged in (again), with no firmware and nothing on it."""
         self._form.plugs += 1
         self._form.loaded = self._form.resident = 0
         self._form.present = 1
+        self._move(self._form.off_bus, self._form.on_bus)
+
+    @staticmethod
+    def _move(there: bytes, here: bytes) -> None:
+        if there and Path(os.fsdecode(there)).exists():
+            Path(os.fsdecode(there)).rename(os.fsdecode(here))
 
     def reset(self) -> None:
         """As the kernel's USB reset does: what has it open is of no use from now on, and it can be opened anew."""
@@ -171,15 +178,44 @@ class Device:
 
 
 class Bench:
-    """The folder of all devices; EDGETPU_BENCH names it to the library."""
+    """The folder of all devices; EDGETPU_BENCH names it to the library.
+
+    Attributes:
+        root: has sys and dev with the devices in them; EDGE_SDK_ROOT names it to edge-sdk.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.root = folder, folder / "root"
+        self.root.mkdir(parents=True, exist_ok=True)
 
     def add(self, name: str = "usb0") -> Device:
-        """A device on the bus; the same again where it is there already."""
-        return Device(self.folder / name)
+        """A device on the bus, as one that was used before; the same again where it is there already."""
+        path = self.folder / name
+        if not path.exists():
+            self._make(path, name[:3], int(name[3:]))
+        return Device(path)
+
+    def _make(self, path: Path, bus: str, number: int) -> None:
+        """The library opens ``path``, a link to what would be the device's file: who has it open can be seen in /proc."""
+        if bus == "usb":
+            folder = self.root / f"sys/bus/usb/devices/2-{number + 1}"
+            file = self.root / f"dev/bus/usb/002/{number + 2:03}"
+            told = {"idVendor": "18d1", "idProduct": "9302", "busnum": "2", "devnum": str(number + 2), "speed": "5000"}
+        else:
+            folder = self.root / f"sys/bus/pci/devices/0000:0{number + 1}:00.0"
+            file = self.root / f"dev/apex_{number}"
+            told = {"vendor": "0x1ac1", "device": "0x089a"}
+            driver = self.root / f"sys/class/apex/apex_{number}"
+            driver.mkdir(parents=True)
+            (driver / "device").symlink_to(folder)
+        folder.mkdir(parents=True)
+        for key, value in told.items():
+            (folder / key).write_text(f"{value}\n")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        form = _Form(present=1, on_bus=str(folder).encode(), off_bus=str(self.folder / f"away-{path.name}").encode())
+        file.write_bytes(bytes(form))
+        path.with_name(f"control-{path.name}").hardlink_to(file)
+        path.symlink_to(file)
 
 
 def checksum(package: bytes) -> int:

@@ -26,6 +26,7 @@ typedef struct {
   _Atomic uint64_t opens, refusals, invocations, swaps, resets, plugs, done;
   _Atomic uint32_t resident; /* checksum of the model on it */
   _Atomic uint32_t reserved;
+  char on_bus[256], off_bus[256]; /* its folder in the tree of /sys, and where that is while it is away; empty without a tree */
   _Atomic uint64_t strikes[KINDS];
   Fault faults[FAULTS];
 } Bench;

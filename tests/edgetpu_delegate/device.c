@@ -69,7 +69,10 @@ static bool survive(Bench *b, enum Stage stage, uint64_t number, const char **wh
       case SPIN: for (volatile uint64_t n = 0;; n++) {}
       case CRASH: signal(SIGSEGV, SIG_DFL); raise(SIGSEGV); break;
       case ABORT: signal(SIGABRT, SIG_DFL); abort();
-      case VANISH: b->present = 0; *why = "the device went away"; return false;
+      case VANISH:
+        b->present = 0;
+        if (*b->on_bus) rename(b->on_bus, b->off_bus);
+        *why = "the device went away"; return false;
       default: *why = "the transfer failed"; return false;
     }
   }
