@@ -87,20 +87,19 @@ class EngineError(EdgeSdkError):
 
 
 class EngineHangError(EngineError):
-    """An engine did not come back within its hang budget of ``hang_ms`` milliseconds."""
+    """An engine did not come back within its hang budget of ``hang_ms`` milliseconds; ``hint`` says more, where that is known."""
 
-    def __init__(self, hang_ms: float) -> None:
-        super().__init__(
-            f"the engine did not come back within its hang budget of {hang_ms:g} ms; its process was killed"
-        )
+    def __init__(self, hang_ms: float, hint: str = "") -> None:
+        said = f"the engine did not come back within its hang budget of {hang_ms:g} ms; its process was killed"
+        super().__init__(f"{said}; {hint}" if hint else said)
         self.hang_ms = hang_ms
 
 
 class EngineCrashError(EngineError):
-    """An engine's process died; ``reason`` says how (``"SIGSEGV"``, ``"exit code 3"``)."""
+    """An engine's process died; ``reason`` says how (``"SIGSEGV"``, ``"exit code 3"``), ``hint`` more, where that is known."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the engine's process died: {reason}")
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(f"the engine's process died: {reason}" + (f"; {hint}" if hint else ""))
         self.reason = reason
 
 

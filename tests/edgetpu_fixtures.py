@@ -23,6 +23,7 @@ def edgetpu_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     bench = Bench(tmp_path / "edgetpu-bench")
     monkeypatch.setenv("EDGETPU_BENCH", str(bench.folder))
     monkeypatch.setenv("EDGE_SDK_ROOT", str(bench.root))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # where it is remembered which trio has worked
     return bench
 
 

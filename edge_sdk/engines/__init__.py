@@ -80,6 +80,19 @@ class Engine(ABC):
             EngineError, MissingPackageError: if the library cannot be had.
         """
 
+    @classmethod  # noqa: B027 - most engines are safe
+    def try_out(cls, model: bytes, options: Options) -> None:
+        """Called before it runs inline for the first time: try what could take the application with it, elsewhere.
+
+        Raises:
+            EngineError: if it would.
+        """
+
+    @classmethod
+    def hint(cls, options: Options) -> str:
+        """What to tell a user whose engine hung or died while it was opened; empty if there is nothing to tell."""
+        return ""
+
     def restart(self) -> None:
         """Start again after a hang or crash; only an engine in a process of its own can.
 
@@ -158,6 +171,19 @@ def warm_engine(name: str) -> None:
     found = engine_class(name)
     if isinstance(found, type) and issubclass(found, Engine):
         found.warm()
+
+
+def try_out(name: str, model: bytes, options: Options) -> None:
+    """See ``Engine.try_out``."""
+    found = engine_class(name)
+    if isinstance(found, type) and issubclass(found, Engine):
+        found.try_out(model, options)
+
+
+def hint(name: str, options: Options) -> str:
+    """See ``Engine.hint``."""
+    found = engine_class(name)
+    return found.hint(options) if isinstance(found, type) and issubclass(found, Engine) else ""
 
 
 def load_engine(name: str, model_path: str, options: Options | None = None) -> Engine:

@@ -9,6 +9,7 @@ from typing import Any
 from edge_sdk.edgetpu.devices import list_devices, opened_by, parse_selection
 from edge_sdk.edgetpu.google_pycoral import find_pycoral
 from edge_sdk.edgetpu.library import LIBRARY, library_version, load_delegate
+from edge_sdk.edgetpu.probe import explanation, probe, trio_of
 from edge_sdk.engines import OPTIONS, Options
 from edge_sdk.engines.litert import INTERPRETERS, LitertEngine, check_options, find_interpreter, threads_of
 from edge_sdk.errors import ConfigError, DeviceError, EngineError
@@ -63,6 +64,16 @@ class EdgeTpuEngine(LitertEngine):
     def warm(cls) -> None:
         """See the base class. The library is left for the children: it starts threads."""
         find_interpreter(interpreters({}))
+
+    @classmethod
+    def try_out(cls, model: bytes, options: Options) -> None:
+        """See the base class: an interpreter and a libedgetpu that do not fit each other end in a segmentation fault."""
+        probe(model, options)
+
+    @classmethod
+    def hint(cls, options: Options) -> str:
+        """See the base class."""
+        return explanation(trio_of(options))
 
     def run(self) -> tuple[Array, ...]:
         """See the base class."""
