@@ -11,7 +11,7 @@ VariantKind = Literal[
 ]
 DeviceId = Annotated[str, Field(pattern="^[0-9a-f]{4}:[0-9a-f]{4}$")]
 Version = Annotated[str, Field(pattern=r"^\d+\.\d+$")]
-VersionRule = Annotated[str, Field(pattern=r"^(==|>=|<=)\d+(\.\w+)*$|^$")]  # the empty one is any version
+VersionRule = Annotated[str, Field(pattern=r"^(==|>=|<=)\d+(\.\w+)*$")]  # >=0 is any
 
 
 class _Strict(BaseModel):

@@ -128,7 +128,7 @@ def test_a_wrong_trio_is_named_with_those_that_work_and_does_not_take_us_with_it
     for isolation in ("none", "process"):
         with pytest.raises(EngineCrashError, match="died: SIGSEGV; the trio is ai-edge-litert") as caught:
             open_engine("edgetpu", compiled_model(), options, isolation=isolation)  # type: ignore[arg-type]
-        assert "combinations that work: tflite-runtime 2.17.0" in str(caught.value)
+        assert "combinations that work: tflite-runtime 2.13.1" in str(caught.value)
         assert caught.value.reason == "SIGSEGV"
     assert not cache_file().exists()
     edgetpu.forget()

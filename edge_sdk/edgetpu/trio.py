@@ -121,6 +121,7 @@ def judge(trio: Trio, known: tuple[Software, ...]) -> Judgement:
 def advice(known: tuple[Software, ...]) -> str:
     """The combinations to take, in one sentence."""
     good = [each for each in known if each.works and each.libedgetpu and "cannot use it" not in each.note]
+    good.sort(key=lambda each: not each.verified)
     listed = [f"{each.interpreter} with libedgetpu {each.libedgetpu} ({_word(each)}: {each.source})" for each in good]
     return f"combinations that work: {'; '.join(listed)}" if listed else "no combination that works is known"
 
@@ -130,8 +131,6 @@ def _word(entry: Software) -> str:
 
 
 def _fits(version: str, rule: str) -> bool:
-    if not rule:
-        return True
     sign, wanted = rule[:2], rule[2:]
     if sign == "==":
         return version == wanted
