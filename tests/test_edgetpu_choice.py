@@ -15,7 +15,7 @@ from edge_sdk.engines import engine_for, own_options
 from edge_sdk.errors import ConfigError, DeviceError
 from edge_sdk.loop import Loop
 from tests.edgetpu_delegate import Bench, Device
-from tests.edgetpu_models import both_bundle
+from tests.edgetpu_models import both_bundle, compiled_model
 from tests.small_bundles import Numbers
 
 CORAL = ("edgetpu", "tflite-int8")
@@ -127,6 +127,16 @@ def test_bench_measures_the_boards_variant_or_says_which_instead(bundle: Path, e
     assert done.exit_code == 0, done.output
     assert "cpu_instead: no Edge TPU is seen" in done.stderr
     assert json.loads(done.stdout)["model"] == "both.edge, tflite-int8"
+
+
+def test_bench_runs_a_compiled_model_on_the_edge_tpu(edgetpu_library: Path, edgetpu: Device, tmp_path: Path) -> None:
+    model = tmp_path / "compiled.tflite"
+    model.write_bytes(compiled_model())
+    arguments = ["bench", str(model), "--runs", "5", "--engine-option", f"library={edgetpu_library}"]
+    done = CliRunner().invoke(group, arguments)
+    assert done.exit_code == 0, done.output
+    assert "on Edge TPU usb:0" in done.output
+    assert edgetpu.done >= 5
 
 
 def test_run_says_it_at_the_start(bundle: Path, edgetpu_bench: Bench) -> None:

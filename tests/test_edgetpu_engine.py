@@ -233,6 +233,25 @@ def test_reopening_and_restarting_leak_nothing(inline: EdgeTpuEngine, options: d
     assert (open_descriptors(), descendants()) == before_processes
 
 
+@pytest.mark.slow
+def test_a_hundred_faults_of_all_kinds_leave_nothing(options: dict[str, str], edgetpu: Device) -> None:
+    before = open_descriptors(), descendants()
+    with ProcessEngine("edgetpu", compiled_model(PACKAGE), options, hang_ms=100) as engine:
+        for number in range(100):
+            kind = ("hang", "crash", "error", "vanish", "abort")[number % 5]
+            edgetpu.order(kind)  # type: ignore[arg-type]
+            with pytest.raises(EngineError):
+                engine.run()
+            if kind == "vanish":
+                edgetpu.come_back()
+            if kind != "error":
+                engine.restart()
+            assert result_is_right(engine)
+        assert engine.abandoned == edgetpu.waiting == 0
+    assert (open_descriptors(), descendants()) == before
+    assert edgetpu.refusals == 0
+
+
 def test_two_in_one_process_share_the_device(inline: EdgeTpuEngine, options: dict[str, str], tmp_path: Path) -> None:
     other = load_engine("edgetpu", str(tmp_path / "compiled.tflite"), options)
     assert result_is_right(other) and result_is_right(inline)

@@ -13,9 +13,9 @@ from click.core import ParameterSource
 
 from edge_sdk.app import App, LoopTable, ModelTable, Program, read_app
 from edge_sdk.cli.ending import end_tidily_on_signals
+from edge_sdk.cli.engine_options import engine_options_from
 from edge_sdk.cli.milliseconds import milliseconds
 from edge_sdk.cli.supervise import PLAN_FLAG, become_supervisor, plan_of
-from edge_sdk.engines import Options
 from edge_sdk.errors import ConfigError
 from edge_sdk.loop import Loop
 from edge_sdk.printable import printable_lines
@@ -133,7 +133,7 @@ def run(
             hop=app.loop.hop,
             governor=app.governor or False,
             engine=model.engine,
-            engine_options={**model.options, **_pairs(engine_options)},
+            engine_options={**model.options, **engine_options_from(engine_options)},
             isolation=model.isolation,
             variant=model.variant,
             board=model.board,
@@ -222,13 +222,3 @@ def _app_of(what: Path, source: str | None, deadline_ms: float | None, hang_ms: 
     flags = {"deadline_ms": deadline_ms, "hang_ms": hang_ms}
     loop = app.loop.model_copy(update={k: v for k, v in flags.items() if v is not None})
     return app.model_copy(update={"source": source or app.source, "loop": loop})
-
-
-def _pairs(texts: tuple[str, ...]) -> Options:
-    pairs = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise ConfigError(f"--engine-option is KEY=VALUE, such as threads=2; found {text!r}")
-        pairs[key] = value
-    return pairs

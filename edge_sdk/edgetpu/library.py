@@ -9,7 +9,13 @@ from edge_sdk.edgetpu.devices import EdgeTpu, holders, list_devices, selected
 from edge_sdk.errors import DeviceError, EngineError
 
 LIBRARY = "libedgetpu.so.1"
+OPERATOR = "edgetpu-custom-op"
 INSTALL = "Google's packages (apt install libedgetpu1-std) are for tflite-runtime 2.5; for newer interpreters: https://github.com/feranick/libedgetpu/releases"
+
+
+def is_compiled(model: bytes) -> bool:
+    """Whether a .tflite model may have an operator of the Edge TPU; without its name in the file it has none."""
+    return OPERATOR.encode() in model
 
 
 def library_version(library: str) -> str:

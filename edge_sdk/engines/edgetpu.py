@@ -8,14 +8,12 @@ from typing import Any
 
 from edge_sdk.edgetpu.devices import list_devices, opened_by, parse_selection
 from edge_sdk.edgetpu.google_pycoral import find_pycoral
-from edge_sdk.edgetpu.library import LIBRARY, library_version, load_delegate
+from edge_sdk.edgetpu.library import LIBRARY, OPERATOR, is_compiled, library_version, load_delegate
 from edge_sdk.edgetpu.probe import explanation, probe, trio_of
 from edge_sdk.engines import OPTIONS, Options
 from edge_sdk.engines.litert import INTERPRETERS, LitertEngine, check_options, find_interpreter, threads_of
 from edge_sdk.errors import ConfigError, DeviceError, EngineError
 from edge_sdk.tensors import Array
-
-OPERATOR = "edgetpu-custom-op"
 
 
 class EdgeTpuEngine(LitertEngine):
@@ -46,7 +44,7 @@ class EdgeTpuEngine(LitertEngine):
         interpreter = find_interpreter(interpreters(options))
         self._model = Path(model_path).open("rb")  # noqa: SIM115 - kept, as it is opened again
         try:
-            if OPERATOR.encode() not in self._model.read():
+            if not is_compiled(self._model.read()):
                 raise EngineError(
                     f"the model is not compiled for the Edge TPU: it has no operator {OPERATOR}. Compile it "
                     "(edge-sdk edgetpu --help), or run it with engine litert"
