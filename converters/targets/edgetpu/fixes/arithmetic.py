@@ -1,4 +1,7 @@
-"""Operators on single values, as sums, products, minima and maxima of quantized tensors."""
+"""Operators on single values, as sums, products, minima and maxima of quantized tensors.
+
+NEG and SQUARE are not here: no interpreter runs them on int8.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +29,6 @@ def _ends(editor: Editor, operator: Any) -> tuple[int, int, tuple[float, int], t
     return entry, output, one, other, dtype
 
 
-def _negate(editor: Editor, operator: Any) -> list[Any] | None:
-    if (ends := _ends(editor, operator)) is None:
-        return None
-    entry, output, one, _, dtype = ends
-    zero = editor.constant("zero", quantized(0.0, one, dtype), like=entry)
-    return [editor.operator("SUB", [zero, entry], [output])]
-
-
 def _absolute(editor: Editor, operator: Any) -> list[Any] | None:
     """max(x, -x), both at the output's scale."""
     if (ends := _ends(editor, operator)) is None:
@@ -46,11 +41,6 @@ def _absolute(editor: Editor, operator: Any) -> list[Any] | None:
         editor.operator("ADD", [entry, zero], [above]),
         editor.operator("MAXIMUM", [above, below], [output]),
     ]
-
-
-def _square(editor: Editor, operator: Any) -> list[Any]:
-    entry = int(operator.inputs[0])
-    return [editor.operator("MUL", [entry, entry], [int(operator.outputs[0])])]
 
 
 def _squared_difference(editor: Editor, operator: Any) -> list[Any] | None:
@@ -129,9 +119,7 @@ def _divide(editor: Editor, operator: Any) -> list[Any] | None:
 
 
 FIXES = (
-    Fix("negate", ("NEG",), "0 - x is a SUB", 1, _negate),
     Fix("absolute", ("ABS",), "the larger of x and -x is a MAXIMUM", 1, _absolute),
-    Fix("square", ("SQUARE",), "x x is a MUL", 1, _square),
     Fix("squared-difference", ("SQUARED_DIFFERENCE",), "a SUB and a MUL", 4, _squared_difference),
     Fix("clip", ("RELU_0_TO_1",), "a MAXIMUM and a MINIMUM", 0, _between_0_and_1),
     Fix("leaky", ("LEAKY_RELU",), "PRELU with one slope", 1, _leaky),

@@ -161,7 +161,7 @@ def _depth_to_space(editor: Editor, operator: Any) -> list[Any] | None:
 
 
 FIXES = (
-    Fix("unfuse", ("CONCATENATION", "AVERAGE_POOL_2D", "MAX_POOL_2D"), "its fused activation becomes an operator of its own", 0, _unfuse),
+    Fix("unfuse", ("AVERAGE_POOL_2D", "MAX_POOL_2D"), "its fused activation becomes an operator of its own", 0, _unfuse),
     Fix("fill-kernel", ("DEPTHWISE_CONV_2D", "CONV_2D"), "the dilated kernel is filled up with zeros", 0, _fill_dilated),
     Fix("dense-rows", ("FULLY_CONNECTED",), "a dense layer on several rows is a 1x1 CONV_2D", 1, _dense_by_convolution),
     Fix("split-mean", ("MEAN",), "the mean is taken along one axis, then along the other", 1, _mean_in_steps),

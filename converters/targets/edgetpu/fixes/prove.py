@@ -83,7 +83,7 @@ def _array(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[np.
         unit = rng.random(shape)
     if dtype.kind == "f":
         return (4 * unit - 2).astype(dtype)
-    limits = np.iinfo(dtype) if dtype.itemsize < 4 else np.iinfo(np.int8)  # type: ignore[type-var]
+    limits = np.iinfo(dtype.name if dtype.itemsize < 4 else "int8")
     return np.round(limits.min + unit * (limits.max - limits.min)).astype(dtype)
 
 
