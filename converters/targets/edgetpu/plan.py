@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from converters.graph import main_graph, operator_name, read_graph, shape_of, text
-from converters.targets.edgetpu.mapping import Mapped, count_partitions, map_operators
+from converters.targets.edgetpu.mapping import Mapped, count_partitions, map_operators, whole
 from converters.targets.edgetpu.memory import memory_of
 from converters.targets.edgetpu.rules import edgetpu_rules
 from edge_sdk.edgetpu.plan import Plan, PlannedOperator
@@ -31,12 +31,14 @@ def make_plan(content: bytes, *, compiler: str | None = None, runtime: int | Non
     describe(content)  # refuses what points out of the file
     model = read_graph(content)
     mapped = map_operators(model, runtime=runtime, rules=rules)
-    memory = memory_of(model, mapped)
+    with whole("an operator"):
+        memory = memory_of(model, mapped)
+        operators = tuple(_planned(model, index, each) for index, each in enumerate(mapped))
     return Plan(
         model_sha256=hashlib.sha256(content).hexdigest(),
         compiler=compiler or rules.compiler,
         runtime=str(runtime),
-        operators=tuple(_planned(model, index, each) for index, each in enumerate(mapped)),
+        operators=operators,
         partitions=count_partitions(model, runtime=runtime),
         cut=_cut(mapped),
         weight_bytes=memory.weights,
