@@ -7,9 +7,11 @@ from math import prod
 from typing import Any
 
 from converters.graph import main_graph, operator_name, read_graph, shape_of, text
+from converters.targets.edgetpu.latency import estimate
 from converters.targets.edgetpu.mapping import Mapped, count_partitions, map_operators
 from converters.targets.edgetpu.memory import memory_of
 from converters.targets.edgetpu.rules import edgetpu_rules
+from converters.targets.edgetpu.work import Load, works_of
 from edge_sdk.edgetpu.plan import Plan, PlannedOperator
 from edge_sdk.tflite import describe
 
@@ -32,11 +34,14 @@ def make_plan(content: bytes, *, compiler: str | None = None, runtime: int | Non
     model = read_graph(content)
     mapped = map_operators(model, runtime=runtime, rules=rules)
     memory = memory_of(model, mapped)
+    planned = tuple(_planned(model, index, each) for index, each in enumerate(mapped))
+    works = works_of(model, zip(mapped, (each.macs for each in planned), strict=True))
+    tpu, cpu = estimate(works, Load(memory.cached, memory.streamed, memory.inputs, memory.outputs))
     return Plan(
         model_sha256=hashlib.sha256(content).hexdigest(),
         compiler=compiler or rules.compiler,
         runtime=str(runtime),
-        operators=tuple(_planned(model, index, each) for index, each in enumerate(mapped)),
+        operators=planned,
         partitions=count_partitions(model, runtime=runtime),
         cut=_cut(mapped),
         weight_bytes=memory.weights,
@@ -44,6 +49,8 @@ def make_plan(content: bytes, *, compiler: str | None = None, runtime: int | Non
         streamed_bytes=memory.streamed,
         input_bytes=memory.inputs,
         output_bytes=memory.outputs,
+        tpu=tpu,
+        cpu=cpu,
     )
 
 
