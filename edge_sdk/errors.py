@@ -13,6 +13,10 @@
     │   ├── EngineHangError         it did not come back within its hang budget
     │   ├── EngineCrashError        its process died
     │   └── DeviceError             its device is absent, taken by another process, or may not be reset
+
+
+    │   ├── RequestRejectedError    a request was not taken: the queue is full, or its deadline cannot be met
+    │   └── RequestTimeoutError     a request was not answered in time
     ├── SourceError                 a source cannot be opened or read
     │   └── SourceLostError         it was there and went away
     ├── OutputError                 an output exists already or cannot be written; nothing was changed
@@ -107,6 +111,14 @@ class EngineCrashError(EngineError):
 
 class DeviceError(EngineError):
     """An accelerator's device is absent, taken by another process, or may not be reset."""
+
+
+class RequestRejectedError(EngineError):
+    """A request was not taken: the queue is full, or its deadline cannot be met any more."""
+
+
+class RequestTimeoutError(EngineError):
+    """A request was not answered in time; what comes later is thrown away."""
 
 
 class SourceError(EdgeSdkError):
