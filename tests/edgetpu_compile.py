@@ -26,6 +26,7 @@ from converters.graph import (
     type_name,
     write_graph,
 )
+from converters.targets.edgetpu.plan import make_plan
 
 VERSION = "16.0.384591198"
 RUNTIME_VERSION = 13
@@ -40,6 +41,7 @@ def compile_model(
     last: bool = True,
     token: int = TOKEN,
     streamed: bytes = b"",
+    cached: int = 0,
 ) -> bytes:
     """The model with the operators from ``start`` to ``mapped`` (default: all) as one for the Edge TPU.
 
@@ -50,6 +52,7 @@ def compile_model(
         last: whether those behind stay in it; not in a segment that others follow.
         token: for the caching of parameters.
         streamed: parameters that are not cached.
+        cached: bytes that the cached ones are filled up to.
     """
     model = read_graph(content)
     graph = main_graph(model)
@@ -65,6 +68,7 @@ def compile_model(
     )
     gives = _distinct(i for op in inside for i in op.outputs if i in read)
     parameters = b"".join(_parameters(model, inside))
+    parameters += bytes(max(0, cached - len(parameters)))
     code = schema().OperatorCodeT()
     code.builtinCode = code.deprecatedBuiltinCode = schema().BuiltinOperator.CUSTOM
     code.customCode, code.version = "edgetpu-custom-op", 1
@@ -153,11 +157,11 @@ def _finish(builder: Any, fields: int, references: dict[int, int]) -> None:
     builder.Finish(builder.EndObject())
 
 
-def log(name: str, content: bytes, compiled: bytes, mapped: int) -> str:
+def log(name: str, content: bytes, compiled: bytes, mapped: int, cached: int = 0) -> str:
     """What Google's compiler would print of it, with figures that are right."""
     model = read_graph(content)
     names = [operator_name(model, op) for op in main_graph(model).operators]
-    cached = len(b"".join(_parameters(model, main_graph(model).operators[:mapped])))
+    cached = max(cached, len(b"".join(_parameters(model, main_graph(model).operators[:mapped]))))
     rows = [(n, c, "Mapped to Edge TPU") for n, c in Counter(names[:mapped]).items()]
     rows += [(n, c, "More than one subgraph is not supported") for n, c in Counter(names[mapped:]).items()]
     behind = len(names) - mapped
@@ -174,7 +178,7 @@ def log(name: str, content: bytes, compiled: bytes, mapped: int) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """The compiler's command line; it leaves SOFTMAX and what is behind it on the processor, and takes ``--num_segments 2`` at most."""
+    """The compiler's command line: all operators are mapped, with as many parameters as planned; ``--num_segments`` is 2 at most."""
     print(f"Edge TPU Compiler version {VERSION}")
     if arguments == ["--version"]:
         return
@@ -184,16 +188,12 @@ def main(arguments: list[str]) -> None:
     print(f"Model{'s' if len(models) > 1 else ''} compiled successfully in 3 ms.\n")
     for path in models:
         content = path.read_bytes()
-        model = read_graph(content)
-        names = [operator_name(model, operator) for operator in main_graph(model).operators]
-        stop = names.index("SOFTMAX") if "SOFTMAX" in names else len(names)
         if parts == 1:
-            Path(f"{path.stem}_edgetpu.tflite").write_bytes(compiled := compile_model(content, stop))
-            print(log(path.stem, content, compiled, stop))
+            whole, cached = len(main_graph(read_graph(content)).operators), make_plan(content).cached_bytes
+            Path(f"{path.stem}_edgetpu.tflite").write_bytes(compiled := compile_model(content, cached=cached))
+            print(log(path.stem, content, compiled, whole, cached))
             continue
-        first = compile_model(content, 1, last=False)
-        second = compile_model(content, stop, start=1)
-        for number, piece in enumerate((first, second)):
+        for number, piece in enumerate(segments(content, [1])):
             Path(f"{path.stem}_segment_{number}_of_{parts}_edgetpu.tflite").write_bytes(piece)
     print("Compilation succeeded!")
 

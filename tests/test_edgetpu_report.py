@@ -146,7 +146,7 @@ def test_without_the_compiler_the_command_is_on_the_page_and_in_the_summary() ->
     assert command in lines
     assert command.replace("&", "&amp;") in render_html(told)
     for words in (
-        "64 of 72 operators on it in 1 partition, 8 operators on the processor",
+        "64 of 72 operators on it, 8 operators on the processor",
         "3.30 MB of parameters cached on the chip, 64 kB streamed",
         "7.10 ms (5.50 to 9.20) on USB 3; 40 ms (20 to 80, derived from other hosts) on USB 2",
         "the processor alone is expected to be faster on USB 3",

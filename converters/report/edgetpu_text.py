@@ -16,7 +16,12 @@ def edgetpu_rows(shown: EdgeTpu) -> Iterator[tuple[str, str]]:
     plan = shown.plan
     whole, mapped = len(plan.operators), len(plan.mapped)
     stays = "" if mapped == whole else f", {count(whole - mapped, 'operator')} on the processor"
-    yield "plan", f"{mapped:,} of {count(whole, 'operator')} on it in {count(plan.partitions, 'partition')}{stays}"
+    runs = (
+        ""
+        if plan.partitions < 2
+        else f"; what it supports lies in {plan.partitions} runs, and the compiler takes the first"
+    )
+    yield "plan", f"{mapped:,} of {count(whole, 'operator')} on it{stays}{runs}"
     if mapped:
         yield (
             "memory",

@@ -89,8 +89,8 @@ def _figures(plan: Plan | None, found: _Found, logs: Sequence[ModelLog]) -> list
             on_cpu,
         ),
         _count(
-            "partitions",
-            None if plan is None else plan.partitions,
+            "partitions in the file",
+            None if planned is None else min(planned, 1) * max(len(found.models), 1),
             sum(model.partitions for model in found.models),
             _sum([log.subgraphs for log in logs]),
         ),
