@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Standing = Literal["good", "unverified", "bad", "unknown"]
 _LIBRARY_FOLDERS = ("usr/local/lib", "usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib", "lib", "usr/lib64")
-_PACKAGES = ("libedgetpu1-std", "libedgetpu1-max")
+_PACKAGES = ("libedgetpu1-std", "libedgetpu1-max", "libedgetpu1-legacy-std", "libedgetpu1-legacy-max")
 
 
 @dataclass(frozen=True)
@@ -81,17 +81,19 @@ def find_trio(interpreter: str, interpreter_version: str, library: str) -> Trio:
     """
     root = system_root()
     file = find_library(library)
-    package = _package(root / "var/lib/dpkg/status") if file and not str(file).startswith("/usr/local") else ""
+    package = library_package(root) if file and not str(file).startswith("/usr/local") else ""
     on_pci = any(device.bus == "pci" for device in list_devices())
-    return Trio(interpreter.replace("_", "-"), interpreter_version, file, package, _driver(root) if on_pci else "")
+    return Trio(
+        interpreter.replace("_", "-"), interpreter_version, file, package, driver_version(root) if on_pci else ""
+    )
 
 
-def find_library(library: str) -> Path | None:
-    """The file that a name or path of a library means, with links resolved."""
+def find_library(library: str, root: Path = Path("/")) -> Path | None:
+    """The file that a name or path of a library means, with links resolved; a name is looked for in the folders below ``root``."""
     if "/" in library:
         return Path(library).resolve() if Path(library).is_file() else None
     folders = [Path(each) for each in os.environ.get("LD_LIBRARY_PATH", "").split(":") if each]
-    folders += [each for pattern in _LIBRARY_FOLDERS for each in sorted(Path("/").glob(pattern))]
+    folders += [each for pattern in _LIBRARY_FOLDERS for each in sorted(root.glob(pattern))]
     return next((file.resolve() for folder in folders if (file := folder / library).is_file()), None)
 
 
@@ -142,10 +144,10 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version.partition(".post")[0])[:3])
 
 
-def _package(status: Path) -> str:
-    """The package of libedgetpu that dpkg has installed, with its version."""
+def library_package(root: Path) -> str:
+    """The package of libedgetpu that dpkg has installed, with its version, ``libedgetpu1-std 16.0``; "" where there is none."""
     try:
-        text = status.read_text(encoding="utf-8", errors="replace")
+        text = (root / "var/lib/dpkg/status").read_text(encoding="utf-8", errors="replace")
     except OSError:  # no Debian
         return ""
     for stanza in text.split("\n\n"):
@@ -155,7 +157,8 @@ def _package(status: Path) -> str:
     return ""
 
 
-def _driver(root: Path) -> str:
+def driver_version(root: Path) -> str:
+    """The kernel's module for devices on PCI, with its version."""
     for module in ("apex", "gasket"):
         try:
             return f"{module} {(root / 'sys/module' / module / 'version').read_text().strip()}"
