@@ -30,6 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.emulation)
             item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.filterwarnings("default::tests.emulation.boot.StuckBootWarning"))
             item.add_marker(pytest.mark.timeout(1500))  # the first test of a session waits for what is being made
 
 

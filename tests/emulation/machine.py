@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.emulation import GUEST, UNPACK_ONLY, debian, end_session, enter, output_of, run
+from tests.emulation import GUEST, UNPACK_ONLY, debian, enter, run
+from tests.emulation.boot import UP, booted
 from tests.emulation.kept import unpack_kept
 from tests.emulation.wheels import download, requirements
 
@@ -59,8 +58,11 @@ class Machine:
         return self.folder / "disk.img"
 
     def command(self, shared: Path, disk: Path | None = None) -> list[str]:
-        """QEMU's, to boot and run ``session.sh`` of the shared folder; a reset ends it as power-off does."""
-        drive = f"file={disk or self.disk},format=raw,if=none,id=disk," + (
+        """QEMU's, to boot and run ``session.sh`` of the shared folder; a reset ends it as power-off does.
+
+        A host's full disk is an error in the machine: by default QEMU would stop it, without a word.
+        """
+        drive = f"file={disk or self.disk},format=raw,if=none,id=disk,werror=report," + (
             "cache=writeback" if disk else "snapshot=on,cache=unsafe"
         )
         kernel = [
@@ -84,8 +86,12 @@ class Machine:
     def play(self, scenes: str, shared: Path, files: Sequence[Path] = (), *, timeout_s: float = 900) -> Seen:
         """Boot, play all scenes of ``guest/NAME.py``, and return what they saw; it ends with power-off or a reset."""
         prepare(shared, f"python {scenes}.py", files)
-        console, _ = output_of(*self.command(shared), timeout_s=timeout_s)
-        return Seen.read(shared, console)
+        return self.boot(shared, timeout_s=timeout_s)
+
+    def boot(self, shared: Path, disk: Path | None = None, *, timeout_s: float) -> Seen:
+        """Boot, do what the shared folder says, and return what its scenes saw."""
+        with booted(self.command(shared, disk), shared) as up:
+            return Seen.read(shared, up.wait_for_end(timeout_s))
 
 
 @dataclass(frozen=True)
@@ -114,36 +120,7 @@ def prepare(shared: Path, command: str, files: Sequence[Path] = ()) -> None:
     shared.mkdir(parents=True, exist_ok=True)
     for file in (*GUEST.glob("*.py"), *files):
         shutil.copy(file, shared)
-    (shared / "session.sh").write_text(f"{command}\n")
-
-
-@contextmanager
-def booted(machine: Machine, shared: Path, disk: Path) -> Iterator[Callable[[str], None]]:
-    """A machine on a disk of its own, whose power is cut at the end of the block; gives a function that waits for a line of its console."""
-    process = subprocess.Popen(
-        machine.command(shared, disk),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-
-    def wait_for(text: str) -> None:
-        seen = []
-        for line in process.stdout or ():
-            seen.append(line)
-            if text in line:
-                return
-        raise AssertionError(f"the machine ended without {text!r}:\n{''.join(seen)[-5_000:]}")
-
-    try:
-        yield wait_for
-    finally:
-        end_session(process.pid)
-        process.wait()
-        process.stdout.close()
+    (shared / "session.sh").write_text(f"touch {UP}\n{command}\n")
 
 
 def make_machine(wheel: Path, folder: Path) -> Machine:
