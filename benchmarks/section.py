@@ -27,6 +27,7 @@ SECTIONS = {
     "source-hang": "benchmarks.source_hang",
     "frozen": "benchmarks.restart",
     "readings": "benchmarks.signal_windows",
+    "tpus": "benchmarks.edgetpu_scheduler",
 }
 SOAK = {
     "age": "benchmarks.age_soak",
