@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from edge_sdk.edgetpu.plan import Estimate, Plan, PlannedOperator
+
+if TYPE_CHECKING:
+    from converters.targets.edgetpu.fix import Fixed, Rewrite
 
 _LONGEST = 3  # operators of one kind in a row that are listed one by one
 _PROCESSOR = "processor"
@@ -113,3 +117,22 @@ def size(count: int) -> str:
         if count >= factor:
             return f"{count / factor:.2f} {unit}"
     return f"{count} B"
+
+
+def proposal_lines(proposed: tuple[Rewrite, ...]) -> Iterator[str]:
+    """What ``--fix`` would try."""
+    if proposed:
+        yield ""
+        yield "what could be rewritten (edge-sdk edgetpu plan MODEL --fix -o FIXED makes it, and proves that it computes the same):"
+        yield from (f"  {rewrite.where}: {rewrite.words} [{rewrite.name}]" for rewrite in proposed)
+
+
+def fixed_lines(fixed: Fixed) -> Iterator[str]:
+    """What ``--fix`` did."""
+    for rewrite in fixed.rewrites:
+        done = (
+            f"not kept: {rewrite.refused}" if rewrite.refused else str(rewrite.difference or "by construction the same")
+        )
+        yield f"{rewrite.where}: {rewrite.words} [{rewrite.name}] - {done}"
+    before, after = len(fixed.before.mapped), len(fixed.plan.mapped)
+    yield f"on the Edge TPU: {before} of {len(fixed.before.operators)} operators before, {after} of {len(fixed.plan.operators)} now"
