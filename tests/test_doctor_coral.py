@@ -163,6 +163,13 @@ def test_a_rule_for_one_of_the_two_ids_only(machine: Environment, root: Path):
     assert states(check_coral(dataclasses.replace(machine, user_id=0))) == {"ok"}  # root needs none
 
 
+def test_a_rule_for_another_product_of_the_vendor_does_not_count(machine: Environment, root: Path):
+    plug_usb(root)
+    android = 'ATTR{idVendor}=="18d1", ATTR{idProduct}=="4ee7", MODE="0666"'  # a phone
+    put(root, "lib/udev/rules.d/60-libedgetpu1-std.rules", f"{USB_RULES.splitlines()[0]}\n{android}\n")
+    assert "no udev rule covers 18d1:9302" in only(check_coral(machine), "warning").found
+
+
 def test_any_file_and_form_of_rule_counts(machine: Environment, root: Path):
     plug_usb(root)
     (root / "lib/udev/rules.d/60-libedgetpu1-std.rules").unlink()
