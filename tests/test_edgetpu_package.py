@@ -18,12 +18,17 @@ from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_sdk.bundle.manifest import Manifest, Variant
+from edge_sdk.bundle.write import stored_files, write_bundle
 from edge_sdk.cli import main
 from edge_sdk.cli.inspect_edgetpu import compiled_facts, compiled_lines
+from edge_sdk.contract import Contract
 from edge_sdk.edgetpu.builtin_operators import NAMES
 from edge_sdk.edgetpu.executable import DmaHints
 from edge_sdk.edgetpu.package import CompiledModel, read_compiled
 from edge_sdk.errors import ModelError
+from edge_sdk.tasks.settings import RawSettings
+from edge_sdk.tensors import TensorSpec
 from edge_sdk.tflite import describe
 from tests.edgetpu_files import (
     EXECUTION_ONLY,
@@ -196,6 +201,22 @@ def test_a_file_of_before_2020_states_operators_in_the_deprecated_field():
     builder.Finish(model.Pack(builder), b"TFL3")
     found = read(bytes(builder.Output()))
     assert (found.partitions, [left.name for left in found.cpu_operators]) == (1, ["RELU"])
+
+
+def test_a_bundles_variant_is_told_in_a_sentence(tmp_path: Path, inspect: Run):
+    files = {"edgetpu.tflite": compiled_model(cached=5000, streamed=70, cpu="RELU")}
+    spec = TensorSpec("image", (1, 8, 8, 3), "uint8", 0.0078125, 128)
+    variant = Variant(id="edgetpu", kind="edgetpu", file="edgetpu.tflite", inputs=(spec,), outputs=(spec,))
+    path, contract = tmp_path / "m.edge", Contract(input="tensor")
+    stored = stored_files(files)
+    manifest = Manifest(
+        name="m", created_by="t", contract=contract, task=RawSettings(), variants=(variant,), files=stored
+    )
+    write_bundle(path, manifest, files)
+    code, out, _ = inspect(path)
+    assert code == 0
+    said = "Compiled for the Edge TPU: 1 partition, 5,000 bytes cached on the chip, 70 streamed; runtime version 13"
+    assert said in " ".join(out.split())
 
 
 def test_every_field_is_shown(tmp_path: Path, inspect: Run):
