@@ -252,13 +252,13 @@ def test_on_pci_all_is_well(machine: Environment, root: Path):
             "it is built for kernel 6.6.20-v8, but",
             "sudo modprobe apex",
         ),
-        ("lib/modules/6.1.0/updates/dkms/apex.ko", "there is none for kernel 6.6.20-v8", "feranick/gasket-driver"),
+        ("lib/modules/6.1.0/updates/dkms/apex.ko", "there is no build for kernel 6.6.20-v8", "feranick/gasket-driver"),
         (
             "usr/src/gasket-1.0/dkms.conf",
-            "its source is installed, but gasket and apex is not built",
+            "its source is installed, but gasket and apex are not built",
             "sudo dkms autoinstall",
         ),
-        ("nothing", "there is none for kernel 6.6.20-v8", "linux-headers-6.6.20-v8"),
+        ("nothing", "there is no build for kernel 6.6.20-v8", "linux-headers-6.6.20-v8"),
     ],
 )
 def test_modules_that_are_not_loaded(machine: Environment, root: Path, file: str, found: str, fix: str):
