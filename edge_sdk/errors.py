@@ -13,10 +13,16 @@
     │   ├── EngineHangError         it did not come back within its hang budget
     │   ├── EngineCrashError        its process died
     │   └── DeviceError             its device is absent, taken by another process, or may not be reset
+
+
+    │   ├── RequestRejectedError    a request was not taken: the queue is full, or its deadline cannot be met
+    │   └── RequestTimeoutError     a request was not answered in time
     ├── SourceError                 a source cannot be opened or read
     │   └── SourceLostError         it was there and went away
     ├── OutputError                 an output exists already or cannot be written; nothing was changed
     ├── ClusterError                a cluster cannot be reached, or went away
+    ├── CompilerError               Google's Edge TPU compiler is too old, or failed
+    │   └── CompilerMissingError    it is not installed
     ├── WatchdogError               the hardware watchdog cannot be opened or fed
     ├── ServiceError                the system's service manager is missing or refuses
     ├── MissingPackageError         a package that this call needs is not installed
@@ -107,6 +113,14 @@ class DeviceError(EngineError):
     """An accelerator's device is absent, taken by another process, or may not be reset."""
 
 
+class RequestRejectedError(EngineError):
+    """A request was not taken: the queue is full, or its deadline cannot be met any more."""
+
+
+class RequestTimeoutError(EngineError):
+    """A request was not answered in time; what comes later is thrown away."""
+
+
 class SourceError(EdgeSdkError):
     """A source cannot be opened or read."""
 
@@ -121,6 +135,14 @@ class OutputError(EdgeSdkError):
 
 class ClusterError(EdgeSdkError):
     """The scheduler or the workers of a cluster cannot be reached, went away, or cannot do the work."""
+
+
+class CompilerError(EdgeSdkError):
+    """Google's Edge TPU compiler is too old, fails, crashes or hangs."""
+
+
+class CompilerMissingError(CompilerError):
+    """Google's Edge TPU compiler is not installed."""
 
 
 class WatchdogError(EdgeSdkError):

@@ -87,7 +87,7 @@ def bench(
         bundle = stack.enter_context(Bundle(model)) if read_start(model)[:2] == b"PK" else None
         if bundle is not None:
             variant = _variant(bundle, variant_id, board, engine_name)
-            content, name = bundle.read(variant.file), f"{model.name}, {variant.id}"
+            content, name = bundle.model_of(variant), f"{model.name}, {variant.id}"
             engine_name = engine_for(variant.kind, engine_name)
         else:
             content, name = read_model(model), model.name

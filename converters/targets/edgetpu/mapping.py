@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,11 +74,18 @@ def _broken(checks: Checks, model: Any, operator: Any) -> tuple[str, str] | None
             "this model is compiled for the Edge TPU already: plan the .tflite that it was compiled from. "
             "edge-sdk inspect shows what a compiled one holds"
         )
-    try:
+    with whole(name):
         return checks.broken(operator, name)
-    except (AttributeError, IndexError, TypeError, ValueError, ZeroDivisionError) as exc:
+
+
+@contextmanager
+def whole(what: str) -> Iterator[None]:
+    """An operator that lacks an input, an option or an axis that its kind has is a ModelError."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError, ZeroDivisionError) as exc:
         raise ModelError(
-            f"operator {name} of the .tflite model lacks an input, an option or an axis that its kind has "
+            f"the .tflite model is damaged: {what} lacks an input, an option or an axis that its kind has "
             f"({type(exc).__name__}: {exc}); convert the model again"
         ) from exc
 
