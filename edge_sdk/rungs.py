@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_sdk.bundle import Bundle, Variant
-from edge_sdk.engines import Engine, Options
+from edge_sdk.engines import Engine, Options, engine_for, own_options
 from edge_sdk.engines.isolation import Isolation
 from edge_sdk.errors import ConfigError
 from edge_sdk.runner import Runner
@@ -23,14 +23,14 @@ class Rungs:
     Attributes:
         bundle: has the variants of all rungs.
         variant: as configured, which is rung 0.
-        engine, options: as configured.
+        engine, options: as configured; without an engine, the one for a variant's kind.
         isolation, hang_ms, task: see ``edge_sdk.loop.Loop``.
         recover: makes an engine's recovery.
     """
 
     bundle: Bundle
     variant: Variant
-    engine: str
+    engine: str | None
     options: Options
     isolation: Isolation
     hang_ms: float
@@ -56,11 +56,12 @@ class Rungs:
                 f"[governor] variant {variant.id} takes other windows of the signal than rung 0; all rungs share one source"
             )
         configured = self.options if rung.engine in (None, self.engine) else {}
+        engine = engine_for(variant.kind, rung.engine or self.engine)
         return Runner(
             self.bundle,
             variant,
-            engine=rung.engine or self.engine,
-            options=configured if rung.options is None else rung.options,
+            engine=engine,
+            options=own_options(engine, configured) if rung.options is None else rung.options,
             isolation=self.isolation,
             hang_ms=self.hang_ms,
             task=self.task,

@@ -65,7 +65,7 @@ class Runner:
         )
         self._encoder = Encoder(bundle.contract_of(variant), spec)
         self.engine: Engine = open_engine(
-            engine, bundle.read(variant.file), options, isolation=isolation, hang_ms=hang_ms
+            engine, bundle.model_of(variant), options, isolation=isolation, hang_ms=hang_ms
         )
         try:
             self.engine.expect(variant.inputs, variant.outputs)

@@ -63,14 +63,14 @@ def _of_model(
 ) -> tuple[dict[str, Any] | None, list[str]]:
     """What is in a .tflite model; of a compiled one its packages also where the schema for the rest is not installed."""
     content = read_model(file)
-    compiled = read_compiled(content)
-    missing = ""
+    model, missing = None, None
     try:
         model = describe(content)
     except MissingPackageError as exc:
-        if compiled is None:
-            raise
-        model, missing = None, f"Tensors and signatures are not looked into: {exc}"
+        missing = exc
+    compiled = read_compiled(content)
+    if compiled is None and missing is not None:
+        raise missing
     found: dict[str, Any] = {"kind": "tflite", "file": str(file)}
     lines: list[str] = []
     if model is not None:
@@ -80,7 +80,10 @@ def _of_model(
         _only_compiled(file, beside)
         return found, lines
     found["edgetpu"] = compiled_facts(compiled) if as_json else {}
-    lines += [] if as_json else [*compiled_lines(compiled), *([paragraph(missing)] if missing else [])]
+    lines += [] if as_json else list(compiled_lines(compiled))
+    if missing is not None:
+        found["not_looked_into"] = said = f"Tensors and signatures are not looked into: {missing}."
+        lines += ["", paragraph(said)]
     if beside is not None:
         said = beside_text(compiled, other := read_compiled(read_model(beside)))
         together = other is not None and compiled.compiled_together_with(other)

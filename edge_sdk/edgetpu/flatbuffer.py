@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from edge_sdk.errors import ModelError
 
-MAX_ITEMS = 200_000  # tables and vector entries of one file
-MAX_LETTERS = 4 << 20  # of all names together
+MAX_ITEMS = 1_000_000  # tables and vector entries of one file
+MAX_LETTERS = 16 << 20  # of all names together
 _SIZES = {"b": 1, "B": 1, "?": 1, "h": 2, "H": 2, "i": 4, "I": 4, "f": 4, "q": 8, "Q": 8}
 _AGAIN = "The file is damaged: get it again, or compile the model again"
 

@@ -210,13 +210,15 @@ def read_compiled(content: bytes) -> CompiledModel | None:
     """Read what the compiler left in a .tflite file.
 
     Returns:
-        None where it is a model without an operator for the Edge TPU: it is not compiled, or nothing of it could be mapped.
+        None where it has no operator for the Edge TPU: it is not compiled, or nothing of it could be mapped. Such a model is not checked.
 
     Raises:
-        ModelError: if it is not a whole model, or what is in its operators is damaged.
+        ModelError: if it is no .tflite model, or what is in its operators is damaged.
     """
     if content[4:8] != b"TFL3":
         raise ModelError(f"not a .tflite model: bytes 4 to 8 are {content[4:8]!r}, a model has b'TFL3' there")
+    if CUSTOM_CODE.encode() not in content:
+        return None
     buffer = Buffer(memoryview(content), "the model", Budget(len(content)))
     model = buffer.root()
     codes = [_code(code) for code in model.tables(1)]

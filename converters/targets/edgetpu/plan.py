@@ -7,9 +7,11 @@ from math import prod
 from typing import Any
 
 from converters.graph import main_graph, operator_name, read_graph, shape_of, text
+from converters.targets.edgetpu.latency import estimate
 from converters.targets.edgetpu.mapping import Mapped, count_partitions, map_operators, whole
 from converters.targets.edgetpu.memory import memory_of
 from converters.targets.edgetpu.rules import edgetpu_rules
+from converters.targets.edgetpu.work import Load, works_of
 from edge_sdk.edgetpu.plan import Plan, PlannedOperator
 from edge_sdk.tflite import describe
 
@@ -34,6 +36,8 @@ def make_plan(content: bytes, *, compiler: str | None = None, runtime: int | Non
     with whole("an operator"):
         memory = memory_of(model, mapped)
         operators = tuple(_planned(model, index, each) for index, each in enumerate(mapped))
+        works = works_of(model, zip(mapped, (each.macs for each in operators), strict=True))
+    tpu, cpu = estimate(works, Load(memory.cached, memory.streamed, memory.inputs, memory.outputs))
     return Plan(
         model_sha256=hashlib.sha256(content).hexdigest(),
         compiler=compiler or rules.compiler,
@@ -46,6 +50,8 @@ def make_plan(content: bytes, *, compiler: str | None = None, runtime: int | Non
         streamed_bytes=memory.streamed,
         input_bytes=memory.inputs,
         output_bytes=memory.outputs,
+        tpu=tpu,
+        cpu=cpu,
     )
 
 
