@@ -47,7 +47,7 @@ def _row(operator: PlannedOperator) -> tuple[str, ...]:
 def _condensed(operators: list[PlannedOperator]) -> tuple[str, ...]:
     first, last = operators[0], operators[-1]
     names = sorted({operator.name for operator in operators})
-    kinds = ", ".join(names[:3]) + (f" and {len(names) - 3} kinds more" if len(names) > 3 else "")
+    kinds = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     why = "" if first.mapped else "[after-cpu] they need what stays on the processor"
     return f"{first.index}-{last.index}", f"{len(operators)} operators", _where(first), why, kinds
 
@@ -108,7 +108,11 @@ def _times(plan: Plan) -> Iterator[str]:
 
 def _time(estimate: Estimate) -> str:
     note = ", extrapolated" if estimate.extrapolated else ""
-    return f"{estimate.ms:.3g} ms ({estimate.low_ms:.3g} to {estimate.high_ms:.3g}{note})"
+    return f"{_ms(estimate.ms)} ms ({_ms(estimate.low_ms)} to {_ms(estimate.high_ms)}{note})"
+
+
+def _ms(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def size(count: int) -> str:
