@@ -43,7 +43,7 @@ def input_size(interpreter: Any) -> tuple[int, int]:
     """
     shape = input_details(interpreter, "shape")
     if len(shape) != 4:
-        raise ValueError(f"the model's input has shape {list(shape)}; an image is (1, height, width, channels)")
+        raise ValueError(f"the model's input has shape {shape.tolist()}; an image is (1, height, width, channels)")
     return int(shape[2]), int(shape[1])
 
 

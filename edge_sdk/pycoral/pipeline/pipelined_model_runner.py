@@ -44,8 +44,8 @@ class PipelinedModelRunner:
         self._state = state
         segments = [_Segment(number, each, interpreters) for number, each in enumerate(interpreters)]
         threads = [
-            threading.Thread(target=_work, args=(segment, source, sink, state), daemon=True)
-            for segment, source, sink in zip(segments, queues, queues[1:], strict=False)
+            threading.Thread(target=_work, args=(segment, queues, state), name=f"pycoral-segment-{number}", daemon=True)
+            for number, segment in enumerate(segments)
         ]
         for thread in threads:
             thread.start()
@@ -112,7 +112,7 @@ class PipelinedModelRunner:
                 found = tensor.dtype if isinstance(tensor, np.ndarray) else type(tensor).__name__
                 raise ValueError(f"Input should be a list of numpy array of type {dtype}: {name!r} is {found}")
             if tensor.size != math.prod(shape):
-                raise ValueError(f"input {name!r} has shape {list(tensor.shape)}; the model takes {list(shape)}")
+                raise ValueError(f"input {name!r} has shape {list(tensor.shape)}; the model takes {shape.tolist()}")
             tensors[name] = tensor.reshape(shape).copy()
         return tensors
 
@@ -208,17 +208,19 @@ class _Segment:
         return {name: tensor for name, tensor in tensors.items() if name in self._go_on}
 
 
-def _work(segment: _Segment, source: _Queue, sink: _Queue, state: _State) -> None:
-    """Until the source ends, or the sink, or the segment fails."""
+def _work(segment: _Segment, queues: Sequence[_Queue], state: _State) -> None:
+    """Until the queue before it ends, or that behind it, or it fails: what is behind it then is still worked off, what is before it not."""
+    before, behind = queues[: segment.number + 1], queues[segment.number + 1]
     try:
-        while (tensors := source.get()) is not None:
-            sink.put(segment.run(tensors))
+        while (tensors := before[-1].get()) is not None:
+            behind.put(segment.run(tensors))
     except _EndedError:
         pass
     except Exception as exc:  # noqa: BLE001 - whatever it is, those who push and pop must hear of it
         state.fail(f"Segment {segment.number} runner error: {exc}")
-    source.end(drop=True)
-    sink.end()
+    for queue in before:
+        queue.end(drop=True)
+    behind.end()
 
 
 def _check_names(interpreters: Sequence[Any]) -> None:
