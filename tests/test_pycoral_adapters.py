@@ -179,6 +179,11 @@ class TestClassify:
         found = classify.get_classes_from_scores(np.array([0.1, 0.9, 0.1, 0.5]), **arguments)
         assert [each.id for each in found] == ids
 
+    def test_of_a_thousand_equals_the_lower_id_comes_first(self) -> None:
+        scores = np.random.default_rng(0).integers(0, 3, 1000).astype(np.float32)
+        found = classify.get_classes_from_scores(scores)
+        assert [each.id for each in found] == sorted(range(1000), key=lambda i: (-scores[i], i))
+
     def test_a_score_that_is_no_number_is_no_class(self) -> None:
         found = classify.get_classes_from_scores(np.array([np.nan, 0.2, -np.inf]))
         assert [each.id for each in found] == [1, 2]

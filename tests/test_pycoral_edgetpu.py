@@ -194,6 +194,7 @@ class TestRunInference:
         utils.run_inference(interpreter, data)
         assert output(interpreter) == BYTES.tolist()
 
+    @pytest.mark.filterwarnings("ignore:DynamicImporter:ImportWarning")  # of the binding itself
     def test_a_buffer_of_gstreamer_is_taken(self, interpreter: Any) -> None:
         gi = pytest.importorskip("gi", reason="GStreamer's Python binding is not installed")
         gi.require_version("Gst", "1.0")

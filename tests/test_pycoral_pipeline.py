@@ -183,26 +183,47 @@ def test_a_segment_that_fails_is_told_to_who_pops_and_who_pushes(broken: int) ->
             runner.push(tensors)
 
 
-def test_a_push_that_waits_hears_of_the_failure() -> None:
-    """The one that stands before the failing segment's queue is woken."""
+class Stubborn:
+    """An interpreter that fails when it is told to, at a certain run."""
 
-    class Stubborn:
-        """An interpreter that fails when it is told to."""
+    def __init__(self, good: int = 0) -> None:
+        self.told = threading.Event()
+        self._good = good
+        self._interpreter = self
 
-        def __init__(self) -> None:
-            self.told = threading.Event()
-            self._interpreter = self
+    def get_input_details(self) -> list[dict[str, Any]]:
+        return [{"name": "x", "index": 0, "dtype": np.float32, "shape": np.array([1, 2])}]
 
-        def get_input_details(self) -> list[dict[str, Any]]:
-            return [{"name": "x", "index": 0, "dtype": np.float32, "shape": np.array([1, 2])}]
+    def get_output_details(self) -> list[dict[str, Any]]:
+        return [{"name": "out", "index": 1}]
 
-        def get_output_details(self) -> list[dict[str, Any]]:
-            return [{"name": "out", "index": 1}]
-
-        def set_tensor(self, index: int, value: Array) -> None:
+    def set_tensor(self, index: int, value: Array) -> None:
+        self._good -= 1
+        if self._good < 0:
             assert self.told.wait(10)
             raise ValueError("as it was told")
 
+    def get_tensor(self, index: int) -> Array:
+        return values(1)
+
+    def Invoke(self) -> None:
+        """Nothing to do."""
+
+
+def test_what_was_finished_before_a_failure_comes_first() -> None:
+    stubborn = Stubborn(good=2)
+    stubborn.told.set()
+    runner = PipelinedModelRunner([stubborn])
+    for _ in range(3):
+        runner.push({"x": values(0)})
+    eventually(lambda: not workers())
+    assert [runner.pop() is not None for _ in range(2)] == [True, True]
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="as it was told"):
+            runner.pop()
+
+
+def test_a_push_that_waits_hears_of_the_failure() -> None:
     stubborn = Stubborn()
     runner = PipelinedModelRunner([stubborn])
     runner.set_input_queue_size(1)
