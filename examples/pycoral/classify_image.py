@@ -15,7 +15,8 @@ from examples.pycoral.pixels import as_input
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("-m", "--model", required=True, help="A .tflite; MODEL@usb:1 names the Edge TPU too.")
+@click.option("-m", "--model", required=True, help="A .tflite, compiled for the Edge TPU or not.")
+@click.option("-d", "--device", help="The Edge TPU: usb, usb:1, pci:0, :1; any where it is left out.")
 @click.option("-i", "--input", "picture", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("-l", "--labels", help="Names of the classes, one a line.")
 @click.option("-k", "--top_k", default=3, help="So many classes at most.")
@@ -25,6 +26,7 @@ from examples.pycoral.pixels import as_input
 @click.option("--input_std", default=127.5)
 def main(
     model: str,
+    device: str | None,
     picture: Path,
     labels: str | None,
     top_k: int,
@@ -35,7 +37,7 @@ def main(
 ) -> None:
     """Print the classes of a picture."""
     names = read_label_file(labels) if labels else {}
-    interpreter = make_interpreter(*model.split("@"))
+    interpreter = make_interpreter(model, device)
     interpreter.allocate_tensors()
     image = Image.open(picture).convert("RGB").resize(common.input_size(interpreter), Image.Resampling.LANCZOS)
     common.set_input(interpreter, as_input(interpreter, image, input_mean, input_std))

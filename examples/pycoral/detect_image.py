@@ -20,7 +20,8 @@ _INK = (255, 60, 30)
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("-m", "--model", required=True, help="A .tflite; MODEL@usb:1 names the Edge TPU too.")
+@click.option("-m", "--model", required=True, help="A .tflite, compiled for the Edge TPU or not.")
+@click.option("-d", "--device", help="The Edge TPU: usb, usb:1, pci:0, :1; any where it is left out.")
 @click.option("-i", "--input", "picture", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("-l", "--labels", help="Names of the classes, one a line.")
 @click.option("-t", "--threshold", default=0.4, help="The lowest score.")
@@ -30,6 +31,7 @@ _INK = (255, 60, 30)
 @click.option("--input_std", default=127.5)
 def main(
     model: str,
+    device: str | None,
     picture: Path,
     labels: str | None,
     threshold: float,
@@ -40,7 +42,7 @@ def main(
 ) -> None:
     """Print the things in a picture, and draw them."""
     names = read_label_file(labels) if labels else {}
-    interpreter = make_interpreter(*model.split("@"))
+    interpreter = make_interpreter(model, device)
     interpreter.allocate_tensors()
     image = Image.open(picture).convert("RGB")
     _, scale = common.set_resized_input(

@@ -19,7 +19,8 @@ _COLOURS[0] = 0  # background
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("-m", "--model", required=True, help="A .tflite; MODEL@usb:1 names the Edge TPU too.")
+@click.option("-m", "--model", required=True, help="A .tflite, compiled for the Edge TPU or not.")
+@click.option("-d", "--device", help="The Edge TPU: usb, usb:1, pci:0, :1; any where it is left out.")
 @click.option("-i", "--input", "picture", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("-l", "--labels", help="Names of the classes, one a line.")
 @click.option("-o", "--output", default="semantic_segmentation_result.jpg", help="The picture and its classes, beside.")
@@ -28,6 +29,7 @@ _COLOURS[0] = 0  # background
 @click.option("--input_std", default=127.5)
 def main(
     model: str,
+    device: str | None,
     picture: Path,
     labels: str | None,
     output: str,
@@ -37,7 +39,7 @@ def main(
 ) -> None:
     """Print how much of a picture is what, and paint it."""
     names = read_label_file(labels) if labels else {}
-    interpreter = make_interpreter(*model.split("@"))
+    interpreter = make_interpreter(model, device)
     interpreter.allocate_tensors()
     image = Image.open(picture).convert("RGB")
 
