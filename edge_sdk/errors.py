@@ -11,7 +11,8 @@
     ├── BoardError                  no such board, or its profile is broken
     ├── EngineError                 an engine cannot be started or run
     │   ├── EngineHangError         it did not come back within its hang budget
-    │   └── EngineCrashError        its process died
+    │   ├── EngineCrashError        its process died
+    │   └── DeviceError             its device is absent, taken by another process, or may not be reset
     ├── SourceError                 a source cannot be opened or read
     │   └── SourceLostError         it was there and went away
     ├── OutputError                 an output exists already or cannot be written; nothing was changed
@@ -101,6 +102,10 @@ class EngineCrashError(EngineError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the engine's process died: {reason}")
         self.reason = reason
+
+
+class DeviceError(EngineError):
+    """An accelerator's device is absent, taken by another process, or may not be reset."""
 
 
 class SourceError(EdgeSdkError):

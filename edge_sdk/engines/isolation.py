@@ -20,6 +20,7 @@ def open_engine(
     *,
     isolation: Isolation = "process",
     hang_ms: float = 10_000,
+    start: bool = True,
 ) -> Engine:
     """An engine that runs ``model``.
 
@@ -30,11 +31,13 @@ def open_engine(
         isolation: ``"process"`` (a hang or crash raises an error, and ``restart`` brings it back) or ``"none"``.
         hang_ms: the hang budget of one run; without a process of its own an engine that hangs cannot be stopped.
 
+        start: whether to start it at once; an engine in a process of its own may wait for its first ``restart``.
+
     Raises:
         ConfigError, EngineError: as the engine does.
     """
     if isolation == "process":
-        return ProcessEngine(name, model, options, hang_ms=hang_ms)
+        return ProcessEngine(name, model, options, hang_ms=hang_ms, start=start)
     if isolation != "none":
         raise ConfigError(f"isolation is process or none; found {isolation!r}")
     fd = memory_file("edge-sdk-model", model)
