@@ -132,6 +132,7 @@ def run(
             engine=model.engine,
             engine_options={**model.options, **_pairs(engine_options)},
             isolation=model.isolation,
+            standby=model.standby,
             variant=model.variant,
             board=model.board,
             task=dict(app.task),

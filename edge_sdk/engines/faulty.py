@@ -2,8 +2,8 @@
 
     order_fault(Path("/run/edge/fault"), "hang")         # or by hand: echo hang > /run/edge/fault
 
-An order is taken (its file removed) before the inference that it spoils, so it strikes once, also when the engine is restarted by it. What is left
-of its count is forgotten when the engine is opened again (``reopen``).
+An order is taken (its file removed) before the inference that it spoils, so it strikes once, also when the engine is restarted by it.
+What is left of its count is forgotten when the engine is opened again (``reopen``).
 
     hang              never come back, in native code: a model whose WHILE loop does not end
     slow MS COUNT     take MS milliseconds longer, COUNT times

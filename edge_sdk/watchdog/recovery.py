@@ -19,11 +19,16 @@ _KEPT = 1_000
 
 @dataclass(frozen=True)
 class Recovery:
-    """One restart of the engine: why, at which sample, and how long until it was back (after the hang budget)."""
+    """One recovery of the engine: why, at which sample, and how long until it was back (after the hang budget).
+
+    ``step`` brought it back; ``standby`` names what served meanwhile, if anything did. Before the first sample, ``sequence`` is -1.
+    """
 
     kind: str
     sequence: int
     took_ms: float
+    step: str = "a new process"
+    standby: str | None = None
 
 
 class EngineRecovery:
@@ -65,7 +70,7 @@ class EngineRecovery:
         Raises:
             EngineError: if it cannot be had back, or fails again and again.
         """
-        kind = _kind(failure)
+        kind = kind_of(failure)
         self._tell(Event(kind, str(failure), monotonic_ns(), sequence))
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= _FAILURES_IN_A_ROW:
@@ -107,7 +112,8 @@ class EngineRecovery:
         ) from failure
 
 
-def _kind(failure: EngineError) -> str:
+def kind_of(failure: EngineError) -> str:
+    """``hang``, ``crash`` or ``engine_error``, as events have it."""
     if isinstance(failure, EngineHangError):
         return "hang"
     return "crash" if isinstance(failure, EngineCrashError) else "engine_error"
