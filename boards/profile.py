@@ -11,6 +11,7 @@ VariantKind = Literal[
 ]
 DeviceId = Annotated[str, Field(pattern="^[0-9a-f]{4}:[0-9a-f]{4}$")]
 Version = Annotated[str, Field(pattern=r"^\d+\.\d+$")]
+VersionRule = Annotated[str, Field(pattern=r"^(==|>=|<=)\d+(\.\w+)*$")]  # >=0 is any
 
 
 class _Strict(BaseModel):
@@ -93,12 +94,24 @@ class System(_Strict):
 
 
 class Software(_Strict):
-    """Versions that somebody has seen work together, and who."""
+    """Versions of which somebody says that they work together, or that they do not.
+
+    Attributes:
+        interpreter: for people; its first word is the package.
+        versions: those of the interpreter that are meant, any of these rules; empty where the text alone says.
+        libraries: versions of the package of libedgetpu that are meant, with any revision behind a hyphen.
+        works: whether they work together.
+        verified: the source is of somebody who ran them on a device; otherwise it is concluded, or only said by who made them.
+    """
 
     interpreter: str
     python: str
     libedgetpu: str = ""
     driver: str = ""
+    versions: tuple[VersionRule, ...] = ()
+    libraries: tuple[str, ...] = ()
+    works: bool = True
+    verified: bool = False
     source: str
     note: str = ""
 
@@ -148,7 +161,7 @@ class Board(_Strict):
         name: the file's stem.
         title: its name for people.
         variants: kinds of variants it runs, the one to try first in front.
-        software: versions known to work together.
+        software: versions that work together or do not, those to take in front.
         sources: who says so, by the key or section it covers.
         unverified: keys whose value no source was found for: taken from memory, to be checked.
     """

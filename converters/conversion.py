@@ -39,6 +39,7 @@ from converters.quantize.recipe import Recipe
 from converters.ready import ReadyModel, make_ready, read_ready, refuse_settings
 from converters.report import Figures, writing_report
 from converters.report.figures import Golden, Repair, Step
+from converters.targets.edgetpu.step import has_edgetpu, plan_and_compile
 from converters.variant import Assessed, Bench, Made
 from converters.verify.evaluate import Truth, read_truth
 from converters.verify.gate import decide_without_labels, require
@@ -207,8 +208,11 @@ class _Work:
         """The bundle, unless the gate failed, and the report."""
         with ExitStack() as whole:  # bundle and report take their places together, the bundle last
             if not _refused(figures):
+                boards = self._boards
+                if has_edgetpu(boards):
+                    with self._step("edge tpu"):
+                        figures, packed = plan_and_compile(figures, packed, boards, paths[0].name)
                 with self._step("write"):
-                    boards = self._boards
                     whole.enter_context(packing(paths[0], figures, packed, raw.inputs, boards, overwrite=overwrite))
             of_this_run = {
                 "steps": tuple(self._steps),

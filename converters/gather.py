@@ -41,8 +41,18 @@ def boards_take(names: Sequence[str]) -> frozenset[str]:
     return frozenset.intersection(*kinds) if kinds else frozenset()
 
 
-def board_runs(names: Sequence[str], kinds: Sequence[str]) -> tuple[BoardRun, ...]:
-    """What each board runs of a bundle with variants of these kinds: the first of its profile's that is there."""
+_TO_COMPILE = "On its Edge TPU once it is compiled: edge-sdk edgetpu compile."
+_UNITS = {"edgetpu": "Edge TPU"}  # where a kind of variant runs, if not on the processor
+
+
+def board_runs(names: Sequence[str], kinds: Sequence[str], *, to_compile: bool = False) -> tuple[BoardRun, ...]:
+    """What each board runs of a bundle with variants of these kinds: the first of its profile's that is there.
+
+    Args:
+        names: of the boards.
+        kinds: of the variants.
+        to_compile: the kind ``edgetpu`` can be added, by Google's compiler.
+    """
     with our_boards():
         import boards
     runs = []
@@ -50,12 +60,16 @@ def board_runs(names: Sequence[str], kinds: Sequence[str]) -> tuple[BoardRun, ..
         board = boards.load(name)
         found = next((kind for kind in board.variants if kind in kinds), None)
         if found is not None:
-            runs.append(BoardRun(name=name, variant=found))
+            later = "edgetpu" in board.variants[: board.variants.index(found)]
+            note = _TO_COMPILE if later and to_compile else ""
+            runs.append(BoardRun(name=name, variant=found, runs_on=_UNITS.get(found, "processor"), note=note))
             continue
         wanted = ", ".join(board.variants)
         note = (
             f"{board.title} runs {wanted}, which this bundle does not hold; its host runs {kinds[0]} on the processor."
         )
+        if "edgetpu" in board.variants and to_compile:
+            note = f"{_TO_COMPILE} Until then its host runs {kinds[0]} on the processor."
         runs.append(BoardRun(name=name, variant=None, runs_on="nothing yet", note=note))
     return tuple(runs)
 

@@ -14,6 +14,7 @@ from converters.calibrate.samples import RawSample, Samples, open_samples
 from converters.interpreter import open_interpreter
 from converters.quantize.quantize import QuantizedModel
 from converters.report.figures import Figures, Proof
+from converters.targets.edgetpu.add import compiled_variant, plan_entry
 from converters.variant import Assessed
 from converters.verify.sides import Side
 from edge_sdk import __version__
@@ -22,6 +23,7 @@ from edge_sdk.bundle.golden import difference, golden_inputs, golden_outputs
 from edge_sdk.bundle.manifest import ON_GROUND_TRUTH, Head, schema_version_for
 from edge_sdk.bundle.write import stored_files, writing_bundle
 from edge_sdk.contract import Contract
+from edge_sdk.edgetpu.plan import Plan
 from edge_sdk.tasks import TaskSettings
 from edge_sdk.tensors import Array, TensorSpec
 from edge_sdk.window_settings import FULL_SCALE, WindowSettings
@@ -62,7 +64,7 @@ class GoldenVectors:
 class Packed:
     """A variant for the bundle: the model, the name of what made it so, and what is known of it.
 
-    ``task`` may be its own, not the bundle's: its scores have another threshold.
+    ``task`` may be its own, not the bundle's: its scores have another threshold. ``plan`` and ``compiled`` are for the Edge TPU.
     """
 
     model: QuantizedModel
@@ -71,6 +73,8 @@ class Packed:
     proof: Proof
     golden: GoldenVectors
     task: TaskSettings
+    plan: Plan | None = None
+    compiled: bytes | None = None
 
     @staticmethod
     def of(assessed: Assessed, inputs: Sequence[Array], task: TaskSettings) -> Packed:
@@ -179,11 +183,20 @@ def packing(
     }
     if figures.labels:
         files["labels.txt"] = ("\n".join(figures.labels) + "\n").encode()
-    variants = []
+    variants: list[Variant] = []
+    compiled: list[tuple[Variant, dict[str, bytes]]] = []
     for id_, each in zip(variant_ids(packed), packed, strict=True):
         variant = _variant(id_, each, None if each.task == figures.task else each.task)
         files[variant.file] = each.model.content
         files[f"golden/{id_}.npz"] = golden_outputs(each.golden.outputs)
+        if each.plan is not None:
+            variant = variant.model_copy(update={"plan": f"plans/{id_}.json"})
+            files[f"plans/{id_}.json"] = plan_entry(each.plan)
+        variants.append(variant)
+        if each.compiled is not None:
+            compiled.append(compiled_variant(variant, (each.compiled,)))
+    for variant, entries in compiled:  # behind the others: they run anywhere
+        files |= entries
         variants.append(variant)
     manifest = Manifest(
         schema_version=schema_version_for(variants, figures.task, figures.contract),

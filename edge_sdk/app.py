@@ -59,7 +59,7 @@ class ModelTable(_Strict):
     bundle: Path
     variant: str | None = None
     board: str | None = None
-    engine: str = "litert"
+    engine: str | None = None
     isolation: Literal["process", "none"] = "process"
     standby: bool | str = True
     options: dict[str, str] = {}

@@ -12,11 +12,15 @@
     ├── EngineError                 an engine cannot be started or run
     │   ├── EngineHangError         it did not come back within its hang budget
     │   ├── EngineCrashError        its process died
-    │   └── DeviceError             its device is absent, taken by another process, or may not be reset
+    │   ├── DeviceError             its device is absent, taken by another process, or may not be reset
+    │   ├── RequestRejectedError    a request was not taken: the queue is full, or its deadline cannot be met
+    │   └── RequestTimeoutError     a request was not answered in time
     ├── SourceError                 a source cannot be opened or read
     │   └── SourceLostError         it was there and went away
     ├── OutputError                 an output exists already or cannot be written; nothing was changed
     ├── ClusterError                a cluster cannot be reached, or went away
+    ├── CompilerError               Google's Edge TPU compiler is too old, or failed
+    │   └── CompilerMissingError    it is not installed
     ├── WatchdogError               the hardware watchdog cannot be opened or fed
     ├── ServiceError                the system's service manager is missing or refuses
     ├── MissingPackageError         a package that this call needs is not installed
@@ -87,25 +91,32 @@ class EngineError(EdgeSdkError):
 
 
 class EngineHangError(EngineError):
-    """An engine did not come back within its hang budget of ``hang_ms`` milliseconds."""
+    """An engine did not come back within its hang budget of ``hang_ms`` milliseconds; ``hint`` says more, where that is known."""
 
-    def __init__(self, hang_ms: float) -> None:
-        super().__init__(
-            f"the engine did not come back within its hang budget of {hang_ms:g} ms; its process was killed"
-        )
+    def __init__(self, hang_ms: float, hint: str = "") -> None:
+        said = f"the engine did not come back within its hang budget of {hang_ms:g} ms; its process was killed"
+        super().__init__(f"{said}; {hint}" if hint else said)
         self.hang_ms = hang_ms
 
 
 class EngineCrashError(EngineError):
-    """An engine's process died; ``reason`` says how (``"SIGSEGV"``, ``"exit code 3"``)."""
+    """An engine's process died; ``reason`` says how (``"SIGSEGV"``, ``"exit code 3"``), ``hint`` more, where that is known."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the engine's process died: {reason}")
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(f"the engine's process died: {reason}" + (f"; {hint}" if hint else ""))
         self.reason = reason
 
 
 class DeviceError(EngineError):
     """An accelerator's device is absent, taken by another process, or may not be reset."""
+
+
+class RequestRejectedError(EngineError):
+    """A request was not taken: the queue is full, or its deadline cannot be met any more."""
+
+
+class RequestTimeoutError(EngineError):
+    """A request was not answered in time; what comes later is thrown away."""
 
 
 class SourceError(EdgeSdkError):
@@ -122,6 +133,14 @@ class OutputError(EdgeSdkError):
 
 class ClusterError(EdgeSdkError):
     """The scheduler or the workers of a cluster cannot be reached, went away, or cannot do the work."""
+
+
+class CompilerError(EdgeSdkError):
+    """Google's Edge TPU compiler is too old, fails, crashes or hangs."""
+
+
+class CompilerMissingError(CompilerError):
+    """Google's Edge TPU compiler is not installed."""
 
 
 class WatchdogError(EdgeSdkError):

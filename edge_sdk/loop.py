@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic_ns
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from edge_sdk.accounting import Accounting
 from edge_sdk.audience import Audience
 from edge_sdk.bad_samples import BadSamples
-from edge_sdk.bundle import Bundle
+from edge_sdk.bundle import Bundle, Variant
+from edge_sdk.choice import choose_variant
 from edge_sdk.climber import Climber
 from edge_sdk.engines import Engine, Options
 from edge_sdk.engines.isolation import Isolation
@@ -38,6 +40,9 @@ from edge_sdk.watchdog.pulse import BUDGET_S, alone, join
 from edge_sdk.watchdog.recovery import EngineRecovery
 from edge_sdk.windows import OnGap, Windows
 
+if TYPE_CHECKING:
+    from boards.profile import Board
+
 _OPEN_S = 75.0  # an engine that starts for the first time, or a source that opens, may take so long
 _MS = 1e-6  # of nanoseconds
 
@@ -50,9 +55,9 @@ class Loop:
         source: text such as ``"camera:0"`` or ``"file:clip.mp4"``, a table with its ``kind``, or a ``Source``.
         deadline_ms: the longest time from capture to result that is of use.
         hang_ms: an inference that is not back by then is a hang; default max(10 x deadline, 1000).
-        engine: name of the engine that runs the variant.
+        engine: name of the engine that runs the variant; default the one for the variant's kind.
         isolation: ``"process"`` runs the engine in a child, so that a hang or crash is survived; ``"none"`` runs it inline.
-        variant: id of the variant; default the first that ``board`` runs.
+        variant: id of the variant; default the first that ``board`` runs, but one of the processor where no Edge TPU is seen.
         board: name of a board profile; default the bundle's first variant.
         task: overrides of the bundle's task settings, such as ``{"threshold": 0.6}``.
         engine_options: such as ``{"threads": "2"}``.
@@ -81,7 +86,7 @@ class Loop:
         *,
         deadline_ms: float,
         hang_ms: float | None = None,
-        engine: str = "litert",
+        engine: str | None = None,
         isolation: Isolation = "process",
         variant: str | None = None,
         board: str | None = None,
@@ -228,9 +233,10 @@ class Loop:
 
     def _prepare(self, bundle: Bundle, stack: contextlib.ExitStack) -> None:
         board = load_board(self._board) if self._board is not None else None
+        variant = self._choose(bundle, board)
         rungs = Rungs(
             bundle,
-            bundle.variant(self._variant_id, kinds=board.variants if board else ()),
+            variant,
             engine=self._engine_name,
             options=self._engine_options or {},
             isolation=self._isolation,
@@ -261,6 +267,13 @@ class Loop:
         )
         stack.callback(self._climber.close)
         self._say_if_hopeless(self.runner)
+
+    def _choose(self, bundle: Bundle, board: Board | None) -> Variant:
+        kinds = board.variants if board else ()
+        choice = choose_variant(bundle, self._variant_id, kinds=kinds, engine=self._engine_name)
+        if choice.instead:
+            self._audience.say("cpu_instead", choice.instead)
+        return choice.variant
 
     def _recovery_of(self, engine: Engine) -> EngineRecovery:
         def alive() -> None:

@@ -52,7 +52,8 @@ class Event:
     Attributes:
         kind: ``hang``, ``crash``, ``engine_error``, ``recovered``, ``restart_failed``, ``source_lost``, ``source_hung``, ``source_back``,
             ``bad_sample``, ``gap``, ``abandoned``, ``climbed``, ``descended``, ``ladder_ended``, ``heat_unknown``, ``deadline_too_short``,
-            ``sink_failed``, ``sink_back``; and ``source_dark``, ``source_stuck``, ``source_changed``, ``source_cleared``: see
+            ``cpu_instead``, ``sink_failed``, ``sink_back``;
+            and ``source_dark``, ``source_stuck``, ``source_changed``, ``source_cleared``: see
             ``edge_sdk.sources.health``.
         message: one sentence.
         at_ns: when, on the clock of ``time.monotonic_ns``.

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from time import monotonic_ns
 
 from edge_sdk.bundle import Bundle, Variant
-from edge_sdk.engines import Engine, Options, device_reset
+from edge_sdk.engines import OPTIONS, Engine, Options, device_reset, engine_for, hint, own_options
 from edge_sdk.engines.isolation import Isolation
 from edge_sdk.errors import ConfigError
 from edge_sdk.result import Event
 from edge_sdk.runner import Runner, Runs
-from edge_sdk.standby import Standby, engine_for, standby_for
+from edge_sdk.standby import Standby, standby_for
 from edge_sdk.standby_runner import StandbyRunner, readiness
 from edge_sdk.watchdog.ladder import Rung
 from edge_sdk.watchdog.price import price
@@ -29,7 +29,7 @@ class Rungs:
     Attributes:
         bundle: has the variants of all rungs.
         variant: as configured, which is rung 0.
-        engine, options: as configured.
+        engine, options: as configured; without an engine, the one for a variant's kind.
         isolation, hang_ms, task, standby, deadline_ms: see ``edge_sdk.loop.Loop``.
         recover: makes an engine's recovery.
         tell: told of what stands by, and of all that it does.
@@ -37,7 +37,7 @@ class Rungs:
 
     bundle: Bundle
     variant: Variant
-    engine: str
+    engine: str | None
     options: Options
     isolation: Isolation
     hang_ms: float
@@ -66,8 +66,8 @@ class Rungs:
                 f"[governor] variant {variant.id} takes other windows of the signal than rung 0; all rungs share one source"
             )
         configured = self.options if rung.engine in (None, self.engine) else {}
-        engine = rung.engine or self.engine
-        options = configured if rung.options is None else rung.options
+        engine = engine_for(variant.kind, rung.engine or self.engine)
+        options = own_options(engine, configured) if rung.options is None else rung.options
         standby = self._standby_of(variant, as_configured=rung.variant is rung.engine is None)
         if standby is None:
             return self._runner(variant, engine, options)
@@ -76,7 +76,9 @@ class Rungs:
     def _standing_by(self, standby: Variant, variant: Variant, engine: str, options: Options) -> StandbyRunner:
         trial = Trial(self.bundle, variant, self.standby.patience.answers)
         with ExitStack() as stack:
-            second = stack.enter_context(closing(self._runner(standby, engine_for(standby.kind), {})))
+            own = engine_for(standby.kind)
+            shared = {key: value for key, value in options.items() if key in OPTIONS.get(own, ())}
+            second = stack.enter_context(closing(self._runner(standby, own, shared)))
             first = stack.enter_context(closing(self._runner(variant, engine, options, start=False)))
             runner = stack.enter_context(
                 closing(
@@ -85,6 +87,7 @@ class Rungs:
                         second,
                         trial,
                         reset=device_reset(engine, options),
+                        hint=lambda: hint(engine, options),
                         patience=self.standby.patience,
                         deadline_ms=self.deadline_ms,
                         tell=self.tell,

@@ -123,7 +123,7 @@ class Runner:
         )
         self._encoder = Encoder(bundle.contract_of(variant), spec)
         self.engine: Engine = open_engine(
-            engine, bundle.read(variant.file), options, isolation=isolation, hang_ms=hang_ms, start=start
+            engine, bundle.model_of(variant), options, isolation=isolation, hang_ms=hang_ms, start=start
         )
         try:
             if start:

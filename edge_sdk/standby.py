@@ -62,11 +62,6 @@ def standby_for(
     return None, found
 
 
-def engine_for(kind: str) -> str:
-    """The engine that runs a variant of this kind on the processor."""
-    return "null" if kind == "null" else "litert"
-
-
 def _unlike(bundle: Bundle, one: Variant, other: Variant) -> str:
     """Why one cannot take the other's place; empty if it can."""
     if bundle.contract_of(one) != bundle.contract_of(other):

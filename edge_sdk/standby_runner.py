@@ -9,7 +9,7 @@ from typing import Any
 
 from edge_sdk.bundle import Variant
 from edge_sdk.engines import DeviceReset, Engine
-from edge_sdk.errors import EngineError
+from edge_sdk.errors import EngineCrashError, EngineError, EngineHangError
 from edge_sdk.result import Event, Stages
 from edge_sdk.runner import Runner, Runs
 from edge_sdk.sources import Sample
@@ -35,6 +35,7 @@ class StandbyRunner:
         standby: running; closed with this.
         trial: proves that the primary answers as it should.
         reset: resets the primary's device, if anything can.
+        hint: what to tell a user whose primary hung or died at its start.
         patience: of the ways back.
         deadline_ms: of the loop.
         tell: told of every step.
@@ -54,6 +55,7 @@ class StandbyRunner:
         trial: Trial,
         *,
         reset: DeviceReset | None,
+        hint: Callable[[], str],
         patience: Patience,
         deadline_ms: float,
         tell: Callable[[Event], None],
@@ -65,7 +67,7 @@ class StandbyRunner:
         self._has_erred = self._is_closed = False
         self._failure = ("start", -1)
         self._away_since_ns, self._away_ns = monotonic_ns(), 0
-        self._start(patience.start_s)
+        self._start(patience.start_s, hint)
 
     @property
     def variant(self) -> Variant:
@@ -159,7 +161,7 @@ class StandbyRunner:
         """What another try takes at least."""
         return max(self.primary.fastest_ms, self.standby.fastest_ms)
 
-    def _start(self, longest_s: float) -> None:
+    def _start(self, longest_s: float, hint: Callable[[], str]) -> None:
         self._comeback.begin("start", None)
         self._comeback.wait(longest_s)
         failure = self._comeback.failure
@@ -171,7 +173,9 @@ class StandbyRunner:
         else:
             self._tell_news()
             why = "has not started yet" if failure is None else f"cannot be had: {failure}"
-            self._say("standby_on", f"{self.standby.name} serves, as {self.primary.name} {why}. It is tried again")
+            more = hint() if isinstance(failure, EngineHangError | EngineCrashError) else ""
+            said = f"{self.standby.name} serves, as {self.primary.name} {why}. It is tried again"
+            self._say("standby_on", f"{said}; {more}" if more else said)
 
     def _news_unless_smooth(self) -> None:
         news = self._comeback.news()

@@ -17,6 +17,8 @@ from converters import convert
 from examples.assets import carphone_video, face_detector
 from tests.supervised import eventually
 
+pytest_plugins = ["tests.edgetpu_fixtures"]
+
 settings.register_profile(
     "here", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )  # a busy machine is no failure

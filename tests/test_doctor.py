@@ -257,32 +257,6 @@ def test_a_machine_without_a_profile_is_a_warning(machine: Environment):
     assert "--board" in only(check_board(dataclasses.replace(machine, machine="riscv64")), "warning").fix
 
 
-def test_an_edge_tpu_without_its_library(machine: Environment, tmp_path: Path):
-    put(tmp_path, "root/sys/bus/usb/devices/2-1/idVendor", "1a6e\n")
-    put(tmp_path, "root/sys/bus/usb/devices/2-1/idProduct", "089a\n")
-    put(tmp_path, "root/sys/bus/usb/devices/2-1/speed", "5000\n")
-    found = only(check_board(machine), "fault")
-    assert "libedgetpu.so.1 is not installed" in found.found
-    assert "feranick/libedgetpu" in found.fix
-    put(tmp_path, "root/usr/lib/aarch64-linux-gnu/libedgetpu.so.1")
-    assert {finding.state for finding in check_board(machine)} == {"ok"}
-    put(tmp_path, "root/sys/bus/usb/devices/2-1/speed", "480\n")
-    slow = only(check_board(machine), "warning")
-    assert slow.found == "it runs at 480 Mbit/s of 5000: a USB 2 port or cable"
-
-
-def test_an_edge_tpu_on_pcie_without_driver_or_with_wide_pages(machine: Environment, tmp_path: Path):
-    put(tmp_path, "root/sys/bus/pci/devices/0000:01:00.0/vendor", "0x1ac1\n")
-    put(tmp_path, "root/sys/bus/pci/devices/0000:01:00.0/device", "0x089a\n")
-    put(tmp_path, "root/usr/lib/libedgetpu.so.1")
-    assert "no driver has made /dev/apex_*" in only(check_board(machine), "fault").found
-    put(tmp_path, "root/dev/apex_0")
-    assert {finding.state for finding in check_board(machine)} == {"ok"}
-    found = only(check_board(dataclasses.replace(machine, page_size_bytes=16384)), "fault")
-    assert "16384" in found.found
-    assert "kernel=kernel8.img" in found.fix
-
-
 def test_no_camera(machine: Environment, tmp_path: Path):
     found = only(check_camera(dataclasses.replace(machine, root=tmp_path / "nothing")), "warning")
     assert "there is no /dev/video*" in found.found

@@ -18,6 +18,7 @@ from edge_sdk.engines.faulty import order_fault
 from edge_sdk.engines.isolation import Isolation, open_engine
 from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.errors import ConfigError, EngineCrashError, EngineError, EngineHangError
+from tests.edgetpu_models import compiled_model
 from tests.endless_model import endless_model
 from tests.processes import descendants, is_alive, open_descriptors
 from tests.streaming_model import FIRST, sequence_model, sum_model
@@ -31,15 +32,24 @@ def orders(tmp_path: Path) -> Path:
     return tmp_path / "orders"
 
 
-@pytest.fixture(params=["litert", "null", "faulty"])
+@pytest.fixture(params=["litert", "null", "faulty", "edgetpu"])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture
+def options(name: str, request: pytest.FixtureRequest, orders: Path) -> dict[str, str]:
+    """What an engine needs here."""
+    if name == "edgetpu":
+        request.getfixturevalue("edgetpu")
+        return {"library": str(request.getfixturevalue("edgetpu_library"))}
+    return {"orders": str(orders)} if name == "faulty" else {}
+
+
 @pytest.fixture(params=["process", "none"])
-def engine(name: str, request: pytest.FixtureRequest, face_model: Path, orders: Path) -> Iterator[Engine]:
-    options = {"orders": str(orders)} if name == "faulty" else {}
-    with open_engine(name, face_model.read_bytes(), options, isolation=request.param, hang_ms=5_000) as engine:
+def engine(name: str, request: pytest.FixtureRequest, face_model: Path, options: dict[str, str]) -> Iterator[Engine]:
+    model = compiled_model() if name == "edgetpu" else face_model.read_bytes()
+    with open_engine(name, model, options, isolation=request.param, hang_ms=5_000) as engine:
         yield engine
 
 
@@ -58,8 +68,7 @@ def test_the_same_input_gives_the_same_output(engine: Engine) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(first, engine.run(), strict=True))
 
 
-def test_an_unknown_option_is_refused_by_name(name: str, orders: Path) -> None:
-    options = {"orders": str(orders)} if name == "faulty" else {}
+def test_an_unknown_option_is_refused_by_name(name: str, options: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="no option colour"):
         open_engine(name, b"", {**options, "colour": "red"}, isolation="none")
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from converters.load.loaded import NumericCheck
 from converters.report.accuracy import Agreement, Evaluation, Gate, Metric, Parity
+from converters.report.edgetpu_figures import EdgeTpu
 from converters.report.strict import Decibels, Strict
 from edge_sdk.contract import Contract
 from edge_sdk.tasks.settings import TaskSettings
@@ -258,6 +259,7 @@ class Figures(Strict):
         warnings: what a person should look at, one sentence each.
         histograms: of the worst layers.
         repair: what was done to the model after it was first quantized; None where nothing had to be.
+        edgetpu: what the Edge TPU makes of it; None where no board of ``--board`` has one.
     """
 
     schema_version: Literal[1] = 1
@@ -287,6 +289,7 @@ class Figures(Strict):
     histograms: tuple[Histogram, ...] = ()
     repair: Repair | None = None
     variants: tuple[OtherVariant, ...] = ()
+    edgetpu: EdgeTpu | None = None
 
     def for_bundle(self) -> Figures:
         """The same without what differs from run to run (times, memory, the machine) and without pictures.
@@ -301,5 +304,6 @@ class Figures(Strict):
             "sample_pictures": (),
             "variants": tuple(v.model_copy(update={"p50_ms": 0.0}) for v in self.variants),
             "repair": None if self.repair is None else self.repair.without_times(),
+            "edgetpu": None if self.edgetpu is None else self.edgetpu.model_copy(update={"bundle": ""}),
         }
         return self.model_copy(update=left_out)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from converters.report import numbers, verdict
 from converters.report.accuracy import DetectParity
+from converters.report.edgetpu_text import edgetpu_rows
 from converters.report.figures import Figures
 from edge_sdk.contract import Contract
 from edge_sdk.errors import needs
@@ -70,6 +71,7 @@ def render_html(figures: Figures) -> str:
         kept_steps=[step for step in steps if step.kept],
         other_steps=[step for step in steps if not step.kept],
         byte_examples=byte_examples(figures.contract, figures.proof.inputs),
+        edgetpu_rows=edgetpu_rows(figures.edgetpu) if figures.edgetpu is not None else (),
     )
 
 
@@ -103,8 +105,8 @@ def flat_settings(settings: dict[str, object], prefix: str = "") -> Iterator[tup
             yield prefix + key, str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _plots(figures: Figures) -> dict[str, Markup | list[Markup]]:
-    from converters.report import gate_plot, plots, repair_plot
+def _plots(figures: Figures) -> dict[str, Markup | list[Markup] | None]:
+    from converters.report import gate_plot, graph_plot, plots, repair_plot
     from converters.report.plots import Bar
 
     before = figures.float_bytes
@@ -117,7 +119,7 @@ def _plots(figures: Figures) -> dict[str, Markup | list[Markup]]:
     most_first = sorted(figures.proof.operators.items(), key=lambda item: -item[1])
     parity = figures.parity
     layers, outputs = ((), ()) if parity is None else (parity.layers, parity.outputs)
-    made: dict[str, Markup | list[Markup]] = {
+    made: dict[str, Markup | list[Markup] | None] = {
         "size": plots.bars("Size of the float model and of every variant", sizes),
         "layers": plots.layers(layers, [output.name for output in outputs]),
         "histograms": [plots.histogram(shown) for shown in figures.histograms],
@@ -130,6 +132,8 @@ def _plots(figures: Figures) -> dict[str, Markup | list[Markup]]:
         made |= _detect_plots(parity.detect, verdict.scheme(figures))
     if figures.gate is not None:
         made["gate"] = gate_plot.gate(figures.gate)
+    if figures.edgetpu is not None:
+        made["edgetpu"] = graph_plot.graph(figures.edgetpu)
     if figures.repair is not None:
         made["repair"] = repair_plot.repair(figures.repair)
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from converters.report import verdict
 from converters.report.accuracy import Metric
+from converters.report.edgetpu_text import edgetpu_rows
 from converters.report.figures import BoardRun, Figures, OtherVariant
 from converters.report.numbers import (
     between,
@@ -30,6 +31,7 @@ def summary_lines(figures: Figures) -> list[str]:
         *_comparison(figures),
         *_repair(figures),
         *((f"also {variant.kind}", _variant(variant)) for variant in figures.variants),
+        *_edgetpu(figures),
         *_making(figures),
         *(("warning", text) for text in figures.warnings),
     ]
@@ -139,6 +141,14 @@ def _repair(figures: Figures) -> list[Row]:
     kept = sum(step.kept for step in repair.steps)
     way = f"{repair.value} from {maybe(repair.before)} to {maybe(repair.after)}"
     return [("repair", f"{way}; {kept} of {count(len(repair.steps), 'step')} kept. {repair.ended}")]
+
+
+def _edgetpu(figures: Figures) -> list[Row]:
+    if figures.edgetpu is None:
+        return []
+    rows = [(f"edge tpu: {name}", value) for name, value in edgetpu_rows(figures.edgetpu)]
+    command = figures.edgetpu.command
+    return [*rows, *([("to compile it", command)] if command else [])]
 
 
 def _variant(variant: OtherVariant) -> str:

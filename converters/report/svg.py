@@ -39,3 +39,8 @@ def diamond(x: float, y: float, radius: float, title: str) -> Markup:
     """A diamond."""
     corners = f"{x:.1f},{y - radius:.1f} {x + radius:.1f},{y:.1f} {x:.1f},{y + radius:.1f} {x - radius:.1f},{y:.1f}"
     return Markup('<polygon points="{}" class="output"><title>{}</title></polygon>').format(corners, title)
+
+
+def path(way: str, style: str) -> Markup:
+    """A line of any form, by SVG's path commands."""
+    return Markup('<path d="{}" class="{}"/>').format(way, style)

@@ -87,7 +87,10 @@ def _moved(variant: Variant, id_: str, other: Bundle, files: dict[str, bytes]) -
     golden = None
     if variant.golden is not None:
         golden = _put(files, f"golden/{id_}.npz", other.read(variant.golden))
-    return variant.model_copy(update={"id": id_, "file": file, "golden": golden})
+    plan = None if variant.plan is None else _put(files, f"plans/{id_}.json", other.read(variant.plan))
+    segments = tuple(_put(files, f"variants/{id_}{Path(name).suffix}", other.read(name)) for name in variant.segments)
+    moved = {"id": id_, "file": file, "golden": golden, "plan": plan, "segments": segments}
+    return variant.model_copy(update=moved)
 
 
 def _put(files: dict[str, bytes], name: str, content: bytes) -> str:

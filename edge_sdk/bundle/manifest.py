@@ -1,7 +1,8 @@
 """The bundle's manifest: what ``manifest.json`` holds. A change that old readers cannot read raises SCHEMA_VERSION.
 
 A bundle is written as the lowest version that says what it needs: 2 has heads; 3 has windows as input, variants of a contract, task or
-measurement of their own, the tasks keyword, anomaly, segment and pose, and ids of detections.
+measurement of their own, the tasks keyword, anomaly, segment and pose, and ids of detections; 4 has plans for the Edge TPU, and variants
+in segments.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from edge_sdk.printable import no_control_characters
 from edge_sdk.tasks.settings import TaskSettings
 from edge_sdk.tensors import TensorSpec
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 MANIFEST = "manifest.json"
 ON_GROUND_TRUTH = " on ground truth"  # ends the name of a measured figure that is no agreement with the float model
 Name = Annotated[str, Field(max_length=500), AfterValidator(no_control_characters)]
@@ -124,6 +125,8 @@ class Variant(_Strict):
         heads: the model's outputs that are put together from stored ones; ``outputs`` and golden vectors are as stored.
         contract, task, golden_inputs: of this variant, where they are not the bundle's: it comes of another model.
         measured: its figures, where they are not the bundle's.
+        plan: the entry that says what the Edge TPU makes of the model, or None; see ``edge_sdk.edgetpu.plan``.
+        segments: the entries that follow ``file``, in their order, where the variant is a pipeline; ``outputs`` are the last one's.
     """
 
     id: Name
@@ -139,6 +142,8 @@ class Variant(_Strict):
     task: TaskSettings | None = None
     golden_inputs: str | None = None
     measured: dict[str, JsonValue] = {}
+    plan: str | None = None
+    segments: tuple[str, ...] = Field(default=(), max_length=100)
 
     @field_validator("inputs", "outputs")
     @classmethod
@@ -166,7 +171,7 @@ class Variant(_Strict):
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Older readers take no key that they do not know."""
         content: dict[str, Any] = handler(self)
-        for key in ("heads", "contract", "task", "golden_inputs", "measured"):
+        for key in ("heads", "contract", "task", "golden_inputs", "measured", "plan", "segments"):
             if not getattr(self, key):
                 content.pop(key, None)
         return content
@@ -177,7 +182,7 @@ class Variant(_Strict):
         return any((self.contract, self.task, self.golden_inputs, self.measured))
 
 
-Version = Literal[1, 2, 3]
+Version = Literal[1, 2, 3, 4]
 
 
 class Versioned(Protocol):
@@ -194,6 +199,8 @@ def schema_version_for(variants: Iterable[Variant], *settings: Versioned) -> Ver
 
 
 def _version_of(variants: tuple[Variant, ...]) -> Version:
+    if any(variant.plan or variant.segments for variant in variants):
+        return 4
     if any(variant.of_its_own for variant in variants):
         return 3
     return 2 if any(variant.heads for variant in variants) else 1

@@ -19,6 +19,7 @@ from pydantic import JsonValue, ValidationError
 from edge_sdk.array_files import READING_ERRORS
 from edge_sdk.bundle.manifest import MANIFEST, SCHEMA_VERSION, Manifest, Variant
 from edge_sdk.contract import Contract, describe_validation
+from edge_sdk.edgetpu.plan import Plan
 from edge_sdk.errors import BundleError, BundleVersionError
 from edge_sdk.inputs import check_plain_file
 from edge_sdk.printable import no_control_characters
@@ -28,6 +29,7 @@ from edge_sdk.tensors import Array
 MAX_ENTRIES = 1_000
 MAX_DIRECTORY_BYTES = 1 << 20
 MAX_MANIFEST_BYTES = 4 << 20
+MAX_PLAN_BYTES = 32 << 20
 MAX_TOTAL_BYTES = 4 << 30
 MAX_ARRAY_BYTES = 256 << 20
 _CHUNK_BYTES = 1 << 20
@@ -122,6 +124,46 @@ class Bundle:
     def measured_of(self, variant: Variant) -> dict[str, JsonValue]:
         """What was measured of the variant."""
         return variant.measured or self.manifest.measured
+
+    def model_of(self, variant: Variant) -> bytes:
+        """The file that an engine runs.
+
+        Raises:
+            BundleError: if the variant is a pipeline of several, or damaged.
+        """
+        if variant.segments:
+            others = ", ".join(each.id for each in self.manifest.variants if not each.segments)
+            raise BundleError(
+                f"{self.path}: variant {variant.id} is a pipeline of {len(variant.segments) + 1} segments, each for an Edge TPU of its "
+                f"own; one engine runs one file. Variants of one file: {others or 'none'}"
+            )
+        return self.read(variant.file)
+
+    def segments_of(self, variant: Variant) -> tuple[bytes, ...]:
+        """The files of a pipeline, in the order that they run; of any other variant its one file.
+
+        Raises:
+            BundleError: if one is damaged.
+        """
+        return tuple(self.read(name) for name in (variant.file, *variant.segments))
+
+    def plan_of(self, variant: Variant) -> Plan | None:
+        """What the Edge TPU makes of the variant's model, or None if the bundle does not say.
+
+        Raises:
+            BundleError: if the entry is no plan.
+        """
+        if variant.plan is None:
+            return None
+        content = self.read(variant.plan)
+        if len(content) > MAX_PLAN_BYTES:
+            raise BundleError(
+                f"{self.path}: plan {variant.plan!r} has {len(content)} bytes; at most {MAX_PLAN_BYTES} are allowed"
+            )
+        try:
+            return Plan.model_validate_json(content)
+        except ValidationError as exc:
+            raise BundleError(describe_validation(exc, f"{self.path}: {variant.plan}")) from exc
 
     def labels(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the model's output; empty if the bundle has none."""
@@ -227,7 +269,7 @@ class Bundle:
         manifest = self.manifest
         named = [manifest.labels, manifest.golden_inputs, manifest.report]
         named += [variant.golden_inputs for variant in manifest.variants]
-        named += [name for variant in manifest.variants for name in (variant.file, variant.golden)]
+        named += [n for v in manifest.variants for n in (v.file, v.golden, v.plan, *v.segments)]
         for name in named:
             if name is not None and name not in stated:
                 raise BundleError(f"{self.path}: the manifest names {name!r}, which the bundle does not hold")

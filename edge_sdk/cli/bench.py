@@ -15,15 +15,19 @@ import numpy as np
 
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.bundle.golden import GoldenCheck, check_golden, first_golden_input
+from edge_sdk.choice import choose_variant
+from edge_sdk.cli.engine_options import engine_options_from
 from edge_sdk.cli.milliseconds import milliseconds
 from edge_sdk.cli.model_file import read_model, read_start
 from edge_sdk.contract import Encoder
-from edge_sdk.engines import Engine
+from edge_sdk.edgetpu.library import is_compiled
+from edge_sdk.engines import Engine, engine_for, own_options
 from edge_sdk.engines.isolation import Isolation, open_engine
 from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.errors import ConfigError, GateError
 from edge_sdk.loop_report import percentile_line
 from edge_sdk.printable import printable
+from edge_sdk.profiles import load_board
 from edge_sdk.tasks import make_task
 from edge_sdk.tensors import Array
 from edge_sdk.watchdog.durations import Durations, Percentiles
@@ -34,8 +38,10 @@ _WARM_UP = 5
 @click.command(epilog="\b\nExit codes: 0 done, 1 error, 3 the golden vectors were not reproduced.")
 @click.argument("model", type=click.Path(path_type=Path), metavar="BUNDLE.edge|MODEL.tflite")
 @click.option("--runs", default=200, show_default=True, type=click.IntRange(min=1), help="Measured inferences.")
-@click.option("--variant", "variant_id", help="Id of the bundle's variant; default its first.")
-@click.option("--engine", "engine_name", default="litert", show_default=True, help="What runs it.")
+@click.option("--variant", "variant_id", help="Id of the bundle's variant; default its first, or the board's.")
+@click.option("--board", help="Board profile, whose first variant is measured; see edge-sdk boards.")
+@click.option("--engine", "engine_name", help="What runs it; default by the variant's kind, or the model's.")
+@click.option("--engine-option", "engine_options", multiple=True, metavar="KEY=VALUE", help="Such as device=usb:1.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 64), help="Threads of the interpreter.")
 @click.option(
     "--isolation",
@@ -58,7 +64,9 @@ def bench(
     model: Path,
     runs: int,
     variant_id: str | None,
-    engine_name: str,
+    board: str | None,
+    engine_name: str | None,
+    engine_options: tuple[str, ...],
     threads: int,
     isolation: Isolation,
     hang_ms: float,
@@ -75,13 +83,16 @@ def bench(
     what the converter proved. A bare .tflite is measured on random input, the engine alone.
     """
     with contextlib.ExitStack() as stack:
-        options = {"threads": str(threads)}
+        options = {"threads": str(threads), **engine_options_from(engine_options)}
         bundle = stack.enter_context(Bundle(model)) if read_start(model)[:2] == b"PK" else None
         if bundle is not None:
-            variant = _variant(bundle, variant_id)
-            content, name = bundle.read(variant.file), f"{model.name}, {variant.id}"
+            variant = _variant(bundle, variant_id, board, engine_name)
+            content, name = bundle.model_of(variant), f"{model.name}, {variant.id}"
+            engine_name = engine_for(variant.kind, engine_name)
         else:
             content, name = read_model(model), model.name
+            engine_name = engine_name or engine_for("edgetpu" if is_compiled(content) else "tflite-")
+        options = own_options(engine_name, options)
         engine = stack.enter_context(open_engine(engine_name, content, options, isolation=isolation, hang_ms=hang_ms))
         golden: GoldenCheck | None = None
         if bundle is not None:
@@ -128,8 +139,11 @@ class _Figures:
         return [printable(f"{self.model} on {self.engine}"), golden, rate, "", heading, *rows]
 
 
-def _variant(bundle: Bundle, id_: str | None) -> Variant:
-    variant = bundle.variant(id_)
+def _variant(bundle: Bundle, id_: str | None, board: str | None, engine: str | None) -> Variant:
+    choice = choose_variant(bundle, id_, kinds=load_board(board).variants if board else (), engine=engine)
+    if choice.instead:
+        click.echo(printable(f"cpu_instead: {choice.instead}"), err=True)
+    variant = choice.variant
     if len(variant.inputs) != 1:
         raise ConfigError(f"variant {variant.id} has {len(variant.inputs)} inputs; models of one can be fed")
     return variant

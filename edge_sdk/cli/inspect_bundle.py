@@ -8,6 +8,7 @@ from typing import Any
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.bundle.manifest import Part
 from edge_sdk.cli.inspect_model import verdict
+from edge_sdk.cli.inspect_plan import plan_facts, plan_lines
 from edge_sdk.cli.table import facts, heading, paragraph, size, table
 from edge_sdk.contract import Contract
 from edge_sdk.errors import MissingPackageError, ModelError
@@ -25,6 +26,7 @@ def bundle_facts(bundle: Bundle) -> dict[str, Any]:
         "manifest": bundle.manifest.model_dump(mode="json"),
         "labels": list(bundle.labels()),
         "variants": {variant.id: variant_verdict(bundle, variant) for variant in bundle.manifest.variants},
+        "plans": plan_facts(bundle),
         "verdict": _verdict(bundle),
     }
 
@@ -40,6 +42,7 @@ def bundle_lines(bundle: Bundle) -> Iterator[str]:
     if any(variant.heads for variant in manifest.variants):
         yield from heading("Heads")
         yield from _head_lines(bundle)
+    yield from plan_lines(bundle)
     yield from _measured_lines("Measured", manifest.measured)
     for variant in manifest.variants:
         yield from _measured_lines(f"Measured of {variant.id}", variant.measured)

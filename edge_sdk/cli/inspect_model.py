@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edge_sdk.cli.table import facts, heading, paragraph, size, table
+from edge_sdk.edgetpu.package import CUSTOM_CODE
 from edge_sdk.tflite import ModelDescription, Tensor
 
 _SHOWN = 10  # of a list of names
@@ -70,7 +71,9 @@ def verdict(model: ModelDescription) -> str:
     """One sentence: full-integer, or how much is float."""
     floating = model.float_tensors()
     if not floating:
-        custom = sorted({op.name for op in model.operators if op.custom})
+        custom = sorted(
+            {op.name for op in model.operators if op.custom} - {CUSTOM_CODE}
+        )  # an Edge TPU has integers only
         inside = f"; what its custom operators ({', '.join(custom)}) do inside is not known" if custom else ""
         return f"Full-integer: no operator takes or makes a floating-point tensor{inside}."
     named = {tensor.index for tensor in floating}

@@ -13,9 +13,9 @@ from click.core import ParameterSource
 
 from edge_sdk.app import App, LoopTable, ModelTable, Program, read_app
 from edge_sdk.cli.ending import end_tidily_on_signals
+from edge_sdk.cli.engine_options import engine_options_from
 from edge_sdk.cli.milliseconds import milliseconds
 from edge_sdk.cli.supervise import PLAN_FLAG, become_supervisor, plan_of
-from edge_sdk.engines import Options
 from edge_sdk.errors import ConfigError
 from edge_sdk.loop import Loop
 from edge_sdk.printable import printable_lines
@@ -54,7 +54,10 @@ from edge_sdk.watchdog.plan import APP_VARIABLE, LIFE_VARIABLE
     "--variant", help="Id of the variant; default the bundle's first, or with --board the first that the board runs."
 )
 @click.option("--board", help="Board profile; see edge-sdk boards.")
-@click.option("--engine", help="litert (default), null, faulty, or one that a package of yours brings.")
+@click.option(
+    "--engine",
+    help="litert, edgetpu, null, faulty, or one that a package of yours brings; default by the variant's kind.",
+)
 @click.option("--engine-option", "engine_options", multiple=True, metavar="KEY=VALUE", help="Such as threads=2.")
 @click.option("--isolation", type=click.Choice(["process", "none"]), help="Engine in a child (default) or inline.")
 @click.option("--results", "most", type=click.IntRange(min=1), metavar="N", help="Stop after N results.")
@@ -130,7 +133,7 @@ def run(
             hop=app.loop.hop,
             governor=app.governor or False,
             engine=model.engine,
-            engine_options={**model.options, **_pairs(engine_options)},
+            engine_options={**model.options, **engine_options_from(engine_options)},
             isolation=model.isolation,
             standby=model.standby,
             variant=model.variant,
@@ -164,7 +167,7 @@ def _quieten_opencv() -> None:
 
 def _say(event: Event) -> None:
     """On standard error, where no sink shows events to people, what is for them to act upon."""
-    if event.kind in {"sink_failed", "sink_back", "deadline_too_short"}:
+    if event.kind in {"sink_failed", "sink_back", "deadline_too_short", "cpu_instead"}:
         click.echo(printable_lines(f"{event.kind}: {event.message}"), err=True)
 
 
@@ -220,13 +223,3 @@ def _app_of(what: Path, source: str | None, deadline_ms: float | None, hang_ms: 
     flags = {"deadline_ms": deadline_ms, "hang_ms": hang_ms}
     loop = app.loop.model_copy(update={k: v for k, v in flags.items() if v is not None})
     return app.model_copy(update={"source": source or app.source, "loop": loop})
-
-
-def _pairs(texts: tuple[str, ...]) -> Options:
-    pairs = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise ConfigError(f"--engine-option is KEY=VALUE, such as threads=2; found {text!r}")
-        pairs[key] = value
-    return pairs

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_sdk.doctor.bundle import check_bundle
+from edge_sdk.doctor.coral import check_coral
 from edge_sdk.doctor.environment import Environment
 from edge_sdk.doctor.finding import Finding
 from edge_sdk.doctor.interpreter import check_interpreter, check_python
@@ -20,6 +21,7 @@ CHECKS: tuple[Callable[[Environment], list[Finding]], ...] = (
     check_namesakes,
     check_opencv,
     check_board,
+    check_coral,
     check_camera,
     check_shared_memory,
     check_watchdog,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import pwd
 import re
 import struct
 import sys
@@ -31,6 +32,13 @@ def try_shared_memory() -> str:
     return ""
 
 
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a container without an entry for this number
+        return str(os.geteuid())
+
+
 @dataclass(frozen=True)
 class Environment:
     """A machine and a Python on it.
@@ -45,6 +53,9 @@ class Environment:
         page_size_bytes: of the kernel.
         interpreter_probe, import_probe: see ``edge_sdk.doctor.probe``.
         can_open: whether a device may be read and written by this user.
+        kernel: its release.
+        user, user_id: who runs this.
+        group_ids: those of this process.
         shared_memory_error: why memfd or eventfd do not work, or "".
     """
 
@@ -55,6 +66,10 @@ class Environment:
     machine: str = field(default_factory=platform.machine)
     in_virtual_environment: bool = sys.prefix != sys.base_prefix
     page_size_bytes: int = field(default_factory=lambda: os.sysconf("SC_PAGE_SIZE"))
+    kernel: str = field(default_factory=platform.release)
+    user: str = field(default_factory=_user)
+    user_id: int = field(default_factory=os.geteuid)
+    group_ids: frozenset[int] = field(default_factory=lambda: frozenset((os.getegid(), *os.getgroups())))
     interpreter_probe: Callable[[str, tuple[str, ...]], Probe] = try_interpreter
     import_probe: Callable[[str, tuple[str, ...]], Probe] = try_import
     can_open: Callable[[Path], bool] = lambda path: os.access(path, os.R_OK | os.W_OK)

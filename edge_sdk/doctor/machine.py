@@ -1,18 +1,14 @@
-"""Checks of the machine: the board, its accelerators, cameras, shared memory and watchdog."""
+"""Checks of the machine: the board, cameras, shared memory and watchdog."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from edge_sdk.doctor.environment import Environment
 from edge_sdk.doctor.finding import Finding, fault, ok, warning
 from edge_sdk.errors import BoardError
 
-_LIBRARY_FOLDERS = ("usr/lib", "usr/lib/*", "usr/local/lib", "usr/local/lib/*", "lib", "lib/*", "opt/*/lib")
-
 
 def check_board(env: Environment) -> list[Finding]:
-    """Which board this is, and the accelerators attached."""
+    """Which board this is."""
     check = "board"
     try:
         detection = env.detection()
@@ -24,43 +20,7 @@ def check_board(env: Environment) -> list[Finding]:
     if detection.board is None:
         fix = "name the board that comes closest with --board, or add a profile: one file in boards/"
         return [warning(check, "; ".join(detection.evidence), fix)]
-    findings = [ok(check, f"{detection.board}: {'; '.join(detection.evidence)}")]
-    for found in detection.accelerators:
-        findings += _accelerator(env, found.name, found.path, found.evidence)
-    return findings
-
-
-def _accelerator(env: Environment, name: str, path: Path, evidence: str) -> list[Finding]:
-    from boards import Accelerator, load
-
-    profile = load(name)
-    assert isinstance(profile, Accelerator)  # noqa: S101 - detection names accelerators only
-    connection = profile.connection
-    findings = []
-    if not any(env.exists(f"{folder}/{connection.library}") for folder in _LIBRARY_FOLDERS):
-        good = profile.software[0]
-        fix = f"install libedgetpu {good.libedgetpu} with {good.interpreter}: {good.note}"
-        findings.append(fault(name, f"{evidence}, but {connection.library} is not installed", fix))
-    if connection.device_files and not any(env.exists(file) for file in connection.device_files):
-        fix = f"install its driver and reboot; it needs {connection.needs}"
-        findings.append(fault(name, f"{evidence}, but no driver has made {' or '.join(connection.device_files)}", fix))
-    largest = connection.page_size_bytes
-    if largest and env.page_size_bytes > largest:
-        found = f"the kernel has memory pages of {env.page_size_bytes} bytes; the driver copes with {largest} at most"
-        findings.append(fault(name, found, connection.page_size_fix))
-    speed = _usb_speed_mbit_s(path)
-    if speed and connection.full_speed_mbit_s and speed < connection.full_speed_mbit_s:
-        fix = "plug it into a USB 3 port (blue) with a USB 3 cable"
-        findings.append(
-            warning(name, f"it runs at {speed} Mbit/s of {connection.full_speed_mbit_s}: a USB 2 port or cable", fix)
-        )
-    return findings or [ok(name, evidence)]
-
-
-def _usb_speed_mbit_s(path: Path) -> int | None:
-    """Speed of a USB device, from its ``speed`` file, or None where it has none."""
-    file = path / "speed"
-    return int(float(file.read_text().strip())) if file.is_file() else None
+    return [ok(check, f"{detection.board}: {'; '.join(detection.evidence)}")]
 
 
 def check_camera(env: Environment) -> list[Finding]:

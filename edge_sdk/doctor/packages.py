@@ -47,7 +47,7 @@ def _pycoral(env: Environment) -> list[Finding]:
             fault(
                 "package pycoral",
                 f"pycoral {found.version} is a command line for the Allen Coral Atlas, not Google's library for the Edge TPU",
-                "pip uninstall pycoral; edge-sdk needs none: only libedgetpu.so.1 (see edge-sdk boards coral-usb)",
+                "pip uninstall pycoral; edge_sdk.pycoral has its functions, and needs libedgetpu.so.1 (edge-sdk boards coral-usb)",
             )
         )
     if version := env.version("pycoral-pi5"):
@@ -55,7 +55,7 @@ def _pycoral(env: Environment) -> list[Finding]:
             fault(
                 "package pycoral-pi5",
                 f"pycoral-pi5 {version} holds no usable library for the Edge TPU",
-                "pip uninstall pycoral-pi5; edge-sdk needs none: only libedgetpu.so.1 (see edge-sdk boards coral-pcie)",
+                "pip uninstall pycoral-pi5; edge_sdk.pycoral has its functions, and needs libedgetpu.so.1 (edge-sdk boards coral-pcie)",
             )
         )
     return findings

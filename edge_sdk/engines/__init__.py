@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 
 _ENGINES = {
     "litert": "edge_sdk.engines.litert:LitertEngine",
+    "edgetpu": "edge_sdk.engines.edgetpu:EdgeTpuEngine",
     "null": "edge_sdk.engines.null:NullEngine",
     "faulty": "edge_sdk.engines.faulty:FaultyEngine",
 }
+_FOR_KIND = {"tflite-": "litert", "edgetpu": "edgetpu", "null": "null"}  # by what the kind of a variant begins with
+_PARTICULAR = ("litert", "edgetpu")  # run their own kinds only
+OPTIONS = {"litert": ("threads",), "edgetpu": ("device", "library", "interpreter", "threads")}
 
 Options = dict[str, str]
 DeviceReset = Callable[[threading.Event], str]  # ends early on the event; says what it did, or raises DeviceError
@@ -78,6 +82,19 @@ class Engine(ABC):
             EngineError, MissingPackageError: if the library cannot be had.
         """
 
+    @classmethod  # noqa: B027 - most engines are safe
+    def try_out(cls, model: bytes, options: Options) -> None:
+        """Called before it runs inline for the first time: try what could take the application with it, elsewhere.
+
+        Raises:
+            EngineError: if it would.
+        """
+
+    @classmethod
+    def hint(cls, options: Options) -> str:
+        """What to tell a user whose engine hung or died while it was opened; empty if there is nothing to tell."""
+        return ""
+
     def restart(self) -> None:
         """Start again after a hang or crash; only an engine in a process of its own can.
 
@@ -129,6 +146,32 @@ def engine_names() -> tuple[str, ...]:
     return (*_ENGINES, *(e.name for e in _plugins() if e.name not in _ENGINES))
 
 
+def engine_for(kind: str, named: str | None = None) -> str:
+    """The engine for a variant of this kind: the one that the user named, else the one that runs such variants.
+
+    Raises:
+        ConfigError: if the named one cannot run it, or if none is known that can.
+    """
+    own = next((name for start, name in _FOR_KIND.items() if kind.startswith(start)), None)
+    if named is not None:
+        if named in _PARTICULAR and named != own:
+            way = f"leave the engine out, or name {own}" if own else "name one that does"
+            raise ConfigError(f"engine {named} cannot run a variant of kind {kind}; {way}")
+        return named
+    if own is None:
+        others = ", ".join(name for name in engine_names() if name not in _ENGINES) or "none is installed"
+        raise ConfigError(
+            f"no engine of edge-sdk runs a variant of kind {kind}; name one of another package that does ({others})"
+        )
+    return own
+
+
+def own_options(name: str, options: Options) -> Options:
+    """Without those that only another engine has: options are stated once, for whichever engine a variant needs."""
+    others = {key for keys in OPTIONS.values() for key in keys} - set(OPTIONS.get(name, ()))
+    return {key: value for key, value in options.items() if name not in OPTIONS or key not in others}
+
+
 def engine_class(name: str) -> Callable[[str, Options], Engine]:
     """The engine of this name; imports its module and, through it, the vendor's library.
 
@@ -155,6 +198,19 @@ def device_reset(name: str, options: Options) -> DeviceReset | None:
     """See ``Engine.device_reset``."""
     found = engine_class(name)
     return found.device_reset(options) if isinstance(found, type) and issubclass(found, Engine) else None
+
+
+def try_out(name: str, model: bytes, options: Options) -> None:
+    """See ``Engine.try_out``."""
+    found = engine_class(name)
+    if isinstance(found, type) and issubclass(found, Engine):
+        found.try_out(model, options)
+
+
+def hint(name: str, options: Options) -> str:
+    """See ``Engine.hint``."""
+    found = engine_class(name)
+    return found.hint(options) if isinstance(found, type) and issubclass(found, Engine) else ""
 
 
 def load_engine(name: str, model_path: str, options: Options | None = None) -> Engine:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from edge_sdk.engines import Engine, Options, load_engine
+from edge_sdk.engines import Engine, Options, hint, load_engine, try_out
 from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.engines.wire import memory_file
-from edge_sdk.errors import ConfigError
+from edge_sdk.errors import ConfigError, EngineCrashError, EngineHangError
 
 Isolation = Literal["process", "none"]
 
@@ -30,16 +30,21 @@ def open_engine(
         options: the engine's options.
         isolation: ``"process"`` (a hang or crash raises an error, and ``restart`` brings it back) or ``"none"``.
         hang_ms: the hang budget of one run; without a process of its own an engine that hangs cannot be stopped.
-
         start: whether to start it at once; an engine in a process of its own may wait for its first ``restart``.
 
     Raises:
         ConfigError, EngineError: as the engine does.
     """
     if isolation == "process":
-        return ProcessEngine(name, model, options, hang_ms=hang_ms, start=start)
+        try:
+            return ProcessEngine(name, model, options, hang_ms=hang_ms, start=start)
+        except EngineHangError as exc:
+            raise EngineHangError(exc.hang_ms, hint(name, options or {})) from exc
+        except EngineCrashError as exc:
+            raise EngineCrashError(exc.reason, hint(name, options or {})) from exc
     if isolation != "none":
         raise ConfigError(f"isolation is process or none; found {isolation!r}")
+    try_out(name, model, options or {})
     fd = memory_file("edge-sdk-model", model)
     try:
         return load_engine(name, f"/proc/self/fd/{fd}", options)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_sdk.engines import Engine, Options
+from edge_sdk.engines import OPTIONS, Engine, Options
 from edge_sdk.errors import ConfigError, EngineError, MissingPackageError
 from edge_sdk.tensors import Array, TensorSpec
 
@@ -27,14 +27,14 @@ _SEQUENCES = {"UNIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_LSTM"}
 _SEQUENCES |= {"UNIDIRECTIONAL_SEQUENCE_RNN", "BIDIRECTIONAL_SEQUENCE_RNN"}
 
 
-def find_interpreter() -> tuple[str, Any]:
-    """The package that has an interpreter here, and its interpreter module.
+def find_interpreter(packages: tuple[str, ...] = INTERPRETERS) -> tuple[str, Any]:
+    """The first of these packages that has an interpreter here, and its interpreter module.
 
     Raises:
         MissingPackageError: if none is installed.
         EngineError: if the first one that is installed cannot be imported: falling back in silence would hide a broken installation.
     """
-    for package in INTERPRETERS:
+    for package in packages:
         try:
             return package, import_module(_MODULES[package])
         except ModuleNotFoundError as exc:
@@ -68,8 +68,12 @@ class LitertEngine(Engine):
     """
 
     def __init__(self, model_path: str, options: Options) -> None:
-        self._package, self._module = find_interpreter()
-        self._threads = threads = _threads(options)
+        check_options("litert", options, OPTIONS["litert"])
+        self._load(model_path, threads_of("litert", options), find_interpreter())
+
+    def _load(self, model_path: str, threads: int, interpreter: tuple[str, Any]) -> None:
+        self._package, self._module = interpreter
+        self._threads = threads
         with quiet_native_stderr():
             self._interpreter = self._open(model_path=model_path)
         with _engine_errors(f"{self._package} refuses the model"):
@@ -84,7 +88,7 @@ class LitertEngine(Engine):
         self.input_arrays = tuple(np.zeros(s.shape, s.dtype) for s in self.inputs)
         self._set = tuple(d["index"] for d in inputs)
         self._get = tuple(d["index"] for d in outputs)
-        self.description = f"{self._package} {_version(self._package)}, {threads} thread{'s' if threads > 1 else ''}"
+        self.description = self._described()
 
     @classmethod
     def warm(cls) -> None:
@@ -120,7 +124,11 @@ class LitertEngine(Engine):
         if self.stateful:
             self._interpreter = self._open(model_content=self._content)
 
-    def _open(self, **model: str | bytes) -> Any:
+    def _described(self, by: str = "") -> str:
+        threads = f"{self._threads} thread{'s' if self._threads > 1 else ''}"
+        return f"{self._package} {version_of(self._package)}{by}, {threads}"
+
+    def _open(self, **model: Any) -> Any:
         with _engine_errors(f"{self._package} refuses the model"):
             interpreter = self._module.Interpreter(num_threads=self._threads, **model)
             interpreter.allocate_tensors()
@@ -133,18 +141,29 @@ def _engine_errors(said: str) -> Iterator[None]:
     try:
         yield
     except Exception as exc:
-        raise EngineError(f"{said}: {exc}") from exc
+        compiled = "edgetpu-custom-op" in str(exc)
+        way = ". It is compiled for the Edge TPU: run it with engine edgetpu" if compiled else ""
+        raise EngineError(f"{said}: {exc}{way}") from exc
 
 
-def _threads(options: Options) -> int:
-    if unknown := set(options) - {"threads"}:
-        raise ConfigError(f"engine litert has no option {', '.join(sorted(unknown))}; it has threads")
+def check_options(engine: str, options: Options, known: tuple[str, ...]) -> None:
+    """Raise ConfigError if an option is unknown."""
+    if unknown := set(options) - set(known):
+        raise ConfigError(f"engine {engine} has no option {', '.join(sorted(unknown))}; it has {', '.join(known)}")
+
+
+def threads_of(engine: str, options: Options) -> int:
+    """The option ``threads``.
+
+    Raises:
+        ConfigError: if it is no number, or out of range.
+    """
     try:
         threads = int(options.get("threads", "1"))
     except ValueError:
         threads = 0
     if not 1 <= threads <= 64:
-        raise ConfigError(f"engine litert: threads is a number from 1 to 64; found {options['threads']!r}")
+        raise ConfigError(f"engine {engine}: threads is a number from 1 to 64; found {options['threads']!r}")
     return threads
 
 
@@ -156,7 +175,8 @@ def _spec(details: Any) -> TensorSpec:
     return spec
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """The version of an interpreter's package."""
     for distribution in (package.replace("_", "-"), package, "tensorflow-cpu"):
         with contextlib.suppress(PackageNotFoundError):
             return version(distribution)

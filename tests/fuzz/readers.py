@@ -3,6 +3,7 @@
     pip install atheris
     python -m tests.fuzz.readers tflite --minutes 30
     python -m tests.fuzz.readers onnx --minutes 30
+    python -m tests.fuzz.readers edgetpu --minutes 30
 
 Coverage guides it through our own code. What survives reading is run too, one in eight, by the probe in a process of its own. A finding is
 left as crash-HASH in the folder of the corpus and ends the run with exit code 77.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,8 +26,11 @@ import atheris
 with atheris.instrument_imports(include=["converters", "edge_sdk"]):
     from converters.load import tflite
     from converters.load.onnx import import_onnx
+    from edge_sdk.cli.inspect_edgetpu import compiled_facts, compiled_lines
+    from edge_sdk.edgetpu.package import read_compiled
     from edge_sdk.errors import ModelError
 
+from tests.edgetpu_files import EXECUTION_ONLY, ExecutableSpec, PackageSpec, compiled_model, custom_options, model_with
 from tests.tiny_models import between_convolutions, image_net, options
 
 _LONGEST_S = 60  # one input
@@ -47,6 +52,15 @@ def read_onnx(content: bytes) -> None:
         import_onnx(content)
 
 
+def read_edgetpu(content: bytes) -> None:
+    """What is read is also shown: no field may break that."""
+    with contextlib.suppress(ModelError):
+        compiled = read_compiled(content)
+        if compiled is not None:
+            json.dumps(compiled_facts(compiled), allow_nan=False)
+            list(compiled_lines(compiled))
+
+
 def tflite_seeds() -> Iterator[bytes]:
     yield image_net()
     yield between_convolutions("LEAKY_RELU", op_options=options("LeakyRelu", alpha=0.1))
@@ -63,9 +77,18 @@ def onnx_seeds() -> Iterator[bytes]:
                 yield content
 
 
+def edgetpu_seeds() -> Iterator[bytes]:
+    yield compiled_model(cached=8)
+    yield compiled_model(cached=0, streamed=8, cpu="RELU")
+    caching = ExecutableSpec(1, parameters=8, token=7, instructions=(8, 8), use_tpu_dram=True)
+    package = PackageSpec((caching, ExecutableSpec(EXECUTION_ONLY, token=7)), signature=8, identifier="seed")
+    yield model_with([custom_options(package, PackageSpec(runtime=10), _3=b"old"), custom_options(PackageSpec())])
+
+
 TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], Iterator[bytes]]]] = {
     "tflite": (read_tflite, tflite_seeds),
     "onnx": (read_onnx, onnx_seeds),
+    "edgetpu": (read_edgetpu, edgetpu_seeds),
 }
 
 
