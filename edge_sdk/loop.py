@@ -21,7 +21,7 @@ from edge_sdk.bad_samples import BadSamples
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.choice import choose_variant
 from edge_sdk.climber import Climber
-from edge_sdk.engines import Engine, Options
+from edge_sdk.engines import DeviceReset, Engine, Options
 from edge_sdk.engines.isolation import Isolation
 from edge_sdk.errors import ConfigError
 from edge_sdk.loop_report import LoopReport
@@ -275,11 +275,13 @@ class Loop:
             self._audience.say("cpu_instead", choice.instead)
         return choice.variant
 
-    def _recovery_of(self, engine: Engine) -> EngineRecovery:
+    def _recovery_of(self, engine: Engine, reset: DeviceReset | None) -> EngineRecovery:
         def alive() -> None:
             self._pulse.allow(_OPEN_S)
 
-        return EngineRecovery(engine, self._audience.tell, patience_s=self._reopen_s, stop=self._stop, alive=alive)
+        return EngineRecovery(
+            engine, self._audience.tell, patience_s=self._reopen_s, stop=self._stop, alive=alive, reset=reset
+        )
 
     def _say_if_hopeless(self, runner: Runs) -> None:
         if runner.fastest_ms > self.deadline.deadline_ms:

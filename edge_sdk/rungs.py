@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic_ns
 
 from edge_sdk.bundle import Bundle, Variant
-from edge_sdk.engines import OPTIONS, Engine, Options, device_reset, engine_for, hint, own_options
+from edge_sdk.engines import OPTIONS, DeviceReset, Engine, Options, device_reset, engine_for, hint, own_options
 from edge_sdk.engines.isolation import Isolation
 from edge_sdk.errors import ConfigError
 from edge_sdk.result import Event
@@ -44,7 +44,7 @@ class Rungs:
     task: dict[str, object]
     standby: Standby
     deadline_ms: float
-    recover: Callable[[Engine], EngineRecovery]
+    recover: Callable[[Engine, DeviceReset | None], EngineRecovery]
     tell: Callable[[Event], None]
 
     @property
@@ -94,7 +94,7 @@ class Rungs:
                     )
                 )
             )
-            self.tell(Event("standby_ready", readiness(runner), monotonic_ns()))
+            self.tell(Event("standby_ready", readiness(runner, self.deadline_ms), monotonic_ns()))
             stack.pop_all()
         return runner
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.contract import Encoder
-from edge_sdk.engines import Engine, Options
+from edge_sdk.engines import DeviceReset, Engine, Options, device_reset
 from edge_sdk.engines.isolation import Isolation, open_engine
 from edge_sdk.errors import ConfigError, EngineError
 from edge_sdk.result import Stages
@@ -109,7 +109,7 @@ class Runner:
         isolation: Isolation,
         hang_ms: float,
         task: dict[str, object],
-        recover: Callable[[Engine], EngineRecovery],
+        recover: Callable[[Engine, DeviceReset | None], EngineRecovery],
         start: bool = True,
     ) -> None:
         if len(variant.inputs) != 1:
@@ -128,7 +128,7 @@ class Runner:
         try:
             if start:
                 self.prepare()
-            self.recovery = recover(self.engine)
+            self.recovery = recover(self.engine, device_reset(engine, options))
         except BaseException:
             self.close()
             raise

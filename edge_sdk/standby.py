@@ -9,7 +9,7 @@ from edge_sdk.engines.isolation import Isolation
 from edge_sdk.errors import ConfigError
 from edge_sdk.watchdog.steps import Patience
 
-_ACCELERATED = ("edgetpu",)  # kinds that run on a device which can be gone while the processor goes on
+_ACCELERATED = ("edgetpu",)  # kinds that begin so run on a device which can be gone while the processor goes on
 _ON_THE_PROCESSOR = "tflite-int8"
 
 
@@ -41,7 +41,7 @@ def standby_for(
         BundleError: if there is no variant of this id.
         ConfigError: if it cannot stand by.
     """
-    if given is False or (given is True and variant.kind not in _ACCELERATED):
+    if given is False or (given is True and not variant.kind.startswith(_ACCELERATED)):
         return None, ""
     if given is not True:
         chosen = bundle.variant(given)

@@ -67,7 +67,11 @@ class StandbyRunner:
         self._has_erred = self._is_closed = False
         self._failure = ("start", -1)
         self._away_since_ns, self._away_ns = monotonic_ns(), 0
-        self._start(patience.start_s, hint)
+        try:
+            self._start(patience.start_s, hint)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def variant(self) -> Variant:
@@ -116,6 +120,7 @@ class StandbyRunner:
         self._tell_news()
         if self.serving is self.standby and self._comeback.back:
             self._return()
+        self._check_open()
         try:
             return self.serving.run(sample, queue_ms)
         except EngineError as exc:
@@ -133,6 +138,8 @@ class StandbyRunner:
 
     def failed(self, failure: EngineError, sequence: int) -> None:
         """See ``Runner``: the stand-by, which has none of its own, is had back as any engine."""
+        if self._is_closed:
+            return
         if self.serving is self.standby:
             self.standby.failed(failure, sequence)
         else:
@@ -160,6 +167,11 @@ class StandbyRunner:
     def _next_ms(self) -> float:
         """What another try takes at least."""
         return max(self.primary.fastest_ms, self.standby.fastest_ms)
+
+    def _check_open(self) -> None:
+        """Who is told of an event may close the loop."""
+        if self._is_closed:
+            raise EngineError("the engine is closed")
 
     def _start(self, longest_s: float, hint: Callable[[], str]) -> None:
         self._comeback.begin("start", None)
@@ -231,9 +243,10 @@ class StandbyRunner:
         self._tell(Event(kind, message, monotonic_ns(), sequence, took_ms))
 
 
-def readiness(runner: StandbyRunner) -> str:
+def readiness(runner: StandbyRunner, deadline_ms: float) -> str:
     """What stands by, and what that costs."""
     standby = runner.standby
     pid = getattr(standby.engine, "pid", 0)
-    costs = f"{memory_mb([pid]):.0f} MB and at least {standby.fastest_ms:.1f} ms a sample"
-    return f"{standby.name} is kept open to stand by for {runner.primary.name}; it takes {costs}"
+    costs = f"{memory_mb([pid]):.0f} MB and at least {standby.fastest_ms:.2g} ms a sample"
+    late = ", longer than the deadline: all its results will be late" if standby.fastest_ms > deadline_ms else ""
+    return f"{standby.name} is kept open to stand by for {runner.primary.name}; it takes {costs}{late}"

@@ -67,6 +67,11 @@ class Bench:
         assert isinstance(runner, StandbyRunner)
         return runner
 
+    @property
+    def latest(self) -> str:
+        """The variant of the latest result."""
+        return self.results[-1][0] if self.results else ""
+
     def kinds(self) -> list[str]:
         return [event.kind for event in self.events]
 
@@ -155,7 +160,7 @@ def test_a_hang_costs_its_budget_and_one_sample(tmp_path: Path) -> None:
     with Bench(tmp_path) as bench:
         order_fault(bench.orders, "hang")
         bench.until_event("recovered")
-        bench.until(lambda: bench.results[-1][0] == "null")
+        bench.until(lambda: bench.latest == "null")
     times = [at for _, at in bench.results]
     assert max(np.diff(times)) * 1e-6 < HANG_MS + 300
     assert bench.loop.report().counts.lost == 1
@@ -186,10 +191,10 @@ def test_a_device_that_is_away_is_waited_for(tmp_path: Path, reset_calls: list[C
     with Bench(tmp_path) as bench:
         bench.gone.touch()
         bench.until_event("step_failed", 8)
-        assert bench.results[-1][0] == "null-cpu"
+        assert bench.latest == "null-cpu"
         bench.gone.unlink()
         bench.until_event("recovered")
-        bench.until(lambda: bench.results[-1][0] == "null")
+        bench.until(lambda: bench.latest == "null")
     assert "not reset: there is no device" in next(e.message for e in bench.events if "reset" in e.message)
 
 
@@ -201,7 +206,7 @@ def test_absent_at_the_start_the_stand_by_serves_until_it_is_there(tmp_path: Pat
         assert "cannot be had: the device is away" in bench.until_event("standby_on").message
         bench.gone.unlink()
         bench.until_event("recovered")
-        bench.until(lambda: bench.results[-1][0] == "null")
+        bench.until(lambda: bench.latest == "null")
     assert "at the start: null-cpu on null served" in "\n".join(bench.loop.report().lines())
 
 
@@ -242,7 +247,7 @@ def test_an_abandoned_process_takes_its_device_with_it(tmp_path: Path, monkeypat
         bench.until_event("abandoned")
         count = len(bench.results)
         bench.until(lambda: len(bench.results) > count + 50)
-        assert bench.results[-1][0] == "null-cpu"
+        assert bench.latest == "null-cpu"
     assert "recovered" not in bench.kinds()
 
 
@@ -252,7 +257,7 @@ def test_a_stand_by_that_died_meanwhile_is_had_back_too(tmp_path: Path) -> None:
         bench.until_event("standby_on")
         os.kill(bench.runner.standby.engine.pid, signal.SIGKILL)  # type: ignore[attr-defined]
         bench.until_event("recovered")
-        bench.until(lambda: bench.results[-1][0] == "null-cpu")
+        bench.until(lambda: bench.latest == "null-cpu")
     assert bench.loop.report().counts.lost == 1
 
 
@@ -295,6 +300,43 @@ def test_closing_in_the_middle_of_a_step_leaves_nothing(
     counts = bench.loop.report().counts
     assert counts.in_flight == 0
     assert counts.captured == counts.on_time + counts.late + counts.dropped + counts.skipped + counts.lost
+
+
+@pytest.mark.parametrize("kind", ["crash", "standby_on", "restarted", "recovered", "retried"])
+def test_whoever_is_told_may_close_the_loop(kind: str, tmp_path: Path) -> None:
+    before = open_descriptors(), descendants(), threading.active_count()
+    with Bench(tmp_path) as bench:
+        told = bench.loop._audience._on_event
+        assert told is not None
+
+        def close(event: Event) -> None:
+            told(event)
+            if event.kind == kind:
+                bench.loop.close()
+
+        bench.loop._audience._on_event = close
+        order_fault(bench.orders, "error 1" if kind == "retried" else "crash")
+        bench.until_event(kind)
+        bench._thread.join(10)
+        assert bench.failure is None and not bench._thread.is_alive()
+    assert (open_descriptors(), descendants(), threading.active_count()) == before
+    counts = bench.loop.report().counts
+    assert counts.captured == counts.on_time + counts.late + counts.dropped + counts.skipped + counts.lost
+
+
+def test_without_a_stand_by_the_device_is_reset_before_the_next_try(
+    tmp_path: Path, reset_calls: list[Callable[[], str]]
+) -> None:
+    with Bench(tmp_path, standby=False) as bench:
+
+        def reset() -> str:
+            bench.gone.unlink()
+            return "the device was reset"
+
+        reset_calls.append(reset)
+        bench.gone.touch()
+        bench.until_event("recovered")
+    assert bench.kinds() == ["engine_error", "engine_error", "restart_failed", "device_reset", "recovered"]
 
 
 def test_closing_while_a_process_starts_does_not_wait_for_it(tmp_path: Path) -> None:

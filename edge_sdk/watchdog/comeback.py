@@ -8,7 +8,7 @@ from collections.abc import Callable
 from time import monotonic, monotonic_ns
 
 from edge_sdk.engines import DeviceReset, Engine
-from edge_sdk.errors import EdgeSdkError
+from edge_sdk.errors import DeviceError, EdgeSdkError
 from edge_sdk.result import Event
 from edge_sdk.watchdog.steps import WORDS, Patience, Step, Steps
 
@@ -122,7 +122,7 @@ class Comeback:
         began_ns = monotonic_ns()
         try:
             self._say("device_reset", self._reset(self._stop), began_ns)
-        except EdgeSdkError as exc:
+        except DeviceError as exc:
             self._say("step_failed", f"the device was not reset: {exc}", began_ns)
 
     def _is_lost(self) -> bool:

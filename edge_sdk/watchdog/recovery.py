@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from time import monotonic_ns
 
 from edge_sdk.backoff import tries
-from edge_sdk.engines import Engine
-from edge_sdk.errors import EngineCrashError, EngineError, EngineHangError
+from edge_sdk.engines import DeviceReset, Engine
+from edge_sdk.errors import DeviceError, EngineCrashError, EngineError, EngineHangError
 from edge_sdk.result import Event
 
 _FAILURES_IN_A_ROW = 5  # an engine that fails so often without one good result will not do better the next time
@@ -40,6 +40,7 @@ class EngineRecovery:
         patience_s: for how long a restart that fails is tried again.
         stop: ends the waiting between tries.
         alive: called before each try, which may take long.
+        reset: resets the engine's device, before each new try to start it where the first has failed; None where nothing can.
 
     Attributes:
         recoveries: the latest ones.
@@ -53,9 +54,10 @@ class EngineRecovery:
         patience_s: float,
         stop: threading.Event,
         alive: Callable[[], None] = lambda: None,
+        reset: DeviceReset | None = None,
     ) -> None:
         self._engine, self._tell, self._alive = engine, tell, alive
-        self._patience_s, self._stop = patience_s, stop
+        self._patience_s, self._stop, self._reset = patience_s, stop, reset
         self._failures_in_a_row = 0
         self._abandoned = 0
         self.recoveries: deque[Recovery] = deque(maxlen=_KEPT)
@@ -76,7 +78,7 @@ class EngineRecovery:
         if self._failures_in_a_row >= _FAILURES_IN_A_ROW:
             times = f"{self._failures_in_a_row} times in a row"
             raise EngineError(f"the engine failed {times}; the last time: {failure}") from failure
-        if kind != "engine_error":
+        if kind != "engine_error" or (self._reset is not None and self._failures_in_a_row > 1):
             self._tell_abandoned(sequence)
             started_ns = monotonic_ns()
             if not self._restarted(failure, sequence):
@@ -94,10 +96,12 @@ class EngineRecovery:
 
     def _restarted(self, failure: EngineError, sequence: int) -> bool:
         """Start it again; False if that is not wanted any more."""
-        for _ in tries(self._patience_s, self._stop):
+        for number, _ in enumerate(tries(self._patience_s, self._stop)):
             if self._stop.is_set():
                 return False
             self._alive()
+            if number:
+                self._reset_device(sequence)
             try:
                 self._engine.restart()
             except EngineError as exc:
@@ -110,6 +114,16 @@ class EngineRecovery:
         raise EngineError(
             f"the engine could not be started again within {self._patience_s:g} s: {failure}"
         ) from failure
+
+    def _reset_device(self, sequence: int) -> None:
+        if self._reset is None:
+            return
+        began_ns = monotonic_ns()
+        try:
+            kind, message = "device_reset", self._reset(self._stop)
+        except DeviceError as exc:
+            kind, message = "step_failed", f"the device was not reset: {exc}"
+        self._tell(Event(kind, message, monotonic_ns(), sequence, (monotonic_ns() - began_ns) * 1e-6))
 
 
 def kind_of(failure: EngineError) -> str:
