@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edge_sdk import engines
+from edge_sdk.app import App, read_app
 from edge_sdk.bundle import Bundle
 from edge_sdk.bundle.add import add_variants
 from edge_sdk.engines.faulty import FaultyEngine, order_fault
@@ -22,6 +23,8 @@ from edge_sdk.result import Event
 from edge_sdk.standby import Standby
 from edge_sdk.standby_runner import StandbyRunner
 from edge_sdk.watchdog.steps import Patience
+from tests.edgetpu_delegate import Device
+from tests.edgetpu_models import both_bundle
 from tests.processes import descendants, open_descriptors
 from tests.small_bundles import Numbers, null_bundle
 from tests.test_loop_ladder import Ticking
@@ -382,6 +385,40 @@ def test_a_stand_by_that_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(error, match=said):
         Bench(tmp_path, **settings).loop.__enter__()
+
+
+@pytest.mark.parametrize(("line", "expected"), [("", True), ("standby = false", False), ('standby = "other"', "other")])
+def test_app_toml_names_it(line: str, expected: bool | str, tmp_path: Path) -> None:
+    app = tmp_path / "app.toml"
+    app.write_text(
+        f"[model]\nbundle = 'b.edge'\n{line}\n[source]\nkind = 'camera'\ndevice = '0'\n[loop]\ndeadline_ms = 50\n"
+    )
+    found = read_app(app)
+    assert isinstance(found, App) and found.model.standby == expected
+
+
+def test_where_nothing_can_stand_by_it_is_said(tmp_path: Path, edgetpu: Device, edgetpu_library: Path) -> None:
+    bundle = both_bundle(tmp_path / "tpu.edge", kinds=("edgetpu",))
+    options = {"library": str(edgetpu_library)}
+    with Loop(bundle, Numbers(3), deadline_ms=1_000, engine_options=options) as loop:
+        assert len(list(loop)) == 3
+    (event,) = loop.report().events
+    assert event.kind == "no_standby" and "no variant of kind tflite-int8" in event.message
+
+
+def test_a_start_that_dies_says_what_may_be_wrong(tmp_path: Path, edgetpu: Device, edgetpu_library: Path) -> None:
+    edgetpu.order("crash", at="open", cure="never")
+    options = {"library": str(edgetpu_library)}
+    settings = {
+        "deadline_ms": 1_000,
+        "variant": "edgetpu",
+        "engine_options": options,
+        "standby": Standby(patience=QUICK),
+    }
+    with Loop(both_bundle(tmp_path / "both.edge"), Numbers(3), **settings) as loop:  # type: ignore[arg-type]
+        assert {result.variant for result in loop} == {"tflite-int8"}
+    said = next(event.message for event in loop.report().events if event.kind == "standby_on")
+    assert "SIGSEGV" in said and "libedgetpu" in said
 
 
 @pytest.mark.parametrize("standby", [False, True])
