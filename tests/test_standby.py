@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_sdk import engines
 from edge_sdk.app import App, read_app
 from edge_sdk.bundle import Bundle
 from edge_sdk.bundle.add import add_variants
 from edge_sdk.engines.faulty import FaultyEngine, order_fault
+from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.errors import BundleError, ConfigError, DeviceError, EdgeSdkError, EngineError
 from edge_sdk.loop import Loop
 from edge_sdk.result import Event
@@ -24,9 +24,10 @@ from edge_sdk.standby import Standby
 from edge_sdk.standby_runner import StandbyRunner
 from edge_sdk.watchdog.steps import Patience
 from tests.edgetpu_delegate import Device
-from tests.edgetpu_models import both_bundle
+from tests.edgetpu_models import both_bundle, compiled_model
 from tests.processes import descendants, open_descriptors
 from tests.small_bundles import Numbers, null_bundle
+from tests.supervised import eventually
 from tests.test_loop_ladder import Ticking
 
 HANG_MS = 150.0
@@ -342,18 +343,12 @@ def test_without_a_stand_by_the_device_is_reset_before_the_next_try(
     assert bench.kinds() == ["engine_error", "engine_error", "restart_failed", "device_reset", "recovered"]
 
 
-def test_closing_while_a_process_starts_does_not_wait_for_it(tmp_path: Path) -> None:
+def test_closing_while_a_process_starts_does_not_wait_for_it(edgetpu: Device, edgetpu_library: Path) -> None:
     """A delegate that hangs while it opens the device: nothing but the end of its process helps."""
-    engine = engines.process.ProcessEngine("litert", b"", hang_ms=1_000, start=False)
-    reached = threading.Event()
-    monkey = engine._meet_child
-
-    def meet(child: object) -> None:
-        os.kill(engine._child.pid, signal.SIGSTOP)  # type: ignore[union-attr]
-        reached.set()
-        monkey(child)  # type: ignore[arg-type]
-
-    engine._meet_child = meet  # type: ignore[method-assign]
+    before = descendants()
+    edgetpu.order("hang", at="open")
+    options = {"library": str(edgetpu_library)}
+    engine = ProcessEngine("edgetpu", compiled_model(), options, hang_ms=1_000, start=False)
     failures: list[EngineError] = []
 
     def restart() -> None:
@@ -364,11 +359,12 @@ def test_closing_while_a_process_starts_does_not_wait_for_it(tmp_path: Path) -> 
 
     thread = threading.Thread(target=restart)
     thread.start()
-    assert reached.wait(20)
+    eventually(lambda: edgetpu.strikes("hang") == 1)
     engine.interrupt()
     thread.join(3)
     assert not thread.is_alive() and failures
     engine.close()
+    assert descendants() == before
     with pytest.raises(EngineError, match="closed"):
         engine.restart()
 
