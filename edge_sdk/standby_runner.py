@@ -204,7 +204,10 @@ class StandbyRunner:
         self._say(kind, str(failure), sequence)
         if kind == "engine_error" and not self._has_erred:
             self._has_erred = True
-            self._say("retried", f"{self.primary.name} is asked once more before anything else is done", sequence)
+            if self.primary.stateful:  # how far it came with this sample is not known
+                self.primary.reset()
+            again = f"{self.primary.name} is asked once more before anything else is done{self._lost_state}"
+            self._say("retried", again, sequence)
             return
         self._has_erred, self._failure = False, (kind, sequence)
         self._away_since_ns = monotonic_ns()
