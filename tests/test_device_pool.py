@@ -240,6 +240,7 @@ def _absent() -> ScriptedEngine:
 FAULTS = st.lists(st.sampled_from(["", "", "", "hang", "crash", "error", "dead"]), max_size=12)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     scripts=st.lists(FAULTS, min_size=1, max_size=3),

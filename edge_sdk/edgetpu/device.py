@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from time import monotonic, monotonic_ns
+from time import monotonic, monotonic_ns, perf_counter
 from typing import Literal
 
 from edge_sdk.backoff import waits_s
@@ -28,6 +28,7 @@ class DeviceReport:
         runs: requests that it answered.
         failures: requests that failed on it.
         recoveries: how often it was had back.
+        busy_s: seconds in requests that it answered.
     """
 
     name: str
@@ -35,6 +36,7 @@ class DeviceReport:
     runs: int
     failures: int
     recoveries: int
+    busy_s: float
 
 
 class Device:
@@ -62,6 +64,7 @@ class Device:
         self.engine: Engine | None = None
         self._state: State = "opening"
         self._runs = self._failures = self._recoveries = self._errors_in_a_row = self._abandoned = 0
+        self._busy_s = 0.0
         self._waits: Iterator[float] | None = None
 
     @property
@@ -87,9 +90,11 @@ class Device:
             EngineError: if it failed; call ``recover`` then.
         """
         assert self.engine is not None  # noqa: S101 - whoever runs it has opened it
+        began = perf_counter()
         for array, given in zip(self.engine.input_arrays, inputs, strict=True):
             array[...] = given
         outputs = tuple(output.copy() for output in self.engine.run())
+        self._busy_s += perf_counter() - began
         self._runs += 1
         self._errors_in_a_row = 0
         self._waits = None
@@ -129,7 +134,7 @@ class Device:
 
     def report(self) -> DeviceReport:
         """Counted so far."""
-        return DeviceReport(self.name, self._state, self._runs, self._failures, self._recoveries)
+        return DeviceReport(self.name, self._state, self._runs, self._failures, self._recoveries, self._busy_s)
 
     def close(self) -> None:
         """Close the engine."""

@@ -166,8 +166,7 @@ class Pool:
         error = self._no_device() or RequestRejectedError(
             f"request {request.number} finds the queue full after {wait_ms:g} ms; wait longer, submit more slowly, or take another device"
         )
-        requests.fail(request, error, "rejected")
-        raise error
+        raise requests.refuse(request, error)
 
     def run(self, inputs: Sequence[Array], *, timeout_ms: float | None = None) -> tuple[Array, ...]:
         """The outputs of one inference; it waits for a place in the queue, too.

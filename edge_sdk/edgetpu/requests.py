@@ -54,6 +54,7 @@ class Request(Future[tuple[Array, ...]]):
         outcome: how it ended, or None.
         device: which ran it last; empty before.
         failures: how often it failed on one.
+        carried: what it carries from one device to the next, by name, where it passes several.
     """
 
     def __init__(self, requests: Requests, number: int, inputs: Sequence[Array]) -> None:
@@ -64,14 +65,12 @@ class Request(Future[tuple[Array, ...]]):
         self.outcome: Outcome | None = None
         self.device = ""
         self.failures = 0
+        self.carried: dict[str, Array] = {}
         self.begun = self.may_run_over = False
 
     def cancel(self) -> bool:
         """Give it up; whether it was not too late."""
         return self._requests.cancel(self)
-
-    def __lt__(self, other: Request) -> bool:
-        return self.until_ns < other.until_ns
 
 
 class Requests:
@@ -84,8 +83,8 @@ class Requests:
     def __init__(self, on_left: Callable[[Request], None] = lambda request: None) -> None:
         self._on_left = on_left
         self._changed = threading.Condition(threading.Lock())
-        self._open: set[Request] = set()
-        self._timed: list[Request] = []
+        self._open: dict[int, Request] = {}  # by number
+        self._timed: list[tuple[int, int]] = []  # until when, and number; a heap that also has those that ended before
         self._counts: dict[Outcome, int] = dict.fromkeys(("done", "failed", "rejected", "timed_out", "cancelled"), 0)
         self._submitted = 0
         self._ended = False
@@ -99,9 +98,9 @@ class Requests:
             request.until_ns = request.submitted_ns + int(timeout_ms * MS_NS)
             request.may_run_over = may_run_over
             self._submitted += 1
-            self._open.add(request)
-            heapq.heappush(self._timed, request)
-            if self._timed[0] is request:
+            self._open[request.number] = request
+            heapq.heappush(self._timed, (request.until_ns, request.number))
+            if self._timed[0][1] == request.number:
                 self._changed.notify()
         return request
 
@@ -130,6 +129,11 @@ class Requests:
         request.set_exception(error)
         return True
 
+    def refuse(self, request: Request, error: EngineError) -> BaseException:
+        """It is rejected with this error, unless its time was over before: what it ended with, to be raised."""
+        self.fail(request, error, "rejected")
+        return request.exception() or error
+
     def cancel(self, request: Request) -> bool:
         """See ``Request.cancel``."""
         if request.begun or not self._settle(request, "cancelled"):
@@ -148,7 +152,7 @@ class Requests:
         with self._changed:
             self._ended = True
             self._changed.notify()
-            left = list(self._open)
+            left = list(self._open.values())
         for request in left:
             self.fail(request, error)
         if self._clock is not threading.current_thread():  # as it is where a callback of a request closes all
@@ -159,8 +163,9 @@ class Requests:
             if request.outcome is not None or (outcome == "cancelled" and request.begun):
                 return False
             request.outcome, request.ended_ns, request.inputs = outcome, monotonic_ns(), ()
+            request.carried = {}
             self._counts[outcome] += 1
-            self._open.remove(request)
+            del self._open[request.number]
         if not request.begun:
             self._on_left(request)
         return True
@@ -179,13 +184,13 @@ class Requests:
         with self._changed:
             while not self._ended:
                 now_ns = monotonic_ns()
-                while self._timed and (self._timed[0].outcome is not None or self._timed[0].until_ns <= now_ns):
-                    request = heapq.heappop(self._timed)
-                    if request.outcome is None and not (request.begun and request.may_run_over):
+                while self._timed and (self._timed[0][0] <= now_ns or self._timed[0][1] not in self._open):
+                    request = self._open.get(heapq.heappop(self._timed)[1])
+                    if request is not None and not (request.begun and request.may_run_over):
                         found.append(request)
                 if found:
                     return found
-                self._changed.wait((self._timed[0].until_ns - now_ns) * 1e-9 if self._timed else None)
+                self._changed.wait((self._timed[0][0] - now_ns) * 1e-9 if self._timed else None)
         return None
 
 
