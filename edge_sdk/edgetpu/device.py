@@ -80,8 +80,23 @@ class Device:
         """
         if self.engine is None:
             self.engine = self._open_engine()
-        self._prove(self.engine)
+        self.prove()
         self._state = "in"
+
+    def prove(self) -> float:
+        """Run it on zeros, so that nobody's request pays for finding that it does not run; how many milliseconds that took.
+
+        Raises:
+            EngineError: if it failed.
+        """
+        assert self.engine is not None  # noqa: S101 - as below
+        for array in self.engine.input_arrays:
+            array.fill(0)
+        began = perf_counter()
+        self.engine.run()
+        took_ms = (perf_counter() - began) * 1_000
+        self.engine.reset()
+        return took_ms
 
     def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Run it on these; the outputs are the caller's.
@@ -155,13 +170,6 @@ class Device:
             self.engine.restart()
             self._tell_abandoned(self.engine)
         self.open()
-
-    def _prove(self, engine: Engine) -> None:
-        """Nobody's request pays for finding that it does not run."""
-        for array in engine.input_arrays:
-            array.fill(0)
-        engine.run()
-        engine.reset()
 
     def _back(self, sequence: int | None, took_ms: float) -> None:
         self._recoveries += 1

@@ -54,6 +54,8 @@ class Request(Future[tuple[Array, ...]]):
         outcome: how it ended, or None.
         device: which ran it last; empty before.
         failures: how often it failed on one.
+        model: which of several it is for; empty where there is one.
+        deadline_ns: until when its outputs are of use; 0 where nothing was said.
         carried: what it carries from one device to the next, by name, where it passes several.
     """
 
@@ -65,8 +67,14 @@ class Request(Future[tuple[Array, ...]]):
         self.outcome: Outcome | None = None
         self.device = ""
         self.failures = 0
+        self.model, self.deadline_ns = "", 0
         self.carried: dict[str, Array] = {}
         self.begun = self.may_run_over = False
+
+    @property
+    def late(self) -> bool:
+        """Whether it was, or is, not done by its deadline."""
+        return bool(self.deadline_ns) and (self.ended_ns or monotonic_ns()) > self.deadline_ns
 
     def cancel(self) -> bool:
         """Give it up; whether it was not too late."""
@@ -91,12 +99,22 @@ class Requests:
         self._clock = threading.Thread(target=self._watch, name="edge-sdk-requests", daemon=True)
         self._clock.start()
 
-    def new(self, inputs: Sequence[Array], timeout_ms: float, *, may_run_over: bool = False) -> Request:
+    def new(
+        self,
+        inputs: Sequence[Array],
+        timeout_ms: float,
+        *,
+        may_run_over: bool = False,
+        model: str = "",
+        deadline_ms: float = 0,
+    ) -> Request:
         """One more, that has this time from now on, or ``may_run_over`` it once it has begun."""
         with self._changed:
             request = Request(self, self._submitted, inputs)
             request.until_ns = request.submitted_ns + int(timeout_ms * MS_NS)
-            request.may_run_over = may_run_over
+            request.may_run_over, request.model = may_run_over, model
+            if deadline_ms:
+                request.deadline_ns = request.submitted_ns + round(deadline_ms * MS_NS)
             self._submitted += 1
             self._open[request.number] = request
             heapq.heappush(self._timed, (request.until_ns, request.number))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _ENGINES = {
     "litert": "edge_sdk.engines.litert:LitertEngine",
     "edgetpu": "edge_sdk.engines.edgetpu:EdgeTpuEngine",
+    "several": "edge_sdk.engines.several:SeveralEngine",
+    "scheduled": "edge_sdk.engines.scheduled:ScheduledEngine",
     "null": "edge_sdk.engines.null:NullEngine",
     "faulty": "edge_sdk.engines.faulty:FaultyEngine",
 }
