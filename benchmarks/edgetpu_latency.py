@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.edgetpu_architectures import ARCHITECTURES
-from converters.targets.edgetpu.latency import processor_row, tpu_row
+from converters.targets.edgetpu.latency import ProcessorTimes, processor_ms, processor_row, tpu_row
 from edge_sdk.tensors import Array
 
 # ms: desktop processor, desktop with USB 3, embedded processor, Dev Board; coral.ai/docs/edgetpu/benchmarks, table 1.
@@ -49,21 +49,21 @@ class Row:
 
 def leave_one_out() -> list[Row]:
     """Every published time of the Edge TPU, predicted by the other models."""
-    names, features, published = _table()
+    names, features, published, beside = _table()
     rows = []
     for name in ARCHITECTURES:
         out = np.array([each == name for each, _ in names])
-        fitted = _fit(features[~out], published[~out])
+        fitted = _fit(features[~out], published[~out], beside[~out])
         for place in np.flatnonzero(out):
-            rows.append(Row(*names[place], float(published[place]), float(features[place] @ fitted)))
+            rows.append(Row(*names[place], float(published[place]), float(features[place] @ fitted + beside[place])))
     return rows
 
 
 def fitted_times() -> dict[str, float]:
     """The numbers of all models together."""
-    _, features, published = _table()
+    _, features, published, beside = _table()
     names = (*SHARED, *(f"{host}.{key}" for key in OF_A_HOST for host in ("usb3", "dev-board")))
-    return dict(zip(names, map(float, _fit(features, published)), strict=True))
+    return dict(zip(names, map(float, _fit(features, published, beside)), strict=True))
 
 
 def fitted_processors() -> dict[str, dict[str, float]]:
@@ -72,12 +72,20 @@ def fitted_processors() -> dict[str, dict[str, float]]:
     found = {}
     for host, column in (("usb3", 0), ("dev-board", 2)):
         wanted = np.array([PUBLISHED[name][column] for name in ARCHITECTURES], np.float64)
-        found[host] = dict(zip(("gmacs", "depthwise", "activations"), map(float, _fit(rows, wanted)), strict=True))
+        found[host] = dict(
+            zip(
+                ("gmacs", "depthwise", "activations"),
+                map(float, _fit(rows, wanted, np.zeros(len(wanted)))),
+                strict=True,
+            )
+        )
     return found
 
 
-def _table() -> tuple[list[tuple[str, str]], Array, Array]:
-    names, features, published = [], [], []
+def _table() -> tuple[list[tuple[str, str]], Array, Array, Array]:
+    """Names, what is multiplied with the times to fit, the published times, and what the processor multiplies beside, in ms."""
+    names, features, published, beside = [], [], [], []
+    processors = fitted_processors()
     for name, make in ARCHITECTURES.items():
         net = make()
         start, gmacs, activations, streamed, _, processor = tpu_row(net.works, net.load())
@@ -85,15 +93,17 @@ def _table() -> tuple[list[tuple[str, str]], Array, Array]:
             own = [value if place == where else 0.0 for value in (streamed, processor) for where in (0, 1)]
             names.append((name, host))
             features.append([start, gmacs, activations, *own])
+            stays = processor_ms(net.works, ProcessorTimes(**processors[host]))
             published.append(PUBLISHED[name][column])
-    return names, np.array(features), np.array(published, np.float64)
+            beside.append(stays)
+    return names, np.array(features), np.array(published, np.float64), np.array(beside)
 
 
-def _fit(features: Array, published: Array) -> Array:
+def _fit(features: Array, published: Array, beside: Array) -> Array:
     """Least squares of the relative errors, no number below zero: what would be negative is left out, one after the other."""
     rows, used = features / published[:, None], list(range(features.shape[1]))
     while True:
-        solved = np.linalg.lstsq(rows[:, used], np.ones(len(rows)), rcond=None)[0]
+        solved = np.linalg.lstsq(rows[:, used], 1 - beside / published, rcond=None)[0]
         if (solved >= 0).all():
             fitted = np.zeros(features.shape[1])
             fitted[used] = solved

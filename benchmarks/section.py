@@ -35,6 +35,7 @@ SOAK = {
     "readings": "benchmarks.signal_soak",
     "frames": "benchmarks.frames_soak",
     "faults": "benchmarks.faults",
+    "edgetpu-faults": "benchmarks.edgetpu_faults",
 }
 
 

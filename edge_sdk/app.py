@@ -61,6 +61,7 @@ class ModelTable(_Strict):
     board: str | None = None
     engine: str | None = None
     isolation: Literal["process", "none"] = "process"
+    standby: bool | str = True
     options: dict[str, str] = {}
 
 

@@ -10,15 +10,15 @@ from time import monotonic
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
 
 
-def waits_s() -> Iterator[float]:
+def waits_s(first_s: float | None = None, longest_s: float | None = None) -> Iterator[float]:
     """How long to wait before each next try, in seconds, without end.
 
-    The waits double, and are jittered, which keeps a fleet from knocking in step.
+    The waits double, and are jittered, which keeps a fleet from knocking in step: each is between half and all of what it could be.
     """
-    wait_s = FIRST_WAIT_S
+    wait_s, longest_s = first_s or FIRST_WAIT_S, longest_s or LONGEST_WAIT_S
     while True:
         yield wait_s * (1 + os.urandom(1)[0] / 255) / 2  # random would bring OpenSSL into the supervisor's memory
-        wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+        wait_s = min(2 * wait_s, longest_s)
 
 
 def tries(patience_s: float, stop: threading.Event, alive: Callable[[], None] = lambda: None) -> Iterator[None]:

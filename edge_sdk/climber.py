@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from edge_sdk.errors import ConfigError
 from edge_sdk.result import Event, Result
-from edge_sdk.runner import Runner
+from edge_sdk.runner import Runs
 from edge_sdk.watchdog.governor import Governor, GovernorSettings, Step
 from edge_sdk.watchdog.ladder import AS_CONFIGURED, Rung
 from edge_sdk.watchdog.pulse import Pulse
@@ -50,7 +50,7 @@ class Climber:
 
     def __init__(
         self,
-        make_runner: Callable[[Rung], Runner],
+        make_runner: Callable[[Rung], Runs],
         settings: GovernorSettings | None,
         *,
         thermal: Thermal | None,
@@ -65,7 +65,7 @@ class Climber:
         self._heat_hangs = False
         self.ladder = (AS_CONFIGURED, *(settings.rungs if settings else ()))
         self._prices = [price(rung) for rung in self.ladder]
-        self._runners: list[Runner] = []
+        self._runners: list[Runs] = []
         self._dropped = 0
         for rung in self.ladder:
             self._runners.append(self._alike(rung) or make_runner(rung))
@@ -117,9 +117,14 @@ class Climber:
         if self._watch is not None:
             self._watch.close()
 
+    @property
+    def standby_s(self) -> float:
+        """Seconds for which a stand-by stood in for what is configured."""
+        return sum(runner.standby_s for runner in set(self._runners))
+
     def recoveries(self) -> tuple[Recovery, ...]:
         """Of all engines, in the order of their samples."""
-        each = (recovery for runner in set(self._runners) for recovery in tuple(runner.recovery.recoveries))
+        each = (recovery for runner in set(self._runners) for recovery in runner.recoveries)
         return tuple(sorted(each, key=lambda recovery: recovery.sequence))
 
     def _say_problems(self, watch: HeatWatch) -> None:
@@ -149,7 +154,7 @@ class Climber:
         self.runner, self.run_every = self._runners[self.rung], self.ladder[self.rung].run_every
         self._pulse.rung = self.rung
 
-    def _alike(self, rung: Rung) -> Runner | None:
+    def _alike(self, rung: Rung) -> Runs | None:
         pairs = zip(self._runners, self.ladder, strict=False)
         return next((runner for runner, other in pairs if other.runs_as(rung)), None)
 

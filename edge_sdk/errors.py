@@ -12,9 +12,7 @@
     ├── EngineError                 an engine cannot be started or run
     │   ├── EngineHangError         it did not come back within its hang budget
     │   ├── EngineCrashError        its process died
-    │   └── DeviceError             its device is absent, taken by another process, or may not be reset
-
-
+    │   ├── DeviceError             its device is absent, taken by another process, or may not be reset
     │   ├── RequestRejectedError    a request was not taken: the queue is full, or its deadline cannot be met
     │   └── RequestTimeoutError     a request was not answered in time
     ├── SourceError                 a source cannot be opened or read

@@ -21,7 +21,7 @@ from edge_sdk.bad_samples import BadSamples
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.choice import choose_variant
 from edge_sdk.climber import Climber
-from edge_sdk.engines import Engine, Options
+from edge_sdk.engines import DeviceReset, Engine, Options
 from edge_sdk.engines.isolation import Isolation
 from edge_sdk.errors import ConfigError
 from edge_sdk.loop_report import LoopReport
@@ -30,9 +30,10 @@ from edge_sdk.profiles import load_board
 from edge_sdk.reader import Reader
 from edge_sdk.result import Event, Result
 from edge_sdk.rungs import Rungs, give_back_memory
-from edge_sdk.runner import Runner
+from edge_sdk.runner import Runs
 from edge_sdk.sinks import Sink
 from edge_sdk.sources import Source, source_from
+from edge_sdk.standby import Standby
 from edge_sdk.watchdog.deadline import Deadline, check_ms
 from edge_sdk.watchdog.ladder import GovernorSettings, Rung, settings_from
 from edge_sdk.watchdog.pulse import BUDGET_S, alone, join
@@ -66,6 +67,8 @@ class Loop:
         reopen_s: for how long a source that went away, or an engine that cannot be started again, is tried.
         governor: under overload or heat the loop climbs a ladder: ``True`` for the default one, or the settings, as a ``[governor]``
             table has them.
+        standby: what serves while an accelerator is had back: by default the bundle's tflite-int8 variant, if an accelerator runs; the id
+            of a variant; or False for nothing.
         hop: readings from one window of a signal to the next, where the contract's is not wanted.
         on_event: called with every event, also from the source's thread.
 
@@ -94,6 +97,7 @@ class Loop:
         silence_ms: float | None = None,
         reopen_s: float = 30.0,
         governor: bool | Mapping[str, object] | GovernorSettings = False,
+        standby: bool | str | Standby = True,
         hop: int | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
@@ -112,6 +116,7 @@ class Loop:
         self._working = threading.RLock()  # held while a sample is in work, so that closing waits for its end
         self._stop = threading.Event()
         self._governor, self._hop = settings_from(governor), hop
+        self._standby = standby if isinstance(standby, Standby) else Standby(standby)
         self._sinks, self._reopen_s = sinks, reopen_s
         self._audience = Audience(sinks, on_event, sinks_may_fail=sinks_may_fail)
         self._bad_samples = BadSamples(self._audience.tell)
@@ -187,7 +192,7 @@ class Loop:
         self._bad_samples.end()
 
     @property
-    def runner(self) -> Runner:
+    def runner(self) -> Runs:
         """What runs at the present rung."""
         return self._climber.runner
 
@@ -205,6 +210,8 @@ class Loop:
             age=self.deadline.ages.percentiles(),
             stages={name: durations.percentiles() for name, durations in self._pipeline.stages.items()},
             recoveries=self._climber.recoveries(),
+            served=dict(self._pipeline.served),
+            standby_s=self._climber.standby_s,
             sources_left_behind=self._reader.left_behind,
             source=self._reader.health.snapshot(monotonic_ns()),
             source_description=self._reader.description,
@@ -235,10 +242,13 @@ class Loop:
             isolation=self._isolation,
             hang_ms=self.hang_ms,
             task=self._task_overrides,
+            standby=self._standby,
+            deadline_ms=self.deadline.deadline_ms,
             recover=self._recovery_of,
+            tell=self._audience.tell,
         )
 
-        def make_runner(rung: Rung) -> Runner:
+        def make_runner(rung: Rung) -> Runs:
             self._pulse.allow(_OPEN_S)
             runner = rungs.open(rung)
             stack.callback(runner.close)
@@ -265,13 +275,15 @@ class Loop:
             self._audience.say("cpu_instead", choice.instead)
         return choice.variant
 
-    def _recovery_of(self, engine: Engine) -> EngineRecovery:
+    def _recovery_of(self, engine: Engine, reset: DeviceReset | None) -> EngineRecovery:
         def alive() -> None:
             self._pulse.allow(_OPEN_S)
 
-        return EngineRecovery(engine, self._audience.tell, patience_s=self._reopen_s, stop=self._stop, alive=alive)
+        return EngineRecovery(
+            engine, self._audience.tell, patience_s=self._reopen_s, stop=self._stop, alive=alive, reset=reset
+        )
 
-    def _say_if_hopeless(self, runner: Runner) -> None:
+    def _say_if_hopeless(self, runner: Runs) -> None:
         if runner.fastest_ms > self.deadline.deadline_ms:
             self._audience.say(
                 "deadline_too_short",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from statistics import median
 
 from edge_sdk.accounting import Counts
 from edge_sdk.result import Event
@@ -16,7 +17,10 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class LoopReport:
-    """Figures of one loop; ages and stages in milliseconds. Of events and recoveries the latest thousand; ``event_counts`` has them all."""
+    """Figures of one loop; ages and stages in milliseconds. Of events and recoveries the latest thousand; ``event_counts`` has them all.
+
+    ``served`` has the results of each variant, by its name and its engine's; ``standby_s`` for how long a stand-by served.
+    """
 
     variant: str
     engine: str
@@ -28,6 +32,8 @@ class LoopReport:
     age: Percentiles
     stages: dict[str, Percentiles]
     recoveries: tuple[Recovery, ...]
+    served: dict[str, int]
+    standby_s: float
     sources_left_behind: int
     source: SourceHealth
     source_description: str
@@ -65,9 +71,29 @@ class LoopReport:
             lines.append(f"rung {self.rung} of {len(self.rungs) - 1}: {self.rungs[self.rung]}")
         if self.event_counts:
             lines += ["", "events: " + ", ".join(f"{count} {kind}" for kind, count in self.event_counts.items())]
-        for recovery in self.recoveries[-_SHOWN:]:
-            what = f"{recovery.kind} at sample {recovery.sequence}: the engine was back {recovery.took_ms:.0f} ms later"
-            lines.append(what + (f" (after the hang budget of {self.hang_ms:g} ms)" if recovery.kind == "hang" else ""))
+        return [*lines, *self._standby_lines(), *map(self._recovery_line, self.recoveries[-_SHOWN:])]
+
+    def _recovery_line(self, recovery: Recovery) -> str:
+        what = f"{recovery.kind} at sample {recovery.sequence}" if recovery.sequence >= 0 else "at the start"
+        hang = f" (after the hang budget of {self.hang_ms:g} ms)" if recovery.kind == "hang" else ""
+        if recovery.standby is None:
+            return f"{what}: the engine was back {recovery.took_ms:.0f} ms later{hang}"
+        return f"{what}: {recovery.standby} served for {recovery.took_ms:.0f} ms{hang}, until {recovery.step} helped"
+
+    def _standby_lines(self) -> list[str]:
+        """Who served, where there was more than one or a stand-by did, and how long each kind of failure took."""
+        by_kind: dict[str, list[float]] = {}
+        for recovery in self.recoveries:
+            if recovery.standby is not None:
+                by_kind.setdefault(recovery.kind, []).append(recovery.took_ms)
+        if len(self.served) < 2 and not self.standby_s:
+            return []
+        lines = ["results: " + ", ".join(f"{count} of {name}" for name, count in self.served.items())]
+        lines.append(f"a stand-by served for {self.standby_s:.1f} s of {self.seconds:.1f} s")
+        for kind, took_ms in by_kind.items():
+            lines.append(
+                f"  {len(took_ms)} times after {kind}: p50 {median(took_ms):.0f} ms, max {max(took_ms):.0f} ms"
+            )
         return lines
 
     def _source_lines(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from time import monotonic_ns
 
 from edge_sdk.accounting import Accounting, Outcome
@@ -9,7 +10,7 @@ from edge_sdk.bad_samples import BadSamples
 from edge_sdk.climber import Climber
 from edge_sdk.errors import ContractError, EngineError, SourceError
 from edge_sdk.result import Result, Stages
-from edge_sdk.runner import Runner
+from edge_sdk.runner import Runs
 from edge_sdk.sources import Sample
 from edge_sdk.watchdog.deadline import Deadline
 from edge_sdk.watchdog.durations import Durations
@@ -30,6 +31,7 @@ class Pipeline:
 
     Attributes:
         stages: distribution of each stage's time, by its name.
+        served: how many results each variant made, by the name of it and its engine.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Pipeline:
         self._accounting, self._bad_samples = accounting, bad_samples
         self._last_result = self._last_taken = -1
         self._after_gap = self._failed = False
+        self.served: Counter[str] = Counter()
         self.stages = {name: Durations() for name in ("queue", "encode", "engine", "decode")}
 
     def process(self, sample: Sample) -> Result | None:
@@ -72,10 +75,11 @@ class Pipeline:
             self._accounting.settle(outcome)
         if outcome == "lost":
             self._failed = True
-            runner.recovery.failed(failure, sample.sequence)
+            runner.failed(failure, sample.sequence)
             return None
         self._bad_samples.good()
-        runner.recovery.succeeded()
+        runner.succeeded()
+        self.served[runner.name] += 1
         self._time(stages)
         dropped_before = sample.sequence - self._last_result - 1
         self._last_result = sample.sequence
@@ -83,7 +87,7 @@ class Pipeline:
             value, sample.sequence, sample.captured_ns, age_ms, late, stages, runner.variant.id, dropped_before, sample
         )
 
-    def _follow(self, sample: Sample, runner: Runner) -> None:
+    def _follow(self, sample: Sample, runner: Runs) -> None:
         """Have the runner forget what it saw where this sample does not go on from there."""
         missing = self._failed or sample.sequence != self._last_taken + 1
         self._last_taken = sample.sequence

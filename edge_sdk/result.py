@@ -52,7 +52,8 @@ class Event:
     Attributes:
         kind: ``hang``, ``crash``, ``engine_error``, ``recovered``, ``restart_failed``, ``source_lost``, ``source_hung``, ``source_back``,
             ``bad_sample``, ``gap``, ``abandoned``, ``climbed``, ``descended``, ``ladder_ended``, ``heat_unknown``, ``deadline_too_short``,
-            ``cpu_instead``, ``sink_failed``, ``sink_back``;
+            ``cpu_instead``, ``sink_failed``, ``sink_back``; ``standby_ready``, ``no_standby``, ``standby_on``, ``retried``, ``reopened``,
+            ``restarted``, ``device_reset``, ``step_failed``: see ``edge_sdk.standby_runner``;
             and ``source_dark``, ``source_stuck``, ``source_changed``, ``source_cleared``: see
             ``edge_sdk.sources.health``.
         message: one sentence.

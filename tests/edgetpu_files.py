@@ -23,13 +23,20 @@ _LAYER_TYPES = {"uint8": 0, "int8": 8, "int16": 9}
 
 @dataclass(frozen=True)
 class End:
-    """An input or output of the model: quantized, ``dtype`` as NumPy calls it."""
+    """An input or output of the model: quantized, ``dtype`` as NumPy calls it.
+
+    Attributes:
+        ranges: first and last index of each axis, which newer compilers state too.
+        executions: how often it is transferred for one inference.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "uint8"
     scale: float = 0.5
     zero_point: int = 0
+    ranges: tuple[tuple[int, int], ...] = ()
+    executions: int | None = None
 
 
 @dataclass(frozen=True)
@@ -213,9 +220,20 @@ def _layer(builder: flatbuffers.Builder, end: End, *, padded: int) -> int:
     y, x, z = ((1, 1, 1, *end.shape))[-3:]
     size = y * x * z * np.dtype(end.dtype).itemsize
     size += -size % padded if padded else 0
-    name = builder.CreateString(end.name)
-    fields = {0: name, 1: ("Int32", size), 2: ("Int32", y), 3: ("Int32", x), 4: ("Int32", z), 5: numerics}
-    return _table(builder, {**fields, 6: ("Int16", kind)})
+    name, ranges = builder.CreateString(end.name), _ranges(builder, end.ranges) if end.ranges else None
+    fields: dict[int, int | tuple[str, Any] | None] = {0: name, 1: ("Int32", size), 5: numerics}
+    fields |= {2: ("Int32", y), 3: ("Int32", x), 4: ("Int32", z)}
+    fields |= {6: ("Int16", kind), 9: None if end.executions is None else ("Int32", end.executions)}
+    return _table(builder, {**fields, 11: ranges})
+
+
+def _ranges(builder: flatbuffers.Builder, ranges: Sequence[tuple[int, int]]) -> int:
+    """A table with a vector of structs."""
+    builder.StartVector(8, len(ranges), 4)
+    for first, last in reversed(ranges):
+        builder.PrependInt32(last)
+        builder.PrependInt32(first)
+    return _table(builder, {0: builder.EndVector()})
 
 
 def _hints(builder: flatbuffers.Builder, spec: ExecutableSpec) -> int:

@@ -163,6 +163,13 @@ def test_a_rule_for_one_of_the_two_ids_only(machine: Environment, root: Path):
     assert states(check_coral(dataclasses.replace(machine, user_id=0))) == {"ok"}  # root needs none
 
 
+def test_a_rule_for_another_product_of_the_vendor_does_not_count(machine: Environment, root: Path):
+    plug_usb(root)
+    android = 'ATTR{idVendor}=="18d1", ATTR{idProduct}=="4ee7", MODE="0666"'  # a phone
+    put(root, "lib/udev/rules.d/60-libedgetpu1-std.rules", f"{USB_RULES.splitlines()[0]}\n{android}\n")
+    assert "no udev rule covers 18d1:9302" in only(check_coral(machine), "warning").found
+
+
 def test_any_file_and_form_of_rule_counts(machine: Environment, root: Path):
     plug_usb(root)
     (root / "lib/udev/rules.d/60-libedgetpu1-std.rules").unlink()
@@ -245,13 +252,13 @@ def test_on_pci_all_is_well(machine: Environment, root: Path):
             "it is built for kernel 6.6.20-v8, but",
             "sudo modprobe apex",
         ),
-        ("lib/modules/6.1.0/updates/dkms/apex.ko", "there is none for kernel 6.6.20-v8", "feranick/gasket-driver"),
+        ("lib/modules/6.1.0/updates/dkms/apex.ko", "there is no build for kernel 6.6.20-v8", "feranick/gasket-driver"),
         (
             "usr/src/gasket-1.0/dkms.conf",
-            "its source is installed, but gasket and apex is not built",
+            "its source is installed, but gasket and apex are not built",
             "sudo dkms autoinstall",
         ),
-        ("nothing", "there is none for kernel 6.6.20-v8", "linux-headers-6.6.20-v8"),
+        ("nothing", "there is no build for kernel 6.6.20-v8", "linux-headers-6.6.20-v8"),
     ],
 )
 def test_modules_that_are_not_loaded(machine: Environment, root: Path, file: str, found: str, fix: str):

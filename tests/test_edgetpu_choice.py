@@ -94,7 +94,7 @@ def run_loop(bundle: Path, library: Path, **settings: object) -> Loop:
 def test_the_loop_runs_on_the_edge_tpu_of_the_board(bundle: Path, edgetpu_library: Path, edgetpu: Device) -> None:
     report = run_loop(bundle, edgetpu_library, board="coral-usb").report()
     assert report.variant == "edgetpu" and "on Edge TPU usb:0" in report.engine
-    assert not report.event_counts
+    assert report.event_counts == {"standby_ready": 1}
 
 
 def test_the_loop_says_and_counts_that_it_runs_on_the_processor(
@@ -118,7 +118,10 @@ def test_the_loop_does_not_replace_what_was_asked_for(
     bundle: Path, edgetpu_library: Path, edgetpu_bench: Bench
 ) -> None:
     with pytest.raises(DeviceError, match="no Edge TPU at all"):
-        run_loop(bundle, edgetpu_library, variant="edgetpu")
+        run_loop(bundle, edgetpu_library, variant="edgetpu", standby=False)
+    report = run_loop(bundle, edgetpu_library, variant="edgetpu").report()
+    assert set(report.served) == {"tflite-int8 on litert"}
+    assert "there is no Edge TPU at all" in next(e.message for e in report.events if e.kind == "standby_on")
 
 
 def test_bench_measures_the_boards_variant_or_says_which_instead(bundle: Path, edgetpu: Device) -> None:

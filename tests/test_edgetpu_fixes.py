@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from click.testing import CliRunner
 
 from converters.graph import main_graph, operator_name, read_graph, text
 from converters.repair.rewiring import finish
@@ -16,6 +19,7 @@ from converters.targets.edgetpu.fix import fix, proposals
 from converters.targets.edgetpu.fixes import Fix, all_fixes
 from converters.targets.edgetpu.fixes.editor import Editor
 from converters.targets.edgetpu.fixes.prove import compare
+from edge_sdk.cli import group
 from edge_sdk.edgetpu.plan import Plan, PlannedOperator
 from tests.tiny_models import TinyModel, options
 
@@ -285,3 +289,22 @@ def test_open_shapes_are_fixed_and_float_ends_are_made_integer() -> None:
     graph = main_graph(read_graph(fixed.content))
     assert [text(graph.tensors[i].name) for i in (*graph.inputs, *graph.outputs)] == ["q", "r"]
     assert all(tensor.shapeSignature is None for tensor in graph.tensors)
+
+
+def test_the_command_writes_the_fixed_model_and_says_what_was_proven(tmp_path: Path) -> None:
+    model, fixed = tmp_path / "act.tflite", tmp_path / "fixed.tflite"
+    model.write_bytes(MODELS["HARD_SWISH"][1]())
+    planned = run_command("edgetpu", "plan", model)
+    assert "HARD_SWISH 'out0': an ADD that is clipped, and two MUL [hard-swish]" in planned
+    said = run_command("edgetpu", "plan", model, "--fix", "-o", fixed)
+    assert "on the Edge TPU: 0 of 1 operators before, 3 of 3 now" in said
+    assert "on 8 inputs" in said
+    assert names_of(fixed.read_bytes()) == ["ADD", "MUL", "MUL"]
+    report = json.loads(run_command("edgetpu", "plan", model, "--fix", "-o", fixed, "--overwrite", "--json"))
+    assert [rewrite["kept"] for rewrite in report["rewrites"]] == [True]
+
+
+def run_command(*words: object) -> str:
+    done = CliRunner().invoke(group, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    return done.stdout

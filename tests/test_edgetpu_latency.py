@@ -75,3 +75,9 @@ def test_two_models_in_turn_load_their_parameters_each_time() -> None:
     )
     assert swap_ms(plan, "usb2") > 10 * swap_ms(plan, "usb3")
     assert swap_ms(plan_of(cached_bytes=0), "usb3") == 0
+
+
+def test_a_model_that_maps_nowhere_has_no_time_on_the_edge_tpu() -> None:
+    tpu, cpu = estimate([replace(WORK, mapped=False)], Load(0, 0, 0, 0))
+    assert tpu == {}
+    assert cpu["usb3"].ms > 0

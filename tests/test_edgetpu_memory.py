@@ -75,13 +75,12 @@ def test_parts_that_begin_within_four_channels_need_a_table() -> None:
     assert (joined(4), joined(3)) == (0, 64)
 
 
-def test_a_constant_plane_is_sent_and_a_constant_vector_kept() -> None:
+def test_constants_that_stand_where_activations_do_are_sent() -> None:
     plane = only(one_operator("ADD", constants=(np.ones((1, 8, 8, 16), np.int8),), op_options=options("Add")))
     vector = only(one_operator("MUL", constants=(np.ones(16, np.int8),), op_options=options("Mul")))
     number = only(one_operator("MUL", constants=(np.ones((), np.int8),), op_options=options("Mul")))
-    assert (parameters_of(*plane).bytes, streamed_constants(*plane)) == (0, 8 * 8 * 16)
-    assert (parameters_of(*vector).bytes, streamed_constants(*vector)) == (128, 0)
-    assert (parameters_of(*number).bytes, streamed_constants(*number)) == (0, 0)
+    assert [streamed_constants(*case) for case in (plane, vector, number)] == [8 * 8 * 16, 64, 0]
+    assert [parameters_of(*case).bytes for case in (plane, vector, number)] == [0, 0, 0]
 
 
 def test_pieces_are_cached_while_they_find_room() -> None:

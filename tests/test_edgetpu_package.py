@@ -18,12 +18,17 @@ from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_sdk.bundle.manifest import Manifest, Variant
+from edge_sdk.bundle.write import stored_files, write_bundle
 from edge_sdk.cli import main
 from edge_sdk.cli.inspect_edgetpu import compiled_facts, compiled_lines
+from edge_sdk.contract import Contract
 from edge_sdk.edgetpu.builtin_operators import NAMES
 from edge_sdk.edgetpu.executable import DmaHints
 from edge_sdk.edgetpu.package import CompiledModel, read_compiled
 from edge_sdk.errors import ModelError
+from edge_sdk.tasks.settings import RawSettings
+from edge_sdk.tensors import TensorSpec
 from edge_sdk.tflite import describe
 from tests.edgetpu_files import (
     EXECUTION_ONLY,
@@ -160,6 +165,60 @@ def test_every_field_is_read():
     assert [(left.name, left.after_tpu) for left in model.cpu_operators] == [("RELU", True)]
 
 
+def test_ranges_of_axes_and_repeated_transfers():
+    ends = (End("x", (1, 2, 2, 3), ranges=((0, 0), (0, 7), (1, 3)), executions=28),)
+    model = read(model_with([custom_options(PackageSpec((ExecutableSpec(inputs=ends, outputs=ends),)))]))
+    (layer,) = model.operators[0].package.executables[0].input_layers
+    assert (layer.shape, layer.executions, layer.size_bytes) == ((1, 8, 3), 28, 12)
+    assert (model.input_bytes, model.output_bytes) == (28 * 12, 28 * 16)
+    assert "12 x 28" in "\n".join(compiled_lines(model))
+
+
+def test_options_behind_the_flatbuffer():
+    """As converters write those of models larger than 2 GB."""
+    content = model_with([b""])
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    operator = model.subgraphs[0].operators[0]
+    options = custom_options(PackageSpec(runtime=11))
+    operator.customOptions, operator.largeCustomOptionsOffset, operator.largeCustomOptionsSize = None, 1, 1
+
+    def packed() -> bytes:
+        builder = flatbuffers.Builder()
+        builder.Finish(model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    operator.largeCustomOptionsOffset, operator.largeCustomOptionsSize = len(packed()), len(options)
+    assert read(packed() + options).min_runtime_version == 11
+    with pytest.raises(ModelError, match=r"bytes .* are wanted"):
+        read_compiled(packed() + options[:-1])
+
+
+def test_a_file_of_before_2020_states_operators_in_the_deprecated_field():
+    model = schema.ModelT.InitFromPackedBuf(compiled_model(cpu="RELU"), 0)
+    for code in model.operatorCodes:
+        code.builtinCode = 0
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    found = read(bytes(builder.Output()))
+    assert (found.partitions, [left.name for left in found.cpu_operators]) == (1, ["RELU"])
+
+
+def test_a_bundles_variant_is_told_in_a_sentence(tmp_path: Path, inspect: Run):
+    files = {"edgetpu.tflite": compiled_model(cached=5000, streamed=70, cpu="RELU")}
+    spec = TensorSpec("image", (1, 8, 8, 3), "uint8", 0.0078125, 128)
+    variant = Variant(id="edgetpu", kind="edgetpu", file="edgetpu.tflite", inputs=(spec,), outputs=(spec,))
+    path, contract = tmp_path / "m.edge", Contract(input="tensor")
+    stored = stored_files(files)
+    manifest = Manifest(
+        name="m", created_by="t", contract=contract, task=RawSettings(), variants=(variant,), files=stored
+    )
+    write_bundle(path, manifest, files)
+    code, out, _ = inspect(path)
+    assert code == 0
+    said = "Compiled for the Edge TPU: 1 partition, 5,000 bytes cached on the chip, 70 streamed; runtime version 13"
+    assert said in " ".join(out.split())
+
+
 def test_every_field_is_shown(tmp_path: Path, inspect: Run):
     content = compiled_model(cached=5000, streamed=70, token=0xABC, runtime=14, cpu="RELU")
     path = tmp_path / "m_edgetpu.tflite"
@@ -242,6 +301,13 @@ def test_several_partitions_are_added_up():
     assert (model.min_runtime_version, model.instruction_bytes) == (13, 128)
 
 
+def test_of_three_executables_the_runtime_takes_the_stand_alone_one():
+    kinds = [(PARAMETER_CACHING, 100), (EXECUTION_ONLY, 20), (STAND_ALONE, 3)]
+    specs = [ExecutableSpec(kind, parameters, token=5) for kind, parameters in kinds]
+    model = read(model_with([custom_options(PackageSpec(specs))]))
+    assert (model.refusal, model.cached_bytes, model.streamed_bytes, model.tokens) == ("", 0, 3, frozenset())
+
+
 @pytest.mark.parametrize(("other", "together"), [(7, True), (8, False)])
 def test_models_of_one_token_were_compiled_together(tmp_path: Path, inspect: Run, other: int, together: bool):
     paths = [tmp_path / "a_edgetpu.tflite", tmp_path / "b_edgetpu.tflite"]
@@ -306,6 +372,7 @@ def test_a_model_without_the_operator_is_not_compiled():
         ),
         (custom_options(PackageSpec((ExecutableSpec(scratch=-1),))), "field 4 of a table states a size of -1"),
         (custom_options(PackageSpec((ExecutableSpec(inputs=(End("x", (1, 2), scale=float("nan")),)),))), "no number"),
+        (custom_options(PackageSpec((ExecutableSpec(inputs=(End("x", (1,), ranges=((5, 0),)),)),))), "has the shape"),
     ],
 )
 def test_what_is_damaged_is_named(options: bytes, message: str):
@@ -327,12 +394,13 @@ def test_damage_is_one_clean_line(tmp_path: Path, inspect: Run):
     assert "compile the model again" in err
 
 
-def test_a_table_referred_to_a_million_times_is_not_read_as_often():
+@pytest.mark.parametrize(("name", "what"), [("", "entries"), ("n" * 4000, "letters")])
+def test_a_table_referred_to_a_million_times_is_not_read_as_often(name: str, what: str):
     """Executables that are all one, with layers that are all one: what is read stays within the file's size."""
     builder = flatbuffers.Builder()
-    name = builder.CreateString("n" * 4000)
+    text = builder.CreateString(name)
     builder.StartObject(1)
-    builder.PrependUOffsetTRelativeSlot(0, name, 0)
+    builder.PrependUOffsetTRelativeSlot(0, text, 0)
     layer = builder.EndObject()
     builder.StartVector(4, 20_000, 4)
     for _ in range(20_000):
@@ -342,9 +410,20 @@ def test_a_table_referred_to_a_million_times_is_not_read_as_often():
     builder.PrependUOffsetTRelativeSlot(8, layers, 0)
     builder.Finish(builder.EndObject())
     started = time.monotonic()
-    with pytest.raises(ModelError, match="all that is read of this file"):
-        read_compiled(model_with([custom_options(_package_of([bytes(builder.Output())] * 1, 50_000))]))
+    with pytest.raises(ModelError, match=f"{what} more it is above .*, all that is read of this file"):
+        read_compiled(model_with([custom_options(_package_of([bytes(builder.Output())], 50_000))]))
     assert time.monotonic() - started < LONGEST_S
+
+
+def test_a_key_without_an_end():
+    keys, entries, root = (
+        b"\x01\x01",
+        b"\x01\x01\x01\x07\x04",
+        b"\x02\x24\x01",
+    )  # the key's letters lead to the end, without a zero
+    crafted = keys + entries + root
+    with pytest.raises(ModelError, match=r"a key at byte .* has no end"):
+        read_compiled(model_with([crafted]))
 
 
 def _package_of(executables: list[bytes], times: int) -> bytes:

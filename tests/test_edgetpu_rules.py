@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -317,3 +318,11 @@ def test_a_compiler_says_for_which_runtime_it_compiles() -> None:
         rules.runtime_of("17")
     with pytest.raises(ConfigError, match="runtimes 10 to 13, not 14"):
         rules.runtime_of("15.0", 14)
+
+
+def test_the_page_has_every_operator_of_the_table() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "edgetpu.md").read_text(encoding="utf-8")
+    table = page[page.index("| operator | since runtime |") : page.index("## What does not")]
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in table.splitlines()[2:] if line]
+    said = {name: since for names, since, _ in rows for name in names.split(", ")}
+    assert said == {name: str(rules.since or "all") for name, rules in edgetpu_rules().operators.items()}

@@ -10,6 +10,7 @@ import pytest
 
 from converters import convert
 from edge_sdk import Loop
+from edge_sdk.bundle import Bundle
 from edge_sdk.engines.faulty import order_fault
 from edge_sdk.engines.isolation import Isolation
 from edge_sdk.sources import Sample, Source
@@ -92,3 +93,25 @@ def test_a_sample_that_cannot_be_used_makes_it_begin_anew(bundle: Path) -> None:
             return (np.ones(5, np.float32), *got[1:]) if got is not None and self._given == 4 else got
 
     assert totals(Loop(bundle, source=Odd(6), deadline_ms=1_000)) == [1, 2, 3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("order", "kind"), [("error 1", "retried"), ("error 2", "standby_on"), ("crash", "standby_on")]
+)
+def test_it_begins_anew_where_a_stand_by_serves_or_a_sample_is_tried_again(
+    order: str, kind: str, bundle: Path, tmp_path: Path
+) -> None:
+    with Bundle(bundle) as opened:
+        variant = opened.variant().id
+    options = {"orders": str(tmp_path / "orders")}
+    loop = Loop(bundle, Ones(6), deadline_ms=5_000, engine="faulty", engine_options=options, standby=variant)
+    seen = []
+    with loop:
+        for result in loop:
+            seen.append(int(result.value["after"].reshape(-1)[0]) - FIRST)
+            if result.sequence == 2:
+                order_fault(tmp_path / "orders", order)
+    assert seen[:4] == [1, 2, 3, 1]
+    told = next(event for event in loop.report().events if event.kind == kind)
+    assert "the model begins anew" in told.message
+    assert loop.report().counts.lost == 0

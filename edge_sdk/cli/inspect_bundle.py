@@ -7,10 +7,12 @@ from typing import Any
 
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.bundle.manifest import Part
+from edge_sdk.cli.inspect_edgetpu import compiled_text
 from edge_sdk.cli.inspect_model import verdict
 from edge_sdk.cli.inspect_plan import plan_facts, plan_lines
 from edge_sdk.cli.table import facts, heading, paragraph, size, table
 from edge_sdk.contract import Contract
+from edge_sdk.edgetpu.package import read_compiled
 from edge_sdk.errors import MissingPackageError, ModelError
 from edge_sdk.tasks import TaskSettings
 from edge_sdk.tensors import TensorSpec
@@ -68,8 +70,11 @@ def variant_verdict(bundle: Bundle, variant: Variant) -> str:
     """What the variant's file itself tells, whatever the manifest says of it."""
     if not variant.file.endswith(".tflite"):
         return f"Not looked into: {variant.file} is no .tflite model."
+    content = bundle.read(variant.file)
     try:
-        return verdict(describe(bundle.read(variant.file)))
+        compiled = read_compiled(content)
+        made = f" {compiled_text(compiled)}" if compiled is not None else ""
+        return verdict(describe(content)) + made
     except ModelError as exc:
         return f"Damaged: {exc}."
     except MissingPackageError as exc:

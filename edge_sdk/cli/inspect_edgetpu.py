@@ -67,6 +67,16 @@ def compiled_lines(model: CompiledModel) -> Iterator[str]:
         yield f"  and {len(model.operators) - _SHOWN:,} operators for the Edge TPU more (--json lists all)"
 
 
+def compiled_text(model: CompiledModel) -> str:
+    """The description in a sentence, as of a bundle's variant."""
+    partitions = f"{model.partitions:,} partition{'' if model.partitions == 1 else 's'}"
+    refused = f". libedgetpu will not load it: {model.refusal}" if model.refusal else ""
+    return (
+        f"Compiled for the Edge TPU: {partitions}, {model.cached_bytes:,} bytes cached on the chip, {model.streamed_bytes:,} streamed; "
+        f"runtime version {model.min_runtime_version} or newer; on the processor: {_on_the_processor(model)}{refused}."
+    )
+
+
 def beside_text(model: CompiledModel, other: CompiledModel | None) -> str:
     """Whether two models have the chip's memory in common, in a sentence."""
     if other is None:

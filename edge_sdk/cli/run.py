@@ -135,6 +135,7 @@ def run(
             engine=model.engine,
             engine_options={**model.options, **engine_options_from(engine_options)},
             isolation=model.isolation,
+            standby=model.standby,
             variant=model.variant,
             board=model.board,
             task=dict(app.task),
@@ -166,7 +167,7 @@ def _quieten_opencv() -> None:
 
 def _say(event: Event) -> None:
     """On standard error, where no sink shows events to people, what is for them to act upon."""
-    if event.kind in {"sink_failed", "sink_back", "deadline_too_short", "cpu_instead"}:
+    if event.kind in {"sink_failed", "sink_back", "deadline_too_short", "cpu_instead", "no_standby", "standby_on"}:
         click.echo(printable_lines(f"{event.kind}: {event.message}"), err=True)
 
 

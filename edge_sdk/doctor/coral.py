@@ -43,12 +43,17 @@ def check_coral(env: Environment) -> list[Finding]:
         profile, seen = load(name), [device for device in devices if device.bus == bus]
         if not seen or not isinstance(profile, Accelerator):
             continue
-        known += profile.software
+        known += [entry for entry in profile.software if not any(_same(entry, other) for other in known)]
         for device in seen:
             findings += _check_device(env, device, profile, built_in=name in built_in)
         if bus == "pci":
             findings += check_driver(env, seen)
     return [*findings, *check_library(env, devices, tuple(known)), *check_trio(env, devices, tuple(known))]
+
+
+def _same(a: Software, b: Software) -> bool:
+    """Whether both are of the same versions: the profiles for USB and PCI say of most the same."""
+    return (a.interpreter, a.libedgetpu, a.works) == (b.interpreter, b.libedgetpu, b.works)
 
 
 def _not_seen(name: str) -> Finding:

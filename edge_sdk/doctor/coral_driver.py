@@ -20,7 +20,7 @@ def check_driver(env: Environment, devices: list[EdgeTpu]) -> list[Finding]:
     loaded = _loaded(env)
     missing = [name for name in _MODULES if name not in loaded]
     if missing:
-        return [_not_loaded(env, " and ".join(missing))]
+        return [_not_loaded(env, f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} not")]
     without = [device.name for device in devices if device.device_file is None]
     if without and not env.exists("/dev/apex_*"):
         found = f"the modules gasket and apex are loaded, but have made no /dev/apex_* for {', '.join(without)}"
@@ -41,14 +41,14 @@ def _not_loaded(env: Environment, missing: str) -> Finding:
             "sudo modprobe apex, and to load it at every start: echo apex | sudo tee /etc/modules-load.d/apex.conf; where it says 'Key was "
             "rejected', sign the module or switch Secure Boot off"
         )
-        return fault(check, f"it is built for kernel {env.kernel}, but {missing} is not loaded", fix)
+        return fault(check, f"it is built for kernel {env.kernel}, but {missing} loaded", fix)
     if env.exists("/usr/src/gasket-*"):
-        found = f"its source is installed, but {missing} is not built for kernel {env.kernel}"
+        found = f"its source is installed, but {missing} built for kernel {env.kernel}"
         again = f"sudo apt install linux-headers-{env.kernel}; sudo dkms autoinstall; sudo modprobe apex"
         else_ = "where that fails, /var/lib/dkms/gasket/*/build/make.log says why: take feranick/gasket-driver"
         return fault(check, found, f"{again}; {else_}")
     return fault(
-        check, f"{missing} is not loaded, and there is none for kernel {env.kernel}", _BUILD.format(kernel=env.kernel)
+        check, f"{missing} loaded, and there is no build for kernel {env.kernel}", _BUILD.format(kernel=env.kernel)
     )
 
 

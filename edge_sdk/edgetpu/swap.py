@@ -11,7 +11,7 @@ START_MS = 0.3  # an inference of its own: the package has an executable that lo
 # ms for a million bytes. USB 3 and the Dev Board: fitted to published times of models that stream their parameters (python -m
 # benchmarks.edgetpu_latency). USB 2: 36 MB/s, as google-coral/pycoral benchmarks/reference has it on a Raspberry Pi 3B. PCIe: taken as
 # the Dev Board's.
-MS_A_MEGABYTE: dict[Host, float] = {"usb3": 1.741, "dev-board": 2.127, "usb2": 27.8, "pcie": 2.127}
+MS_A_MEGABYTE: dict[Host, float] = {"usb3": 1.74, "dev-board": 2.13, "usb2": 27.8, "pcie": 2.13}
 
 
 def swap_ms(plan: Plan, host: Host) -> float:

@@ -6,6 +6,7 @@ of the loop. An engine of somebody else's joins by an entry point of the group `
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib import import_module
@@ -33,6 +34,7 @@ _PARTICULAR = ("litert", "edgetpu")  # run their own kinds only
 OPTIONS = {"litert": ("threads",), "edgetpu": ("device", "library", "interpreter", "threads")}
 
 Options = dict[str, str]
+DeviceReset = Callable[[threading.Event], str]  # ends early on the event; says what it did, or raises DeviceError
 
 
 class Engine(ABC):
@@ -110,6 +112,25 @@ class Engine(ABC):
             EngineError: if it failed.
         """
 
+    def reopen(self) -> None:
+        """Let go of the device and open it anew, in the same process; the model's variables begin with their first values.
+
+        Raises:
+            EngineError: if it failed, or there is no device.
+        """
+        raise EngineError("this engine has no device to open again")
+
+    def halt(self) -> None:  # noqa: B027 - most engines have no process
+        """End its process, where it has one of its own; ``restart`` makes the next."""
+
+    def interrupt(self) -> None:  # noqa: B027 - as above
+        """From any thread, and for good: what it does in its process ends soon with an EngineError, and no further start is made."""
+
+    @classmethod
+    def device_reset(cls, options: Options) -> DeviceReset | None:
+        """What resets the device that an engine with these options runs on, from outside; None where nothing can."""
+        return None
+
     def expect(self, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
         """Raise EngineError if the model's tensors are not of these shapes, dtypes and quantization."""
         for kind, found, expected in (("input", self.inputs, inputs), ("output", self.outputs, outputs)):
@@ -173,6 +194,12 @@ def warm_engine(name: str) -> None:
     found = engine_class(name)
     if isinstance(found, type) and issubclass(found, Engine):
         found.warm()
+
+
+def device_reset(name: str, options: Options) -> DeviceReset | None:
+    """See ``Engine.device_reset``."""
+    found = engine_class(name)
+    return found.device_reset(options) if isinstance(found, type) and issubclass(found, Engine) else None
 
 
 def try_out(name: str, model: bytes, options: Options) -> None:

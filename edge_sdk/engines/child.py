@@ -8,7 +8,7 @@ import socket
 
 from edge_sdk.engines import Engine, load_engine
 from edge_sdk.engines.spin import Spin
-from edge_sdk.engines.wire import SharedTensors, receive, send, specs_to_json
+from edge_sdk.engines.wire import REOPEN, RESET, SharedTensors, receive, send, specs_to_json
 from edge_sdk.errors import EdgeSdkError
 from edge_sdk.refusal import refusal
 
@@ -59,10 +59,14 @@ def _serve_requests(
             return
         os.eventfd_read(request_fd)
         try:
-            if shared.take_reset():
-                engine.reset()
-            for shared_output, output in zip(shared.outputs, engine.run(), strict=True):
-                shared_output[...] = output
+            order = shared.take_order()
+            if order == REOPEN:
+                engine.reopen()
+            else:
+                if order == RESET:
+                    engine.reset()
+                for shared_output, output in zip(shared.outputs, engine.run(), strict=True):
+                    shared_output[...] = output
         except Exception as exc:  # noqa: BLE001 - as above
             shared.set_error(_in_words(exc))
         os.eventfd_write(response_fd, 1)

@@ -10,7 +10,8 @@ from edge_sdk.edgetpu.devices import list_devices, opened_by, parse_selection
 from edge_sdk.edgetpu.google_pycoral import find_pycoral
 from edge_sdk.edgetpu.library import LIBRARY, OPERATOR, is_compiled, library_version, load_delegate
 from edge_sdk.edgetpu.probe import explanation, probe, trio_of
-from edge_sdk.engines import OPTIONS, Options
+from edge_sdk.edgetpu.usb import usb_reset
+from edge_sdk.engines import OPTIONS, DeviceReset, Options
 from edge_sdk.engines.litert import INTERPRETERS, LitertEngine, check_options, find_interpreter, threads_of
 from edge_sdk.errors import ConfigError, DeviceError, EngineError
 from edge_sdk.tensors import Array
@@ -72,6 +73,11 @@ class EdgeTpuEngine(LitertEngine):
     def hint(cls, options: Options) -> str:
         """See the base class."""
         return explanation(trio_of(options))
+
+    @classmethod
+    def device_reset(cls, options: Options) -> DeviceReset | None:
+        """See the base class."""
+        return usb_reset(options.get("device", ""))
 
     def run(self) -> tuple[Array, ...]:
         """See the base class."""

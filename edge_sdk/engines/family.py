@@ -10,6 +10,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -35,18 +36,16 @@ main({fd}, {engine!r})
 
 
 class Server:
-    """A fork server for one engine.
+    """A fork server for one engine; ``await_ready`` before its first child.
 
     Args:
         engine: name of the engine.
-        start_ms: how long it may take until its libraries are imported.
 
     Raises:
-        ConnectionError, TimeoutError: if it does not become ready.
-        EdgeSdkError: as the engine says, such as MissingPackageError.
+        EngineError, OSError: if it cannot be started.
     """
 
-    def __init__(self, engine: str, start_ms: float) -> None:
+    def __init__(self, engine: str) -> None:
         if getattr(sys, "frozen", False) or not sys.executable:
             raise EngineError(
                 "isolation=process needs a Python interpreter to start; a frozen application takes isolation=none"
@@ -58,17 +57,21 @@ class Server:
         except OSError:
             self.socket.close()
             raise
-        try:
-            self.socket.settimeout(start_ms / 1000)
-            message, _ = receive(self.socket)
-            if message is None:
-                raise ConnectionError("it ended before it was ready")
-            if "error" in message:
-                raise_named(message["error"])
-            self.socket.settimeout(_ANSWER_S)
-        except BaseException:
-            self.end()
-            raise
+
+    def await_ready(self, start_ms: float) -> None:
+        """Until its libraries are imported.
+
+        Raises:
+            ConnectionError, TimeoutError: if it does not become ready within this time.
+            EdgeSdkError: as the engine says, such as MissingPackageError.
+        """
+        self.socket.settimeout(start_ms / 1000)
+        message, _ = receive(self.socket)
+        if message is None:
+            raise ConnectionError("it ended before it was ready")
+        if "error" in message:
+            raise_named(message["error"])
+        self.socket.settimeout(_ANSWER_S)
 
     def ask(self, message: object, fds: list[int]) -> int:
         """Have a child made; its pid.
@@ -103,6 +106,11 @@ class Server:
             return "in an unknown way (its server does not answer)"
         finally:
             self.socket.settimeout(_ANSWER_S)
+
+    def interrupt(self) -> None:
+        """From any thread: it ends its children and itself, and whoever waits for it here waits no longer."""
+        with contextlib.suppress(OSError):  # closed meanwhile
+            self.socket.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
         """Close the socket, upon which it ends its children and itself; kill it if it does not."""
@@ -157,6 +165,11 @@ class Child:
         ended = select.poll()
         ended.register(self.control, 0)
         return bool(ended.poll(timeout_ms))
+
+    def interrupt(self) -> None:
+        """From any thread: whoever waits for it here waits no longer, and takes it for gone."""
+        with contextlib.suppress(OSError):
+            self.control.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Forget it."""

@@ -3,6 +3,7 @@
     order_fault(Path("/run/edge/fault"), "hang")         # or by hand: echo hang > /run/edge/fault
 
 An order is taken (its file removed) before the inference that it spoils, so it strikes once, also when the engine is restarted by it.
+What is left of its count is forgotten when the engine is opened again (``reopen``).
 
     hang              never come back, in native code: a model whose WHILE loop does not end
     slow MS COUNT     take MS milliseconds longer, COUNT times
@@ -25,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_sdk.engines import Engine, Options, load_engine, warm_engine
-from edge_sdk.errors import ConfigError, EngineError
+from edge_sdk.errors import ConfigError, DeviceError, EngineError
 from edge_sdk.outputs import replacing
 from edge_sdk.tensors import Array
 
@@ -55,7 +56,8 @@ class FaultyEngine(Engine):
 
     Args:
         model_path: the model.
-        options: ``orders`` (path of the file that orders come by), ``inner`` (the real engine, default litert), and the inner engine's.
+        options: ``orders`` (path of the file that orders come by), ``gone`` (while a file of this path exists, the device is away: nothing
+            opens or runs), ``inner`` (the real engine, default litert), and the inner engine's.
     """
 
     def __init__(self, model_path: str, options: Options) -> None:
@@ -63,6 +65,8 @@ class FaultyEngine(Engine):
         if "orders" not in options:
             raise ConfigError("engine faulty: missing: orders (path of the file that its orders come by)")
         self._orders = options.pop("orders")
+        self._gone = options.pop("gone", "")
+        self._check_device()
         self._inner = load_engine(options.pop("inner", "litert"), model_path, options)
         self.inputs, self.outputs = self._inner.inputs, self._inner.outputs
         self.input_arrays = self._inner.input_arrays
@@ -77,6 +81,7 @@ class FaultyEngine(Engine):
 
     def run(self) -> tuple[Array, ...]:
         """See the base class."""
+        self._check_device()
         self._take_order()
         if self.input_arrays is not self._inner.input_arrays:
             for inner, given in zip(self._inner.input_arrays, self.input_arrays, strict=True):
@@ -90,9 +95,19 @@ class FaultyEngine(Engine):
         """See the base class."""
         self._inner.reset()
 
+    def reopen(self) -> None:
+        """See the base class."""
+        self._check_device()
+        self._inner.reset()
+        self._order = _Order("", count=0)
+
     def close(self) -> None:
         """See the base class."""
         self._inner.close()
+
+    def _check_device(self) -> None:
+        if self._gone and Path(self._gone).exists():
+            raise DeviceError(f"the device is away, as long as {self._gone} exists")
 
     def _take_order(self) -> None:
         try:

@@ -20,6 +20,7 @@ def open_engine(
     *,
     isolation: Isolation = "process",
     hang_ms: float = 10_000,
+    start: bool = True,
 ) -> Engine:
     """An engine that runs ``model``.
 
@@ -29,13 +30,14 @@ def open_engine(
         options: the engine's options.
         isolation: ``"process"`` (a hang or crash raises an error, and ``restart`` brings it back) or ``"none"``.
         hang_ms: the hang budget of one run; without a process of its own an engine that hangs cannot be stopped.
+        start: whether to start it at once; an engine in a process of its own may wait for its first ``restart``.
 
     Raises:
         ConfigError, EngineError: as the engine does.
     """
     if isolation == "process":
         try:
-            return ProcessEngine(name, model, options, hang_ms=hang_ms)
+            return ProcessEngine(name, model, options, hang_ms=hang_ms, start=start)
         except EngineHangError as exc:
             raise EngineHangError(exc.hang_ms, hint(name, options or {})) from exc
         except EngineCrashError as exc:

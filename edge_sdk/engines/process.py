@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from select import poll as Poll
 from time import perf_counter
 from typing import NoReturn
 
 from edge_sdk.engines import Engine, Options
 from edge_sdk.engines.family import KILL_MS, Child, Server, raise_named
 from edge_sdk.engines.spin import Spin
-from edge_sdk.engines.wire import SharedTensors, memory_file, send, specs_from_json
+from edge_sdk.engines.wire import REOPEN, RESET, SharedTensors, memory_file, send, specs_from_json
 from edge_sdk.errors import EngineCrashError, EngineError, EngineHangError
 from edge_sdk.refusal import refusal
 from edge_sdk.tensors import Array
@@ -28,6 +30,7 @@ class ProcessEngine(Engine):
         hang_ms: the hang budget of one run, in milliseconds.
         start_ms: the budget for starting the server and for loading the model the first time; a restart may take ten times as long as
             that did, and at least two seconds.
+        start: whether to start it at once; otherwise the first ``restart`` does, and nothing is known of the model before.
 
     Attributes:
         pid: of the child.
@@ -38,9 +41,20 @@ class ProcessEngine(Engine):
     """
 
     def __init__(
-        self, engine: str, model: bytes, options: Options | None = None, *, hang_ms: float, start_ms: float = 60_000
+        self,
+        engine: str,
+        model: bytes,
+        options: Options | None = None,
+        *,
+        hang_ms: float,
+        start_ms: float = 60_000,
+        start: bool = True,
     ) -> None:
         self.pid = 0
+        self.inputs = self.outputs = ()
+        self.input_arrays = ()
+        self.description = f"{engine}, which has not started yet"
+        self._has_started = self._interrupted = False
         self._hang_ms, self._start_ms = hang_ms, start_ms
         self._name, self._options = engine, options or {}
         self._server: Server | None = None
@@ -50,9 +64,8 @@ class ProcessEngine(Engine):
         self._model_fd = -1
         try:
             self._model_fd = memory_file("edge-sdk-model", model)
-            started = perf_counter()
-            self.restart()
-            self._start_ms = max(10_000 * (perf_counter() - started), 2_000)
+            if start:
+                self.restart()
         except BaseException:
             self.close()
             raise
@@ -64,23 +77,17 @@ class ProcessEngine(Engine):
             EngineHangError: if it did not come back within the hang budget; the child is killed.
             EngineCrashError: if the child died.
         """
-        child, shared = self._child, self._shared
-        if child is None or shared is None:
-            raise EngineCrashError("it was ended by an interruption; call restart()")
-        try:
-            os.eventfd_write(child.request_fd, 1)
-            events = self._spin.wait(child.poll, self._hang_ms)
-        except BaseException:  # Ctrl-C in the middle: an answer may still come, and would be taken for the next one's
-            self._end_child()
-            raise
-        fds = [fd for fd, _ in events]
-        if child.response_fd not in fds:
-            self._fail(self._hang_ms if not fds else None)
-        os.eventfd_read(child.response_fd)
-        error = shared.take_error()
-        if error is not None:
-            raise EngineError(error)
-        return shared.outputs
+        return self._ask(self._hang_ms, self._spin.wait)
+
+    def reopen(self) -> None:
+        """See the base class. It may take as long as a start.
+
+        Raises:
+            EngineHangError, EngineCrashError: as ``run``.
+        """
+        if self._shared is not None:
+            self._shared.order(REOPEN)
+        self._ask(self._start_ms, lambda poll, timeout_ms: poll.poll(timeout_ms))
 
     def restart(self) -> None:
         """Replace the child by a new one.
@@ -88,19 +95,34 @@ class ProcessEngine(Engine):
         Raises:
             EngineError, EngineHangError, EngineCrashError: if that fails.
         """
-        if self._model_fd < 0:
+        if self._model_fd < 0 or self._interrupted:
             raise EngineError("the engine is closed")
         self._end_child()
+        began = perf_counter()
         try:
             self._meet_child(self._new_child())
         except OSError as exc:
             self._end_child()
             raise EngineError(f"the engine cannot be started: {refusal(exc)}") from exc
+        if not self._has_started:
+            self._has_started = True
+            self._start_ms = max(10_000 * (perf_counter() - began), 2_000)
+
+    def halt(self) -> None:
+        """See the base class."""
+        self._end_child()
+
+    def interrupt(self) -> None:
+        """See the base class."""
+        self._interrupted = True
+        for one in (self._child, self._server):
+            if one is not None:
+                one.interrupt()
 
     def reset(self) -> None:
         """See the base class. The child does it before its next run, within that run's hang budget; if it fails, that run fails."""
         if self.stateful and self._shared is not None:
-            self._shared.order_reset()
+            self._shared.order(RESET)
 
     def close(self) -> None:
         """See the base class."""
@@ -113,6 +135,26 @@ class ProcessEngine(Engine):
         if self._model_fd >= 0:
             os.close(self._model_fd)
             self._model_fd = -1
+
+    def _ask(self, budget_ms: float, wait: Callable[[Poll, float], list[tuple[int, int]]]) -> tuple[Array, ...]:
+        """The outputs, when the child has done what it was asked to, for which it has so long."""
+        child, shared = self._child, self._shared
+        if child is None or shared is None:
+            raise EngineCrashError("it was ended by an interruption; call restart()")
+        try:
+            os.eventfd_write(child.request_fd, 1)
+            events = wait(child.poll, budget_ms)
+        except BaseException:  # Ctrl-C in the middle: an answer may still come, and would be taken for the next one's
+            self._end_child()
+            raise
+        fds = [fd for fd, _ in events]
+        if child.response_fd not in fds:
+            self._fail(budget_ms if not fds else None)
+        os.eventfd_read(child.response_fd)
+        error = shared.take_error()
+        if error is not None:
+            raise EngineError(error)
+        return shared.outputs
 
     def _new_child(self) -> Child:
         order = {"engine": self._name, "options": self._options}
@@ -128,9 +170,21 @@ class ProcessEngine(Engine):
 
     def _child_of_server(self, order: object) -> Child:
         if self._server is None:
-            self._server = Server(self._name, self._start_ms)
+            self._server = Server(self._name)
+            self._unless_interrupted(self._server)
+            try:
+                self._server.await_ready(self._start_ms)
+            except BaseException:
+                self._end_server()
+                raise
         self._child = child = Child(self._server, order, self._model_fd)
+        self._unless_interrupted(child)
         return child
+
+    def _unless_interrupted(self, one: Child | Server) -> None:
+        """``interrupt`` did not see what was made since."""
+        if self._interrupted:
+            one.interrupt()
 
     def _meet_child(self, child: Child) -> None:
         self.pid = child.pid
@@ -146,7 +200,7 @@ class ProcessEngine(Engine):
         if self._shared is None:
             self._shared = SharedTensors.create(self.inputs, self.outputs)
         self._shared.take_error()  # of a run whose answer nobody waited for
-        self._shared.take_reset()  # a new child has nothing to forget
+        self._shared.take_order()  # a new child has nothing to forget
         self.input_arrays = self._shared.inputs
         try:
             send(child.control, {}, [self._shared.fd])

@@ -21,6 +21,7 @@ MAX_PACKET_BYTES = 1 << 20
 MAX_FDS = 8
 _ALIGN = 64  # a cache line: no two tensors share one
 _STATUS_BYTES, _TEXT_AT = 4096, 8
+RESET, REOPEN = 1, 2  # orders
 
 
 def above_standard(fd: int) -> int:
@@ -64,8 +65,7 @@ def specs_from_json(specs: object) -> tuple[TensorSpec, ...]:
 class SharedTensors:
     """The tensors of one engine in an anonymous memory file that application and child both map.
 
-    Layout: a status area (length of an error text and whether to reset, as native ints, then the text), inputs, outputs, each on a
-    cache line.
+    Layout: a status area (length of an error text and an order, as native ints, then the text), inputs, outputs, each on a cache line.
     """
 
     def __init__(self, fd: int, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
@@ -78,7 +78,7 @@ class SharedTensors:
             offset += _aligned(spec.size_bytes)
         self.inputs, self.outputs = tuple(arrays[: len(inputs)]), tuple(arrays[len(inputs) :])
         self._error_length = np.ndarray((1,), np.int32, self._map, 0)
-        self._reset = np.ndarray((1,), np.int32, self._map, 4)
+        self._order = np.ndarray((1,), np.int32, self._map, 4)
 
     @classmethod
     def create(cls, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> SharedTensors:
@@ -105,15 +105,15 @@ class SharedTensors:
         self._error_length[0] = 0
         return self._map[_TEXT_AT : _TEXT_AT + min(length, _STATUS_BYTES - _TEXT_AT)].decode(errors="replace")
 
-    def order_reset(self) -> None:
-        """The engine is to be reset before its next run."""
-        self._reset[0] = 1
+    def order(self, order: int) -> None:
+        """What the child is to do: ``RESET`` the engine before its next run, or ``REOPEN`` it in place of that run."""
+        self._order[0] = order
 
-    def take_reset(self) -> bool:
-        """Whether it is to be reset; forgets it."""
-        ordered = bool(self._reset[0])
-        self._reset[0] = 0
-        return ordered
+    def take_order(self) -> int:
+        """The order, 0 for none; forgets it."""
+        order = int(self._order[0])
+        self._order[0] = 0
+        return order
 
 
 def memory_file(name: str, content: bytes) -> int:

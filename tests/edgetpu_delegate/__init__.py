@@ -175,6 +175,7 @@ class Device:
     done = property(lambda self: int(self._form.done), doc="Invocations that came to their end.")
     swaps = property(lambda self: int(self._form.swaps), doc="Invocations of another model than the one before.")
     resets = property(lambda self: int(self._form.resets), doc="USB resets.")
+    plugs = property(lambda self: int(self._form.plugs), doc="How often it was plugged in again.")
 
 
 class Bench:

@@ -19,6 +19,7 @@ else:
 
 _FILE = Path(__file__).with_name("latency.toml")
 _WEIGHTED = ("conv", "dense")
+_SLOW: dict[Host, Host] = {"dev-board": "dev-board", "usb2": "dev-board"}  # hosts with a processor like the Dev Board's
 
 
 class _Strict(BaseModel):
@@ -63,23 +64,31 @@ def times() -> Times:
 def estimate(works: Sequence[Work], load: Load) -> tuple[dict[Host, Estimate], dict[Host, Estimate]]:
     """Expected times by host: with the Edge TPU, what stays on the processor included; and on the processor alone.
 
+    None with the Edge TPU where nothing maps.
+
     Args:
         works: every operator of the model.
         load: bytes that are moved.
     """
     table = times()
-    tpu = {}
+    tpu: dict[Host, Estimate] = {}
     for host, t in table.hosts.items():
         row = tpu_row(works, load)
         ms = sum(
             a * b for a, b in zip(row, (t.start, t.gmacs, t.activations, t.streamed, t.moved, t.processor), strict=True)
         )
-        tpu[host] = _estimate(ms, t.extrapolated)
+        tpu[host] = _estimate(ms + processor_ms(works, table.processors[_SLOW.get(host, "usb3")]), t.extrapolated)
     cpu = {}
     for host, p in table.processors.items():
         ms = sum(a * b for a, b in zip(processor_row(works), (p.gmacs, p.depthwise, p.activations), strict=True))
         cpu[host] = _estimate(ms, False)
-    return tpu, cpu
+    return tpu if any(work.mapped for work in works) else {}, cpu
+
+
+def processor_ms(works: Sequence[Work], times_: ProcessorTimes) -> float:
+    """Multiplications of what stays on the processor."""
+    gmacs, depthwise, _ = processor_row([work for work in works if not work.mapped])
+    return gmacs * times_.gmacs + depthwise * times_.depthwise
 
 
 def tpu_row(works: Sequence[Work], load: Load) -> tuple[float, ...]:

@@ -56,19 +56,19 @@ def _whole_bytes(name: str, model: Any, operator: Any) -> int:
         return _lstm_bytes(model, operator)
     if name == "SOFTMAX":  # three sums over all channels: of the exponents, and two that bring them into range
         return 3 * _FILL * up(shape_of(tensors[operator.inputs[0]])[-1], CHANNELS)
-    moved = _moving_bytes(model, operator) if name in ("CONCATENATION", "SPLIT") else 0
-    return moved + sum(_vector_bytes(tensors[i]) for i in _pairwise_constants(model, operator))
+    return _moving_bytes(model, operator) if name in ("CONCATENATION", "SPLIT") else 0
 
 
 def streamed_constants(model: Any, operator: Any) -> int:
-    """Bytes of constants that stand where activations do: they are sent like inputs, however much room there is."""
-    tensors = main_graph(model).tensors
-    if (
-        operator_name(model, operator) == "UNIDIRECTIONAL_SEQUENCE_LSTM"
-    ):  # zeros, in which all steps' outputs are gathered
+    """Bytes of constants that stand where activations do: they are sent like inputs, however much room there is.
+
+    So the logs of models that multiply by constants and add them (google-coral/edgetpu#324). A single number is part of the instructions.
+    """
+    name, tensors = operator_name(model, operator), main_graph(model).tensors
+    if name == "UNIDIRECTIONAL_SEQUENCE_LSTM":  # zeros, in which all steps' outputs are gathered
         return up(prod(shape_of(tensors[operator.outputs[0]])), _LINE)
-    planes = [tensors[i] for i in _pairwise_constants(model, operator) if not _is_vector(tensors[i])]
-    return sum(up(held_bytes(tensor), _LINE) for tensor in planes)
+    taken = [tensors[int(i)] for i in operator.inputs if i >= 0] if name in _PAIRWISE else []
+    return sum(up(held_bytes(t), _LINE) for t in taken if is_constant(model, t) and prod(shape_of(t)) > 1)
 
 
 def held_bytes(tensor: Any) -> int:
@@ -131,21 +131,3 @@ def _moving_bytes(model: Any, operator: Any) -> int:
 
 def _table_bytes(channels: int) -> int:
     return channels_on_chip(channels) * up(channels, CHANNELS)
-
-
-def _pairwise_constants(model: Any, operator: Any) -> list[int]:
-    tensors = main_graph(model).tensors
-    if operator_name(model, operator) not in _PAIRWISE:
-        return []
-    return [int(i) for i in operator.inputs if i >= 0 and is_constant(model, tensors[int(i)])]
-
-
-def _is_vector(tensor: Any) -> bool:
-    """At most a number a channel."""
-    return prod(shape_of(tensor)[:-1]) <= 1
-
-
-def _vector_bytes(tensor: Any) -> int:
-    """A number a channel is a depthwise convolution of one weight; a single number is part of the instructions."""
-    count = prod(shape_of(tensor)[-1:])
-    return up(up(count, CHANNELS) * (CHANNELS + _NUMBER), _LINE) if _is_vector(tensor) and count > 1 else 0

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from edge_sdk.edgetpu.plan import Estimate, Plan, PlannedOperator
+
+if TYPE_CHECKING:
+    from converters.targets.edgetpu.fix import Fixed, Rewrite
 
 _LONGEST = 3  # operators of one kind in a row that are listed one by one
 _PROCESSOR = "processor"
@@ -43,7 +47,7 @@ def _row(operator: PlannedOperator) -> tuple[str, ...]:
 def _condensed(operators: list[PlannedOperator]) -> tuple[str, ...]:
     first, last = operators[0], operators[-1]
     names = sorted({operator.name for operator in operators})
-    kinds = ", ".join(names[:3]) + (f" and {len(names) - 3} kinds more" if len(names) > 3 else "")
+    kinds = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     why = "" if first.mapped else "[after-cpu] they need what stays on the processor"
     return f"{first.index}-{last.index}", f"{len(operators)} operators", _where(first), why, kinds
 
@@ -104,7 +108,11 @@ def _times(plan: Plan) -> Iterator[str]:
 
 def _time(estimate: Estimate) -> str:
     note = ", extrapolated" if estimate.extrapolated else ""
-    return f"{estimate.ms:.3g} ms ({estimate.low_ms:.3g} to {estimate.high_ms:.3g}{note})"
+    return f"{_ms(estimate.ms)} ms ({_ms(estimate.low_ms)} to {_ms(estimate.high_ms)}{note})"
+
+
+def _ms(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def size(count: int) -> str:
@@ -113,3 +121,22 @@ def size(count: int) -> str:
         if count >= factor:
             return f"{count / factor:.2f} {unit}"
     return f"{count} B"
+
+
+def proposal_lines(proposed: tuple[Rewrite, ...]) -> Iterator[str]:
+    """What ``--fix`` would try."""
+    if proposed:
+        yield ""
+        yield "what could be rewritten (edge-sdk edgetpu plan MODEL --fix -o FIXED makes it, and proves that it computes the same):"
+        yield from (f"  {rewrite.where}: {rewrite.words} [{rewrite.name}]" for rewrite in proposed)
+
+
+def fixed_lines(fixed: Fixed) -> Iterator[str]:
+    """What ``--fix`` did."""
+    for rewrite in fixed.rewrites:
+        done = (
+            f"not kept: {rewrite.refused}" if rewrite.refused else str(rewrite.difference or "by construction the same")
+        )
+        yield f"{rewrite.where}: {rewrite.words} [{rewrite.name}] - {done}"
+    before, after = len(fixed.before.mapped), len(fixed.plan.mapped)
+    yield f"on the Edge TPU: {before} of {len(fixed.before.operators)} operators before, {after} of {len(fixed.plan.operators)} now"
