@@ -98,6 +98,15 @@ def test_errors_leave_the_device_in_until_there_are_three_in_a_row() -> None:
         assert pool.report().devices[0].recoveries == engine.restarts == 1
 
 
+def test_the_device_is_reset_where_a_new_process_alone_did_not_help() -> None:
+    engine, resets = ScriptedEngine(["crash", "crash", ""]), list[int]()
+    engine.own_reset = lambda: lambda stop: resets.append(engine.restarts) or "reset"  # type: ignore[method-assign, return-value, func-returns-value]
+    with Pool(scripted(engine)) as pool:
+        assert [request.outcome for request in pool.map([number(1)] * 3)] == ["failed", "failed", "done"]
+        assert resets == [1]  # after the first crash a new process was enough to prove it, not to answer
+        assert pool.report().event_counts["device_reset"] == 1
+
+
 def test_a_full_queue_rejects_and_says_so() -> None:
     gate = threading.Semaphore(0)
     engine = ScriptedEngine(gate=gate)

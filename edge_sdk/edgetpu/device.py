@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic, monotonic_ns, perf_counter
 from typing import Literal
 
 from edge_sdk.backoff import waits_s
 from edge_sdk.engines import Engine
-from edge_sdk.errors import EngineCrashError, EngineError, EngineHangError
+from edge_sdk.errors import DeviceError, EngineError
 from edge_sdk.result import Event
 from edge_sdk.tensors import Array
+from edge_sdk.watchdog.recovery import kind_of
 
-_ERRORS_IN_A_ROW = 3  # errors that leave the process alive; then it is started again all the same
+_ERRORS_IN_A_ROW = 3  # of requests, on a device that runs all the same; then it is started again
+_GRACE_S, _END_S = 1.0, 10.0  # at the end: for a run to end by itself, and for an interrupted process to be gone
 State = Literal["opening", "in", "out", "lost", "closed"]
 
 
@@ -48,6 +50,7 @@ class Device:
         tell: told of failures and of the way back.
         stop: ends the waiting between tries.
         patience_s: for how long a device is tried again.
+        check: raises EngineError where an engine that has started is not the right one.
     """
 
     def __init__(
@@ -58,9 +61,10 @@ class Device:
         *,
         stop: threading.Event,
         patience_s: float,
+        check: Callable[[Engine], None] = lambda engine: None,
     ) -> None:
         self.name, self._open_engine = name, open_engine
-        self._tell, self._stop, self._patience_s = tell, stop, patience_s
+        self._tell, self._stop, self._patience_s, self._check = tell, stop, patience_s, check
         self.engine: Engine | None = None
         self._state: State = "opening"
         self._runs = self._failures = self._recoveries = self._errors_in_a_row = self._abandoned = 0
@@ -80,6 +84,9 @@ class Device:
         """
         if self.engine is None:
             self.engine = self._open_engine()
+        if not self.engine.inputs:  # it was made to be started later
+            self.engine.restart()
+        self._check(self.engine)
         self.prove()
         self._state = "in"
 
@@ -126,13 +133,13 @@ class Device:
             Whether it is back; False if it is stopped, or lost: that is told.
         """
         self._failures += sequence is not None
-        self._say(_kind(failure), str(failure), sequence)
+        self._say(kind_of(failure), str(failure), sequence)
         self._errors_in_a_row += 1
-        if _kind(failure) == "engine_error" and self._state == "in" and self._errors_in_a_row < _ERRORS_IN_A_ROW:
+        if kind_of(failure) == "engine_error" and self._is_sound(sequence):
             return True
         self._state = "out"
         began = monotonic()
-        while self._wait():
+        while self._wait(sequence):
             try:
                 self._start_again()
             except EngineError as exc:
@@ -158,12 +165,41 @@ class Device:
         if self.engine is not None:
             self.engine.close()
 
-    def _wait(self) -> bool:
-        """Before a try: not at all the first time since it answered, then ever longer; False if it is not wanted any more."""
+    def interrupt(self) -> None:
+        """From any thread, and for good: what it does in its process ends soon."""
+        if self.engine is not None:
+            self.engine.interrupt()
+
+    def _is_sound(self, sequence: int | None) -> bool:
+        """Whether a device that answered with an error runs: it may have been the request's."""
+        if self._state != "in" or self._errors_in_a_row >= _ERRORS_IN_A_ROW:
+            return False
+        try:
+            self.prove()
+        except EngineError as exc:
+            self._say(kind_of(exc), str(exc), sequence)
+            return False
+        return True
+
+    def _wait(self, sequence: int | None) -> bool:
+        """Before a try: not at all the first time since it answered, then ever longer, and its device is reset; False if it is stopped."""
         if self._waits is None:
             self._waits = waits_s()
             return not self._stop.is_set()
-        return not self._stop.wait(next(self._waits))
+        if self._stop.wait(next(self._waits)):
+            return False
+        self._reset(sequence)
+        return not self._stop.is_set()
+
+    def _reset(self, sequence: int | None) -> None:
+        reset = self.engine.own_reset() if self.engine is not None else None
+        if self.engine is None or reset is None:
+            return
+        self.engine.halt()  # nothing of ours has the device open
+        try:
+            self._say("device_reset", reset(self._stop), sequence)
+        except DeviceError as exc:
+            self._say("step_failed", f"the device was not reset: {exc}", sequence)
 
     def _start_again(self) -> None:
         if self.engine is not None:
@@ -185,7 +221,22 @@ class Device:
         self._tell(Event(kind, f"{self.name}: {message}", monotonic_ns(), sequence))
 
 
-def _kind(failure: EngineError) -> str:
-    if isinstance(failure, EngineHangError):
-        return "hang"
-    return "crash" if isinstance(failure, EngineCrashError) else "engine_error"
+def end_threads(
+    threads: Iterable[threading.Thread], devices: Iterable[Device], say: Callable[[str, str], None]
+) -> None:
+    """Wait for threads that were told to end; what a device does is interrupted, if that does not end by itself soon."""
+    mine = [thread for thread in threads if thread.ident is not None and thread is not threading.current_thread()]
+    _join(mine, _GRACE_S)
+    if any(thread.is_alive() for thread in mine):
+        for device in devices:
+            device.interrupt()
+        _join(mine, _END_S)
+    for thread in mine:
+        if thread.is_alive():
+            say("abandoned", f"{thread.name} does not end within {_GRACE_S + _END_S:g} s; it is left behind")
+
+
+def _join(threads: Iterable[threading.Thread], within_s: float) -> None:
+    until = monotonic() + within_s
+    for thread in threads:
+        thread.join(max(0.0, until - monotonic()))

@@ -18,15 +18,13 @@ from functools import partial
 from types import TracebackType
 
 from edge_sdk.audience import Audience
-from edge_sdk.edgetpu.device import Device, DeviceReport
+from edge_sdk.edgetpu.device import Device, DeviceReport, end_threads
 from edge_sdk.edgetpu.requests import Request, RequestCounts, RequestQueue, Requests, check_inputs
 from edge_sdk.engines import Engine, Options
 from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.errors import ConfigError, EdgeSdkError, EngineError, RequestRejectedError
 from edge_sdk.result import Event
 from edge_sdk.tensors import Array, TensorSpec
-
-_CLOSE_S = 60.0  # a device that is being started may take so long; one in a run, its hang budget
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class PoolReport:
 def on_devices(
     engine: str, model: bytes, devices: Sequence[str], *, hang_ms: float, options: Options | None = None
 ) -> dict[str, Callable[[], Engine]]:
-    """What opens one model on each of these devices, every one in a process of its own.
+    """What opens one model on each of these devices, every one in a process of its own, which is started later.
 
     Args:
         engine: name of the engine; its option ``device`` says where it runs.
@@ -61,7 +59,9 @@ def on_devices(
     if len(set(devices)) < len(devices):
         raise ConfigError(f"a device stands there twice: {', '.join(devices)}")
     return {
-        device: partial(ProcessEngine, engine, model, {**(options or {}), "device": device}, hang_ms=hang_ms)
+        device: partial(
+            ProcessEngine, engine, model, {**(options or {}), "device": device}, hang_ms=hang_ms, start=False
+        )
         for device in devices
     }
 
@@ -109,7 +109,7 @@ class Pool:
         self._stop = threading.Event()
         self._queue = RequestQueue(queue_size)
         self._devices = [
-            Device(name, partial(self._checked, opener), self._audience.tell, stop=self._stop, patience_s=patience_s)
+            Device(name, opener, self._audience.tell, stop=self._stop, patience_s=patience_s, check=self._check)
             for name, opener in devices.items()
         ]
         self._lock = threading.Lock()
@@ -202,14 +202,10 @@ class Pool:
         )
 
     def close(self) -> None:
-        """End all: what waits or runs fails, saying so. It takes at most the hang budget, or the start of a device in progress."""
+        """End all: what waits, or runs for longer than a second more, fails, saying so."""
         self._stop.set()
         self._queue.end()
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join(_CLOSE_S)
-            if thread.is_alive() and thread is not threading.current_thread():
-                self._audience.say("abandoned", f"{thread.name} does not end within {_CLOSE_S:g} s; it is left behind")
+        end_threads(self._threads, self._devices, self._audience.say)
         if self._requests is not None:
             self._requests.end(EngineError("the pool was closed before the request had an answer"))
 
@@ -236,12 +232,10 @@ class Pool:
             self._opened.release()
         return failure is None or device.recover(failure)
 
-    def _checked(self, opener: Callable[[], Engine]) -> Engine:
+    def _check(self, engine: Engine) -> None:
         """A device that comes late has the same model as those that were there."""
-        engine = opener()
         if self._known:
             engine.expect(self.inputs, self.outputs)
-        return engine
 
     def _answer(self, device: Device, request: Request) -> bool:
         """Run one; whether the device goes on."""
@@ -252,6 +246,8 @@ class Pool:
         try:
             outputs = device.run(inputs)
         except EngineError as exc:
+            if self._stop.is_set():
+                return False
             if not self._retry(request):
                 requests.fail(request, exc)
             return device.recover(exc, request.number)

@@ -19,7 +19,7 @@ from typing import Literal, TypedDict
 
 from edge_sdk.audience import Audience
 from edge_sdk.edgetpu.costs import Cost, Costs, expected
-from edge_sdk.edgetpu.device import Device, DeviceReport
+from edge_sdk.edgetpu.device import Device, DeviceReport, end_threads
 from edge_sdk.edgetpu.plan import Host, Plan
 from edge_sdk.edgetpu.policy import Job, Policy, can_be_on_time
 from edge_sdk.edgetpu.requests import Request, RequestCounts, Requests, check_inputs
@@ -31,7 +31,6 @@ from edge_sdk.errors import ConfigError, EngineError, RequestRejectedError
 from edge_sdk.result import Event
 from edge_sdk.tensors import Array, TensorSpec
 
-_CLOSE_S = 60.0  # as in a pool
 _ROUNDS, _RUNS = 3, 3  # at the start, where no plan says what runs take
 Late = Literal["reject", "run"]
 
@@ -243,14 +242,11 @@ class Scheduler:
         return SchedulerReport(self._entered().counts(), models, self._advice, dict(self._audience.event_counts))
 
     def close(self) -> None:
-        """End all: what waits fails, saying so. It takes at most a hang budget, or the start of an engine in progress."""
+        """End all: what waits, or runs for longer than a second more, fails, saying so."""
         self._stop.set()
         with self._changed:
             self._changed.notify_all()
-        if self._thread.ident is not None and self._thread is not threading.current_thread():
-            self._thread.join(_CLOSE_S)
-            if self._thread.is_alive():
-                self._audience.say("abandoned", f"the device does not end within {_CLOSE_S:g} s; it is left behind")
+        end_threads([self._thread], self._devices.values(), self._audience.say)
         for device in self._devices.values():
             device.close()
         if self._requests is not None:
@@ -285,6 +281,8 @@ class Scheduler:
         try:
             outputs = device.run(inputs)
         except EngineError as exc:
+            if self._stop.is_set():
+                return
             requests.fail(request, exc)
             if not device.recover(exc, request.number) and not self._stop.is_set():
                 self._stop.set()

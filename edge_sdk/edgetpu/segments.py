@@ -17,15 +17,13 @@ from time import monotonic
 from types import TracebackType
 
 from edge_sdk.audience import Audience
-from edge_sdk.edgetpu.device import Device, DeviceReport
+from edge_sdk.edgetpu.device import Device, DeviceReport, end_threads
 from edge_sdk.edgetpu.requests import Request, RequestCounts, RequestQueue, Requests, check_inputs
 from edge_sdk.edgetpu.wiring import wire
 from edge_sdk.engines import Engine
 from edge_sdk.errors import ConfigError, ContractError, EngineError, RequestRejectedError
 from edge_sdk.result import Event
 from edge_sdk.tensors import Array
-
-_CLOSE_S = 60.0  # as in a pool
 
 
 @dataclass(frozen=True)
@@ -204,16 +202,12 @@ class Segments:
         return SegmentsReport(self._entered().counts(), devices, dict(self._audience.event_counts))
 
     def close(self) -> None:
-        """End all: samples without a result fail, saying so. It takes at most a hang budget, or the start of a segment in progress."""
+        """End all: samples without a result fail, saying so; one that runs has a second more."""
         self._stop.set()
         for queue in self._queues:
             queue.end()
         self.end()
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(_CLOSE_S)
-            if thread.is_alive():
-                self._audience.say("abandoned", f"{thread.name} does not end within {_CLOSE_S:g} s; it is left behind")
+        end_threads(self._threads, self._devices, self._audience.say)
         for device in self._devices:
             device.close()
         if self._requests is not None:
@@ -224,6 +218,8 @@ class Segments:
         following = self._queues[index + 1] if index + 1 < len(self._queues) else None
         while (request := queue.take()) is not None:
             failure = self._run(index, request)
+            if failure is not None and self._stop.is_set():
+                return
             if failure is not None:
                 if device.state != "lost":
                     device.recover(failure, request.number)
@@ -253,6 +249,8 @@ class Segments:
                 made = {**carried, **dict(zip(self._gives[index], outputs, strict=True))}
                 request.carried = {name: made[name] for name in self._wiring.kept[index]}
                 return None
+        if self._stop.is_set():
+            return failure  # which closing has made; it says so
         error = EngineError(f"sample {request.number} was lost in {device.name}: {failure}")
         error.__cause__ = failure
         requests.fail(request, error)

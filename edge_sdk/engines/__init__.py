@@ -126,6 +126,10 @@ class Engine(ABC):
     def interrupt(self) -> None:  # noqa: B027 - as above
         """From any thread, and for good: what it does in its process ends soon with an EngineError, and no further start is made."""
 
+    def own_reset(self) -> DeviceReset | None:
+        """What resets its own device, from outside; None where nothing can."""
+        return None
+
     @classmethod
     def device_reset(cls, options: Options) -> DeviceReset | None:
         """What resets the device that an engine with these options runs on, from outside; None where nothing can."""

@@ -8,7 +8,7 @@ from select import poll as Poll
 from time import perf_counter
 from typing import NoReturn
 
-from edge_sdk.engines import Engine, Options
+from edge_sdk.engines import DeviceReset, Engine, Options, device_reset
 from edge_sdk.engines.family import KILL_MS, Child, Server, raise_named
 from edge_sdk.engines.spin import Spin
 from edge_sdk.engines.wire import REOPEN, RESET, SharedTensors, memory_file, send, specs_from_json
@@ -107,6 +107,10 @@ class ProcessEngine(Engine):
         if not self._has_started:
             self._has_started = True
             self._start_ms = max(10_000 * (perf_counter() - began), 2_000)
+
+    def own_reset(self) -> DeviceReset | None:
+        """See the base class."""
+        return device_reset(self._name, self._options)
 
     def halt(self) -> None:
         """See the base class."""

@@ -18,7 +18,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from edge_sdk.engines import Engine, Options, hint, load_engine, try_out, warm_engine
+from edge_sdk.engines import DeviceReset, Engine, Options, device_reset, hint, load_engine, try_out, warm_engine
 from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.engines.wire import memory_file
 from edge_sdk.errors import ConfigError, EngineError
@@ -76,6 +76,11 @@ class SeveralEngine(Engine):
         """See the base class."""
         return hint(*_inner(options))
 
+    @classmethod
+    def device_reset(cls, options: Options) -> DeviceReset | None:
+        """See the base class."""
+        return device_reset(*_inner(options))
+
     def run(self) -> tuple[Array, ...]:
         """See the base class."""
         number = int(self.input_arrays[0][0])
@@ -128,6 +133,18 @@ class Member(Engine):
     def restart(self) -> None:
         """See the base class; the others are with it."""
         self._shared.restart()
+
+    def halt(self) -> None:
+        """See the base class."""
+        self._shared.halt()
+
+    def interrupt(self) -> None:
+        """See the base class."""
+        self._shared.interrupt()
+
+    def own_reset(self) -> DeviceReset | None:
+        """See the base class."""
+        return self._shared.own_reset()
 
     def close(self) -> None:
         """See the base class."""
