@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from concurrent.futures import wait
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -211,6 +212,22 @@ def test_a_device_that_is_absent_at_the_start_joins_when_it_comes() -> None:
         assert pool.report().devices[1].state == "out"
         there.set()
         eventually(lambda: pool.report().devices[1].state == "in")
+
+
+def test_a_device_that_comes_late_with_another_model_is_not_taken() -> None:
+    there = threading.Event()
+
+    def late() -> ScriptedEngine:
+        if not there.is_set():
+            raise EngineError("no such device")
+        engine = ScriptedEngine()
+        engine.inputs = (replace(engine.inputs[0], shape=(2,)),)
+        return engine
+
+    with Pool({"usb:0": ScriptedEngine, "usb:1": late}) as pool:
+        there.set()
+        eventually(lambda: any("the model's inputs are not" in event.message for event in pool.events))
+        assert pool.report().devices[1].state == "out"
 
 
 def test_what_cannot_work_is_refused_at_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from edge_sdk.errors import DeviceError, EngineError
 from tests.device_engines import STEP_S
 from tests.edgetpu_delegate import Bench, Device, checksum
 from tests.edgetpu_models import compiled_model, custom
+from tests.examples_run import ROOT, run
 from tests.processes import descendants, open_descriptors
 from tests.supervised import eventually
 from tests.tiny_models import TinyModel
@@ -128,3 +130,38 @@ def test_closing_during_a_hang_takes_seconds_not_the_hang_budget(
     assert (descendants(), threading.active_count()) == before
     with pytest.raises(EngineError, match="closed"):
         ask()
+
+
+EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "docs/several-tpus.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(0, "by usb:"), (1, "{'t2': (1, 4)}"), (2, "pose: 10 runs")],
+    ids=["pool", "segments", "scheduler"],
+)
+def test_the_examples_of_the_documentation_run_as_written(
+    number: int,
+    said: str,
+    edgetpu_bench: Bench,
+    edgetpu_library: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("usb0", "usb1"):
+        edgetpu_bench.add(name)
+    for name, content in (
+        ("detector", compiled_model()),
+        ("face", compiled_model(b"face")),
+        ("pose", compiled_model(b"pose", shape=(1, 8))),
+        ("large_segment_0_of_2", segment(0)),
+        ("large_segment_1_of_2", segment(1)),
+    ):
+        (tmp_path / f"{name}_edgetpu.tflite").write_bytes(content)
+    (tmp_path / "example.py").write_text(EXAMPLES[number])
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(edgetpu_library.parent))
+    assert said in run(tmp_path, "example.py")
+
+
+def test_every_example_is_run() -> None:
+    assert len(EXAMPLES) == 3
