@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from converters.targets.edgetpu.memory import CHIP_BYTES
@@ -74,6 +75,10 @@ class Net:
     def add(self) -> Net:
         return self._did("other", 0, 2 * self.size)
 
+    def normalize(self) -> Net:
+        """A batch normalization before a convolution, which cannot be folded: a product and a sum with constants."""
+        return self._did("other", 0, self.size)._did("other", 0, self.size)
+
     def branches(self, *branches: list[tuple[object, ...]]) -> Net:
         """Each branch is rows of (method, arguments...), from here; they are joined along the channels."""
         start, channels = (self.height, self.width, self.channels), 0
@@ -98,9 +103,9 @@ class Net:
         return Load(min(self.parameters, room), max(self.parameters - room, 0), self.input_bytes, outputs)
 
 
-def mobilenet_v1(size: int = 224, classes: int = 1001) -> Net:
-    """Howard et al. 2017, table 1."""
-    net = Net(size, size).conv(32, 3, 2)
+def mobilenet_v1(size: int = 224, classes: int = 1001, width: float = 1.0) -> Net:
+    """Howard et al. 2017, table 1; ``width`` multiplies the channels."""
+    net = Net(size, size).conv(int(32 * width), 3, 2)
     for channels, stride in (
         (64, 1),
         (128, 2),
@@ -112,7 +117,7 @@ def mobilenet_v1(size: int = 224, classes: int = 1001) -> Net:
         (1024, 2),
         (1024, 1),
     ):
-        net.depthwise(3, stride).conv(channels)
+        net.depthwise(3, stride).conv(int(channels * width))
     return net.plane().dense(classes) if classes else net
 
 
@@ -238,17 +243,17 @@ def vgg16() -> Net:
 
 
 def densenet121() -> Net:
-    """Huang et al. 2016, table 1; batch normalization before a convolution cannot be folded: a product and a sum each."""
+    """Huang et al. 2016, table 1."""
     net = Net(224, 224).conv(64, 7, 2).pool()
     for stage, count in enumerate((6, 12, 24, 16)):
         for _ in range(count):
             channels = net.channels
-            net.add().add().conv(128).conv(32, 3)
+            net.normalize().conv(128).conv(32, 3)
             net.channels = channels + 32
             net._did("other", 0, net.size)
         if stage < 3:
-            net.add().add().conv(net.channels // 2).pool(kernel=2)
-    return net.plane().dense(1000)
+            net.normalize().conv(net.channels // 2).pool(kernel=2)
+    return net.normalize().plane().dense(1000)
 
 
 def ssd(backbone: Net, taps: tuple[tuple[int, int, int], ...]) -> Net:
@@ -293,7 +298,7 @@ def deeplab_v3() -> Net:
     return net.on_cpu(21, 513, 513).on_cpu(1, 513, 513)
 
 
-ARCHITECTURES = {
+ARCHITECTURES: dict[str, Callable[[], Net]] = {
     "DeepLab V3 513x513": deeplab_v3,
     "DenseNet 224": densenet121,
     "Inception v1 224": inception_v1,
@@ -304,4 +309,5 @@ ARCHITECTURES = {
     "MobileNet v2 SSD 224": ssd_mobilenet_v2,
     "ResNet-50 V1 299": resnet50,
     "VGG16 224": vgg16,
+    "MobileNet v1 0.25 128": lambda: mobilenet_v1(128, width=0.25),
 }

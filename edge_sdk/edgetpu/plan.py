@@ -39,7 +39,7 @@ class Estimate(_Strict):
     """An expected time, in milliseconds for one inference, and the range that holds eight of ten known models' errors.
 
     Attributes:
-        extrapolated: nothing was measured on this host: derived from others.
+        extrapolated: nothing was fitted on this host: derived from others, and the range is as wide once more.
     """
 
     ms: float = Field(ge=0)

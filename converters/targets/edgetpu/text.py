@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from converters.targets.edgetpu.latency import times
 from edge_sdk.edgetpu.plan import Estimate, Plan, PlannedOperator
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def _times(plan: Plan) -> Iterator[str]:
             if alone.ms < estimate.ms:
                 line += ", which is faster"
         yield line
+    if plan.tpu:
+        yield f"of published times of known models, half are met within {times().median_error:.0%}, eight of ten lie in such a range"
 
 
 def _time(estimate: Estimate) -> str:
