@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edge_sdk.edgetpu.costs import Cost
 from edge_sdk.edgetpu.policy import Job, Policy, choose
-from edge_sdk.edgetpu.swapping import SwapWatch
+from edge_sdk.edgetpu.swap_watch import SwapWatch
 
 MS_NS = 1_000_000
 COSTS = {"a": Cost(2.0, 5.0), "b": Cost(3.0, 7.0), "c": Cost(1.0, 2.0)}

@@ -18,8 +18,8 @@ from functools import partial
 from types import TracebackType
 
 from edge_sdk.audience import Audience
-from edge_sdk.edgetpu.device import Device, DeviceReport, end_threads
 from edge_sdk.edgetpu.requests import Request, RequestCounts, RequestQueue, Requests, check_inputs
+from edge_sdk.edgetpu.shared_device import Device, DeviceReport, end_threads
 from edge_sdk.engines import Engine, Options
 from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.errors import ConfigError, EdgeSdkError, EngineError, RequestRejectedError

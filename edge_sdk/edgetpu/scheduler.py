@@ -19,11 +19,11 @@ from typing import Literal, TypedDict
 
 from edge_sdk.audience import Audience
 from edge_sdk.edgetpu.costs import Cost, Costs, expected
-from edge_sdk.edgetpu.device import Device, DeviceReport, end_threads
 from edge_sdk.edgetpu.plan import Host, Plan
 from edge_sdk.edgetpu.policy import Job, Policy, can_be_on_time
 from edge_sdk.edgetpu.requests import Request, RequestCounts, Requests, check_inputs
-from edge_sdk.edgetpu.swapping import SwapWatch
+from edge_sdk.edgetpu.shared_device import Device, DeviceReport, end_threads
+from edge_sdk.edgetpu.swap_watch import SwapWatch
 from edge_sdk.engines import Engine, Options
 from edge_sdk.engines.isolation import Isolation
 from edge_sdk.engines.scheduled import registered
