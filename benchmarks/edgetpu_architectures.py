@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from converters.targets.edgetpu.memory import CHIP_BYTES
-from converters.targets.edgetpu.work import Load, Work
+from converters.targets.edgetpu.memory import CHIP_BYTES, Memory
+from converters.targets.edgetpu.work import Kind, Work
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Net:
     def size(self) -> int:
         return self.height * self.width * self.channels
 
-    def _did(self, kind: str, macs: int, before: int, *, mapped: bool = True, parameters: int = 0) -> Net:
+    def _did(self, kind: Kind, macs: int, before: int, *, mapped: bool = True, parameters: int = 0) -> Net:
         self.works.append(Work(kind, mapped, macs, before, self.size))
         self.parameters += parameters
         self.peak = max(self.peak, self.size + before // 2)
@@ -96,11 +96,13 @@ class Net:
         self.height, self.width, self.channels = height, width, channels
         return self._did("other", 0, before, mapped=False)
 
-    def load(self) -> Load:
+    def memory(self) -> Memory:
         """What is moved: parameters beyond the room that is left on the chip are streamed."""
         room = CHIP_BYTES - self.peak
         outputs = self.output_bytes or self.size
-        return Load(min(self.parameters, room), max(self.parameters - room, 0), self.input_bytes, outputs)
+        return Memory(
+            self.parameters, min(self.parameters, room), max(self.parameters - room, 0), self.input_bytes, outputs
+        )
 
 
 def mobilenet_v1(size: int = 224, classes: int = 1001, width: float = 1.0) -> Net:

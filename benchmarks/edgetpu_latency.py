@@ -88,7 +88,7 @@ def on_usb2() -> list[Row]:
     """What ``latency.toml`` says of USB 2 beside what was published of it."""
     found = []
     for name, published in ON_USB2.items():
-        tpu, _ = estimate(_net(name).works, _net(name).load())
+        tpu, _ = estimate(_net(name).works, _net(name).memory())
         found.append(Row(name, "usb2", published, tpu["usb2"].ms))
     return found
 
@@ -105,7 +105,7 @@ def _table(models: Sequence[str], known: Sequence[str]) -> tuple[list[Host], Arr
     processors = fitted_processors(known)
     for name in models:
         net = _net(name)
-        start, gmacs, activations, streamed, _, processor = tpu_row(net.works, net.load())
+        start, gmacs, activations, streamed, _, processor = tpu_row(net.works, net.memory())
         for host, (_, column) in COLUMNS.items():
             if (ms := PUBLISHED[name][column]) is None:
                 continue

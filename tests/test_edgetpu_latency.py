@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from benchmarks.edgetpu_architectures import ARCHITECTURES
 from benchmarks.edgetpu_latency import PUBLISHED, fitted_processors, fitted_times, leave_one_out, on_usb2
 from converters.targets.edgetpu.latency import estimate, times
-from converters.targets.edgetpu.work import Load, Work
+from converters.targets.edgetpu.memory import Memory
+from converters.targets.edgetpu.work import Work
 from edge_sdk.edgetpu.plan import Host
 from edge_sdk.edgetpu.swap import MS_A_MEGABYTE, START_MS, swap_ms
 from tests.edgetpu_plans import plan_of
 
 NUMBERS = st.integers(0, 10**9)
 WORK = Work("conv", True, 10**8, 10**6, 10**6)
-LOAD = Load(3_000_000, 0, 150_528, 1_008)
+MEMORY = Memory(3_000_000, 3_000_000, 0, 150_528, 1_008)
 
 
 def test_published_times_are_met_by_what_the_other_models_tell() -> None:
@@ -61,26 +62,26 @@ def test_architectures_have_the_multiplications_of_their_papers(name: str, gmacs
 
 @given(NUMBERS, NUMBERS, NUMBERS, st.booleans())
 def test_more_work_never_takes_less(macs: int, elements: int, streamed: int, mapped: bool) -> None:
-    before = estimate([WORK], LOAD)
-    more = estimate([WORK, Work("conv", mapped, macs, elements, 0)], replace(LOAD, streamed=streamed))
+    before = estimate([WORK], MEMORY)
+    more = estimate([WORK, Work("conv", mapped, macs, elements, 0)], replace(MEMORY, streamed=streamed))
     for less, most in zip(before, more, strict=True):
         assert all(most[host].ms >= less[host].ms for host in less)
 
 
 def test_an_estimate_says_its_range_and_whether_it_was_measured_at_all() -> None:
-    tpu, cpu = estimate([WORK], LOAD)
+    tpu, cpu = estimate([WORK], MEMORY)
     assert {host for host, each in tpu.items() if each.extrapolated} == {"usb2", "pcie"}
     assert all(each.low_ms < each.ms < each.high_ms for each in (*tpu.values(), *cpu.values()))
 
 
 def test_a_tiny_model_is_faster_on_the_processor() -> None:
-    tpu, cpu = estimate([Work("dense", True, 100_000, 784, 128)], Load(100_000, 0, 784, 16))
+    tpu, cpu = estimate([Work("dense", True, 100_000, 784, 128)], Memory(100_000, 100_000, 0, 784, 16))
     assert cpu["usb3"].ms < tpu["usb3"].ms
 
 
 def test_usb_2_is_met_within_its_wider_range() -> None:
     rows = on_usb2()
-    tpu, _ = estimate([WORK], LOAD)
+    tpu, _ = estimate([WORK], MEMORY)
     low, high = tpu["usb2"].low_ms / tpu["usb2"].ms, tpu["usb2"].high_ms / tpu["usb2"].ms
     assert low < times().spread[0] < times().spread[1] < high
     assert statistics.median(abs(row.error) for row in rows) < 0.25
@@ -113,6 +114,6 @@ def test_the_device_and_the_workstation_know_the_same_links() -> None:
 
 
 def test_a_model_that_maps_nowhere_has_no_time_on_the_edge_tpu() -> None:
-    tpu, cpu = estimate([replace(WORK, mapped=False)], Load(0, 0, 0, 0))
+    tpu, cpu = estimate([replace(WORK, mapped=False)], Memory(0, 0, 0, 0, 0))
     assert tpu == {}
     assert cpu["usb3"].ms > 0

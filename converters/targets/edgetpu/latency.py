@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from converters.targets.edgetpu.work import Load, Work
+from converters.targets.edgetpu.memory import Memory
+from converters.targets.edgetpu.work import Work
 from edge_sdk.edgetpu.plan import Estimate, Host
 
 if sys.version_info >= (3, 11):
@@ -61,19 +62,19 @@ def times() -> Times:
     return Times.model_validate(tomllib.loads(_FILE.read_text(encoding="utf-8")))
 
 
-def estimate(works: Sequence[Work], load: Load) -> tuple[dict[Host, Estimate], dict[Host, Estimate]]:
+def estimate(works: Sequence[Work], memory: Memory) -> tuple[dict[Host, Estimate], dict[Host, Estimate]]:
     """Expected times by host: with the Edge TPU, what stays on the processor included; and on the processor alone.
 
     None with the Edge TPU where nothing maps.
 
     Args:
         works: every operator of the model.
-        load: bytes that are moved.
+        memory: the bytes that are streamed and moved.
     """
     table = times()
     tpu: dict[Host, Estimate] = {}
+    row = tpu_row(works, memory)
     for host, t in table.hosts.items():
-        row = tpu_row(works, load)
         ms = sum(
             a * b for a, b in zip(row, (t.start, t.gmacs, t.activations, t.streamed, t.moved, t.processor), strict=True)
         )
@@ -91,15 +92,15 @@ def processor_ms(works: Sequence[Work], times_: ProcessorTimes) -> float:
     return gmacs * times_.gmacs + depthwise * times_.depthwise
 
 
-def tpu_row(works: Sequence[Work], load: Load) -> tuple[float, ...]:
+def tpu_row(works: Sequence[Work], memory: Memory) -> tuple[float, ...]:
     """What is multiplied with a host's times: start, gmacs, activations, streamed, moved, processor."""
     mapped = [work for work in works if work.mapped]
     return (
         1.0 if mapped else 0.0,
         sum(work.macs for work in mapped if work.kind in _WEIGHTED) / 1e9,
         sum(work.taken + work.made for work in mapped) / 1e6,
-        load.streamed / 1e6,
-        (load.inputs + load.outputs) / 1e6,
+        memory.streamed / 1e6,
+        (memory.inputs + memory.outputs) / 1e6,
         sum(work.taken + work.made for work in works if not work.mapped) / 1e6,
     )
 

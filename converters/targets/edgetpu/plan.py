@@ -11,7 +11,7 @@ from converters.targets.edgetpu.latency import estimate
 from converters.targets.edgetpu.mapping import Mapped, count_partitions, map_operators, whole
 from converters.targets.edgetpu.memory import memory_of
 from converters.targets.edgetpu.rules import edgetpu_rules
-from converters.targets.edgetpu.work import Load, works_of
+from converters.targets.edgetpu.work import works_of
 from edge_sdk.edgetpu.plan import Plan, PlannedOperator
 from edge_sdk.tflite import describe
 
@@ -37,7 +37,7 @@ def make_plan(content: bytes, *, compiler: str | None = None, runtime: int | Non
         memory = memory_of(model, mapped)
         operators = tuple(_planned(model, index, each) for index, each in enumerate(mapped))
         works = works_of(model, zip(mapped, (each.macs for each in operators), strict=True))
-    tpu, cpu = estimate(works, Load(memory.cached, memory.streamed, memory.inputs, memory.outputs))
+    tpu, cpu = estimate(works, memory)
     return Plan(
         model_sha256=hashlib.sha256(content).hexdigest(),
         compiler=compiler or rules.compiler,

@@ -31,21 +31,11 @@ class Work:
         taken, made: elements of its activations.
     """
 
-    kind: str
+    kind: Kind
     mapped: bool
     macs: int
     taken: int
     made: int
-
-
-@dataclass(frozen=True)
-class Load:
-    """Bytes: parameters on the chip and streamed at every inference, tensors to the device and back."""
-
-    cached: int
-    streamed: int
-    inputs: int
-    outputs: int
 
 
 def works_of(model: Any, mapped: Iterable[tuple[Mapped, int]]) -> list[Work]:
