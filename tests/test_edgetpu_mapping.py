@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from converters.graph import main_graph, operator_name, read_graph, write_graph
-from converters.targets.edgetpu.mapping import count_partitions, map_operators
+from converters.targets.edgetpu.mapping import divide, map_operators
 from converters.targets.edgetpu.partition import Node, partitions
 from converters.targets.edgetpu.plan import make_plan
 from edge_sdk.edgetpu.package import read_compiled
@@ -36,7 +36,7 @@ def test_what_follows_the_processor_stays_there_but_not_what_stands_beside_it() 
         ("CONV_2D", ""),
         ("LOGISTIC", ""),
     ]
-    assert count_partitions(read_graph(with_a_gap())) == 2
+    assert divide(read_graph(with_a_gap()))[1] == 2
 
 
 def test_the_reason_names_operator_and_tensor() -> None:

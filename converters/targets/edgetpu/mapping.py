@@ -10,7 +10,7 @@ from typing import Any
 from converters.graph import main_graph, operator_name, text
 from converters.targets.edgetpu.checks import Checks
 from converters.targets.edgetpu.partition import Node, partitions
-from converters.targets.edgetpu.rules import Rules, edgetpu_rules
+from converters.targets.edgetpu.rules import edgetpu_rules
 from edge_sdk.errors import ModelError
 
 CUSTOM_CODE = "edgetpu-custom-op"
@@ -30,27 +30,22 @@ class Mapped:
         return not self.rule
 
 
-def map_operators(model: Any, *, runtime: int | None = None, rules: Rules | None = None) -> list[Mapped]:
-    """Every operator of the main subgraph, in the order of execution.
+def map_operators(model: Any, *, runtime: int | None = None) -> list[Mapped]:
+    """Every operator of the main subgraph, in the order of execution; arguments and errors as of ``divide``."""
+    return divide(model, runtime=runtime)[0]
+
+
+def divide(model: Any, *, runtime: int | None = None) -> tuple[list[Mapped], int]:
+    """Every operator, and how many runs the Edge TPU could have, did the compiler not stop at one.
 
     Args:
         model: the graph.
         runtime: version of the Edge TPU runtime that the compiler shall serve; default the latest.
-        rules: default those of the latest compiler.
 
     Raises:
         ModelError: if the model is compiled already, or an operator lacks what its kind has.
     """
-    return _map(model, runtime, rules)[0]
-
-
-def count_partitions(model: Any, *, runtime: int | None = None) -> int:
-    """How many runs the Edge TPU could have, did the compiler not stop at one."""
-    return len(_map(model, runtime, None)[1])
-
-
-def _map(model: Any, runtime: int | None, rules: Rules | None) -> tuple[list[Mapped], list[list[int]]]:
-    rules = rules or edgetpu_rules()
+    rules = edgetpu_rules()
     checks = Checks(model, rules, rules.runtime_of() if runtime is None else runtime)
     operators = main_graph(model).operators
     broken = [_broken(checks, model, operator) for operator in operators]
@@ -64,7 +59,7 @@ def _map(model: Any, runtime: int | None, rules: Rules | None) -> tuple[list[Map
     for place, operator in enumerate(operators):
         reason = broken[place] or (None if place in first else _behind(model, found, operator))
         found.append(Mapped(operator, *(reason or ())))
-    return found, runs
+    return found, len(runs)
 
 
 def _broken(checks: Checks, model: Any, operator: Any) -> tuple[str, str] | None:

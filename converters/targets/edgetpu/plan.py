@@ -8,7 +8,7 @@ from typing import Any
 
 from converters.graph import main_graph, operator_name, read_graph, shape_of, text
 from converters.targets.edgetpu.latency import estimate
-from converters.targets.edgetpu.mapping import Mapped, count_partitions, map_operators, whole
+from converters.targets.edgetpu.mapping import Mapped, divide, whole
 from converters.targets.edgetpu.memory import memory_of
 from converters.targets.edgetpu.rules import edgetpu_rules
 from converters.targets.edgetpu.work import works_of
@@ -32,7 +32,7 @@ def make_plan(content: bytes, *, compiler: str | None = None, runtime: int | Non
     runtime = rules.runtime_of(compiler, runtime)
     describe(content)  # refuses what points out of the file
     model = read_graph(content)
-    mapped = map_operators(model, runtime=runtime, rules=rules)
+    mapped, runs = divide(model, runtime=runtime)
     with whole("an operator"):
         memory = memory_of(model, mapped)
         operators = tuple(_planned(model, index, each) for index, each in enumerate(mapped))
@@ -43,7 +43,7 @@ def make_plan(content: bytes, *, compiler: str | None = None, runtime: int | Non
         compiler=compiler or rules.compiler,
         runtime=str(runtime),
         operators=operators,
-        partitions=count_partitions(model, runtime=runtime),
+        partitions=runs,
         cut=_cut(mapped),
         weight_bytes=memory.weights,
         cached_bytes=memory.cached,
