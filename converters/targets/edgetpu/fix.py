@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 from converters.graph import main_graph, operator_name, read_graph, text
 from converters.repair.rewiring import finish
-from converters.targets.edgetpu.fixes import Fix, all_fixes
+from converters.targets.edgetpu.fixes import Fix, Rewrite, all_fixes
 from converters.targets.edgetpu.fixes.editor import Editor
 from converters.targets.edgetpu.fixes.ends import integer_ends, static_shapes
-from converters.targets.edgetpu.fixes.prove import Difference, compare
+from converters.targets.edgetpu.fixes.prove import compare
 from edge_sdk.edgetpu.plan import Plan, PlannedOperator
 from edge_sdk.errors import ModelError
-from edge_sdk.tensors import Array
 
 MakePlan = Callable[[bytes], Plan]
-
-
-@dataclass(frozen=True)
-class Rewrite:
-    """A rewrite of one operator, or of the whole model.
-
-    Attributes:
-        name: of the fix.
-        where: such as ``HARD_SWISH 'block_3/act'``.
-        words: what it does.
-        difference: what was seen when both models were run; None where it was not made.
-        refused: why it was not kept; empty where it was.
-    """
-
-    name: str
-    where: str
-    words: str
-    difference: Difference | None = None
-    refused: str = ""
-
-    @property
-    def kept(self) -> bool:
-        """Whether the model has it."""
-        return not self.refused
 
 
 @dataclass(frozen=True)
@@ -58,42 +34,37 @@ class Fixed:
     rewrites: tuple[Rewrite, ...]
 
 
-def fix(
-    content: bytes,
-    make_plan: MakePlan,
-    *,
-    inputs: Iterable[list[Array]] | None = None,
-    progress: Callable[[str], None] = lambda _: None,
-) -> Fixed:
+def fix(content: bytes, make_plan: MakePlan, *, progress: Callable[[str], None] = lambda _: None) -> Fixed:
     """Rewrite what does not map, as far as a fix is known.
 
     Args:
         content: the model.
         make_plan: plans a model.
-        inputs: stored inputs that the proofs run on; by default made up.
         progress: told of every rewrite.
 
     Raises:
         ModelError: if the model cannot be read or run.
     """
-    samples = None if inputs is None else list(inputs)
+    before = make_plan(content)
     rewrites: list[Rewrite] = []
-    for whole in (static_shapes, integer_ends):
-        content, made = whole(content)
-        rewrites += made
-    before = plan = make_plan(content)
+    for name, rewritten in (("static-shapes", static_shapes), ("integer-ends", integer_ends)):
+        changed, words = rewritten(content)
+        if words:
+            rewrites.append(_proven(content, changed, Rewrite(name, "the model", words), (), 0))
+            content = changed if rewrites[-1].kept else content
+    plan = make_plan(content) if rewrites else before
     tried: set[tuple[str, str]] = set()
     while (found := _next(plan, tried)) is not None:
         operator, kind = found
         tried.add((operator.output, kind.name))
         progress(f"{operator.name} {operator.output!r}: {kind.words}")
-        result = _rewritten(content, operator, kind, samples)
+        result = _rewritten(content, operator, kind)
         if result is None:
             continue
         changed, rewrite = result
         new_plan = make_plan(changed) if rewrite.kept else plan
         if rewrite.kept and not _better(plan, new_plan):
-            rewrite = Rewrite(rewrite.name, rewrite.where, rewrite.words, rewrite.difference, "no more would map")
+            rewrite = replace(rewrite, refused="no more would map")
         rewrites.append(rewrite)
         if rewrite.kept:
             content, plan = changed, new_plan
@@ -128,19 +99,17 @@ def _kinds(operator: PlannedOperator) -> list[Fix]:
     return [kind for kind in all_fixes() if operator.name in kind.operators]
 
 
-def _find(model: object, planned: PlannedOperator) -> object | None:
+def _find(model: Any, planned: PlannedOperator) -> Any | None:
     graph = main_graph(model)
     for operator in graph.operators:
         if operator_name(model, operator) == planned.name and any(
             text(graph.tensors[i].name) == planned.output for i in operator.outputs
         ):
-            return operator  # type: ignore[no-any-return]
+            return operator
     return None
 
 
-def _rewritten(
-    content: bytes, planned: PlannedOperator, kind: Fix, inputs: list[list[Array]] | None
-) -> tuple[bytes, Rewrite] | None:
+def _rewritten(content: bytes, planned: PlannedOperator, kind: Fix) -> tuple[bytes, Rewrite] | None:
     """The model with one operator rewritten, and whether it is the same; None where the fix does not apply."""
     model = read_graph(content)
     operator = _find(model, planned)
@@ -150,18 +119,21 @@ def _rewritten(
     made = kind.make(editor, operator)
     if made is None:
         return None
-    outputs = [text(main_graph(model).tensors[i].name) for i in operator.outputs]  # type: ignore[attr-defined]
+    outputs = tuple(text(main_graph(model).tensors[i].name) for i in operator.outputs)
     editor.replace(operator, made)
     changed = finish(model)
-    where = _where(planned)
+    return changed, _proven(content, changed, Rewrite(kind.name, _where(planned), kind.words), outputs, kind.steps)
+
+
+def _proven(before: bytes, after: bytes, rewrite: Rewrite, outputs: tuple[str, ...], steps: int) -> Rewrite:
+    """With the difference that was seen, refused where it is larger than allowed there; of the whole model, anywhere."""
     try:
-        difference = compare(content, changed, outputs, inputs)
+        difference = compare(before, after, outputs)
     except (ModelError, ValueError, RuntimeError) as exc:
-        return changed, Rewrite(kind.name, where, kind.words, refused=f"it does not run: {exc}")
-    refused = ""
-    if difference.there > kind.steps:
-        refused = f"it is not equal: {difference}; {kind.steps} allowed there"
-    return changed, Rewrite(kind.name, where, kind.words, difference, refused)
+        return replace(rewrite, refused=f"it does not run: {exc}")
+    seen = difference.there if outputs else difference.outputs
+    refused = f"it is not equal: {difference}; {steps} allowed there" if seen > steps else ""
+    return replace(rewrite, difference=difference, refused=refused)
 
 
 def _better(before: Plan, after: Plan) -> bool:

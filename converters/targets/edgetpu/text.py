@@ -10,7 +10,8 @@ from converters.targets.edgetpu.latency import times
 from edge_sdk.edgetpu.plan import Estimate, Plan, PlannedOperator
 
 if TYPE_CHECKING:
-    from converters.targets.edgetpu.fix import Fixed, Rewrite
+    from converters.targets.edgetpu.fix import Fixed
+    from converters.targets.edgetpu.fixes import Rewrite
 
 _LONGEST = 3  # operators of one kind in a row that are listed one by one
 _PROCESSOR = "processor"
@@ -137,9 +138,7 @@ def proposal_lines(proposed: tuple[Rewrite, ...]) -> Iterator[str]:
 def fixed_lines(fixed: Fixed) -> Iterator[str]:
     """What ``--fix`` did."""
     for rewrite in fixed.rewrites:
-        done = (
-            f"not kept: {rewrite.refused}" if rewrite.refused else str(rewrite.difference or "by construction the same")
-        )
+        done = f"not kept: {rewrite.refused}" if rewrite.refused else str(rewrite.difference)
         yield f"{rewrite.where}: {rewrite.words} [{rewrite.name}] - {done}"
     before, after = len(fixed.before.mapped), len(fixed.plan.mapped)
     yield f"on the Edge TPU: {before} of {len(fixed.before.operators)} operators before, {after} of {len(fixed.plan.operators)} now"

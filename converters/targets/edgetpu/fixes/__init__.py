@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from converters.targets.edgetpu.fixes.editor import Editor
+from converters.targets.edgetpu.fixes.prove import Difference
 
 Make = Callable[[Editor, Any], "list[Any] | None"]
 
@@ -28,6 +29,30 @@ class Fix:
     words: str
     steps: int
     make: Make
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """One rewrite, of an operator or of the whole model.
+
+    Attributes:
+        name: of the fix.
+        where: such as ``HARD_SWISH 'block_3/act'``.
+        words: what it does.
+        difference: what was seen when both models were run; None where it was not made.
+        refused: why it was not kept; empty where it was.
+    """
+
+    name: str
+    where: str
+    words: str
+    difference: Difference | None = None
+    refused: str = ""
+
+    @property
+    def kept(self) -> bool:
+        """Whether the model has it."""
+        return not self.refused
 
 
 def all_fixes() -> tuple[Fix, ...]:

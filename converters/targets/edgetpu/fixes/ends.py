@@ -1,8 +1,8 @@
-"""The ends of a model: fixed shapes, and integers going in and coming out."""
+"""The ends of a model: fixed shapes, and integers going in and coming out. Each gives the new model and what was done, or ""."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -10,36 +10,29 @@ from converters.graph import main_graph, operator_name, read_graph, shape_of, te
 from converters.load.fold import fold
 from converters.repair.rewiring import finish, makers, readers
 
-if TYPE_CHECKING:
-    from converters.targets.edgetpu.fix import Rewrite
 
-
-def static_shapes(content: bytes) -> tuple[bytes, list[Rewrite]]:
+def static_shapes(content: bytes) -> tuple[bytes, str]:
     """Fix what the model leaves open, such as the batch, at what stands in the file (1 for most), and fold what depends on shapes alone.
 
     Raises:
         ModelError: if the model does not run with these shapes.
     """
-    from converters.targets.edgetpu.fix import Rewrite
-
     model = read_graph(content)
     graph = main_graph(model)
     ends = [graph.tensors[i] for i in graph.inputs]
     if not any(-1 in _signature(tensor) for tensor in graph.tensors) or len(model.subgraphs) > 1:
-        return content, []
+        return content, ""
     fold(model, content)
     found = ", ".join(f"{text(tensor.name)!r} {list(shape_of(tensor))}" for tensor in ends)
-    return finish(model), [Rewrite("static-shapes", "the model", f"its shapes are fixed: {found}")]
+    return finish(model), f"its shapes are fixed: {found}"
 
 
-def integer_ends(content: bytes) -> tuple[bytes, list[Rewrite]]:
+def integer_ends(content: bytes) -> tuple[bytes, str]:
     """Take integers where the model takes float numbers only to quantize them, and give integers where it only dequantizes."""
-    from converters.targets.edgetpu.fix import Rewrite
-
     model = read_graph(content)
     graph = main_graph(model)
     if len(model.subgraphs) > 1:
-        return content, []
+        return content, ""
     made_by, read_by = makers(model), readers(model)
     done = []
     for place, index in enumerate(map(int, graph.inputs)):
@@ -56,10 +49,9 @@ def integer_ends(content: bytes) -> tuple[bytes, list[Rewrite]]:
             graph.outputs = _put(graph.outputs, place, entry)
             done.append(f"output {text(graph.tensors[index].name)!r}")
     if not done:
-        return content, []
+        return content, ""
     graph.operators = [o for o in graph.operators if not set(map(int, o.outputs)) <= set(map(int, graph.inputs))]
-    words = f"{', '.join(done)}: integers, quantized before and dequantized behind by who calls it"
-    return finish(model), [Rewrite("integer-ends", "the model", words)]
+    return finish(model), f"{', '.join(done)}: integers, quantized before and dequantized behind by who calls it"
 
 
 def _signature(tensor: Any) -> list[int]:
