@@ -21,6 +21,7 @@ from converters.targets.edgetpu.fixes.editor import Editor
 from converters.targets.edgetpu.fixes.prove import compare
 from edge_sdk.cli import group
 from edge_sdk.edgetpu.plan import Plan, PlannedOperator
+from tests.edgetpu_plans import plan_of
 from tests.tiny_models import TinyModel, options
 
 SHAPE = (1, 6, 5, 8)
@@ -192,18 +193,7 @@ def plan_with(*mapped: str) -> Callable[[bytes], Plan]:
             output = text(graph.tensors[operator.outputs[0]].name)
             maps = name in mapped
             operators.append(PlannedOperator(index=index, name=name, output=output, mapped=maps, rule="test"))
-        return Plan(
-            model_sha256=hashlib.sha256(content).hexdigest(),
-            compiler="16.0",
-            runtime="14",
-            operators=tuple(operators),
-            partitions=1,
-            weight_bytes=0,
-            cached_bytes=0,
-            streamed_bytes=0,
-            input_bytes=1,
-            output_bytes=1,
-        )
+        return plan_of(model_sha256=hashlib.sha256(content).hexdigest(), operators=tuple(operators))
 
     return make
 

@@ -17,6 +17,7 @@ from converters.targets.edgetpu.weights import Weights, find_weights
 from edge_sdk.edgetpu.plan import Plan, PlannedOperator
 from edge_sdk.errors import ModelError
 from tests.edgetpu_compile import compile_model, log, segments
+from tests.edgetpu_plans import plan_of
 from tests.tiny_models import TinyModel, conv_options, image_net
 from tests.tiny_quant_models import quantized
 
@@ -239,7 +240,7 @@ def plan(mapped: int, **more: int) -> Plan:
         "input_bytes": 768,
         "output_bytes": 4,
     }
-    return Plan(model_sha256="0" * 64, compiler="16.0", runtime="14", operators=tuple(operators), **{**sizes, **more})
+    return plan_of(operators=tuple(operators), **{**sizes, **more})
 
 
 def test_a_plan_that_was_right_agrees() -> None:

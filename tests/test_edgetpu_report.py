@@ -13,6 +13,7 @@ from converters.report import render_html, summary_lines
 from converters.report.edgetpu_figures import Comparison, EdgeTpu, Figure, OperatorDifference
 from converters.report.graph_plot import MOST_DRAWN, graph
 from edge_sdk.edgetpu.plan import Estimate, Plan, PlannedOperator
+from tests.edgetpu_plans import plan_of
 from tests.test_report import figures
 
 
@@ -23,12 +24,8 @@ def plan(
         PlannedOperator(index=i, name=name, output=f"t{i}", mapped=i < mapped, rule="r", why="" if i < mapped else why)
         for i in range(count)
     ]
-    return Plan(
-        model_sha256="0" * 64,
-        compiler="16.0",
-        runtime="14",
+    return plan_of(
         operators=tuple(operators),
-        partitions=1,
         weight_bytes=3_000_000,
         cached_bytes=3_300_000,
         streamed_bytes=64_000,

@@ -32,6 +32,7 @@ from edge_sdk.errors import (
 from tests.device_engines import STEP_S, ScriptedEngine, number, plus
 from tests.edgetpu_delegate import Device, checksum
 from tests.edgetpu_models import compiled_model
+from tests.edgetpu_plans import plan_of
 from tests.processes import descendants, open_descriptors
 from tests.supervised import eventually
 
@@ -39,19 +40,8 @@ FACE, POSE = b"the package of face", b"the package of pose"
 
 
 def plan(run_ms: float, cached_bytes: int = 0) -> Plan:
-    return Plan(
-        model_sha256="0" * 64,
-        compiler="16.0",
-        runtime="14",
-        operators=(),
-        partitions=1,
-        weight_bytes=cached_bytes,
-        cached_bytes=cached_bytes,
-        streamed_bytes=0,
-        input_bytes=1,
-        output_bytes=1,
-        tpu={"usb3": Estimate(ms=run_ms, low_ms=run_ms, high_ms=run_ms)},
-    )
+    times = {"usb3": Estimate(ms=run_ms, low_ms=run_ms, high_ms=run_ms)}
+    return plan_of(weight_bytes=cached_bytes, cached_bytes=cached_bytes, tpu=times)
 
 
 class Held:
