@@ -23,6 +23,7 @@ from edge_sdk.cli import group
 from edge_sdk.edgetpu.plan import Plan, PlannedOperator
 from tests.edgetpu_plans import plan_of
 from tests.tiny_models import TinyModel, options
+from tests.tiny_quant_models import Case
 
 SHAPE = (1, 6, 5, 8)
 RNG = np.random.default_rng(7)
@@ -308,3 +309,13 @@ def run_command(*words: object) -> str:
     done = CliRunner().invoke(group, [str(word) for word in words])
     assert done.exit_code == 0, done.output
     return done.stdout
+
+
+def test_nothing_is_tried_on_a_float_model(tmp_path: Path) -> None:
+    model = tmp_path / "float.tflite"
+    model.write_bytes(Case("HARD_SWISH").build())
+    done = CliRunner().invoke(group, ["edgetpu", "plan", str(model), "--fix", "-o", str(tmp_path / "fixed.tflite")])
+    assert done.exit_code == 0, done.output
+    assert "tried" not in done.output
+    assert "nothing was changed, and nothing written" in done.output
+    assert not (tmp_path / "fixed.tflite").exists()

@@ -15,6 +15,7 @@ from converters.targets.edgetpu.fixes.prove import compare
 from edge_sdk.edgetpu.plan import Plan, PlannedOperator
 from edge_sdk.errors import ModelError
 
+_BEYOND = ("after-cpu", "one-subgraph", "types", "quantized")  # rules that no rewrite of one operator can keep
 MakePlan = Callable[[bytes], Plan]
 
 
@@ -57,11 +58,11 @@ def fix(content: bytes, make_plan: MakePlan, *, progress: Callable[[str], None] 
     while (found := _next(plan, tried)) is not None:
         operator, kind = found
         tried.add((operator.output, kind.name))
-        progress(f"{operator.name} {operator.output!r}: {kind.words}")
         result = _rewritten(content, operator, kind)
         if result is None:
             continue
         changed, rewrite = result
+        progress(f"tried: {rewrite.where}: {rewrite.words}")
         new_plan = make_plan(changed) if rewrite.kept else plan
         if rewrite.kept and not _better(plan, new_plan):
             rewrite = replace(rewrite, refused="no more would map")
@@ -94,7 +95,7 @@ def _next(plan: Plan, tried: set[tuple[str, str]]) -> tuple[PlannedOperator, Fix
 
 def _kinds(operator: PlannedOperator) -> list[Fix]:
     """Fixes of an operator that stays on the processor for a reason of its own."""
-    if operator.mapped or operator.rule == "after-cpu":
+    if operator.mapped or operator.rule in _BEYOND:
         return []
     return [kind for kind in all_fixes() if operator.name in kind.operators]
 
