@@ -7,7 +7,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 VariantKind = Literal[
-    "edgetpu", "onnx-qdq", "openvino", "tflite-int8", "tflite-int16x8", "tflite-float16", "tflite-float32"
+    "edgetpu",
+    "ethos-u",
+    "onnx-qdq",
+    "onnx-float16",
+    "openvino",
+    "tflite-int8",
+    "tflite-int16x8",
+    "tflite-float16",
+    "tflite-float32",
 ]
 DeviceId = Annotated[str, Field(pattern="^[0-9a-f]{4}:[0-9a-f]{4}$")]
 Version = Annotated[str, Field(pattern=r"^\d+\.\d+$")]

@@ -40,6 +40,8 @@ from converters.ready import ReadyModel, make_ready, read_ready, refuse_settings
 from converters.report import Figures, writing_report
 from converters.report.figures import Golden, Repair, Step
 from converters.targets.edgetpu.step import has_edgetpu, plan_and_compile
+from converters.targets.made import Material, Targets, TargetVariant
+from converters.targets.step import make_targets, with_targets
 from converters.variant import Assessed, Bench, Made
 from converters.verify.evaluate import Truth, read_truth
 from converters.verify.gate import decide_without_labels, require
@@ -49,6 +51,7 @@ from edge_sdk.contract import Contract, Encoder
 from edge_sdk.errors import ConfigError
 from edge_sdk.outputs import refuse_existing
 from edge_sdk.tasks import TaskSettings
+from edge_sdk.tensors import Array
 
 _FLATTERS = (
     "Float and int8 were compared on the calibration samples, which flatters the int8 model; give --holdout DATA."
@@ -187,9 +190,11 @@ class _Work:
             packed = [
                 Packed.of(each, raw.inputs, measured_task(told.task, each.outputs.threshold)) for each in found.variants
             ]
+        targets = self._targets(bench, found, raw.inputs)
+        with self._step("figures"):
             said = Golden(count=len(raw.inputs), origin=f"{raw.origin}; {packed[0].golden.said}")
-            figures = self._figures(found, said)
-        return self._write(figures, packed, raw, paths, overwrite=overwrite)
+            figures = with_targets(self._figures(found, said), targets, self._boards)
+        return self._write(figures, packed, raw, paths, targets.variants, overwrite=overwrite)
 
     def run_ready(self, model: ReadyModel, paths: tuple[Path, Path, Path], *, overwrite: bool) -> ConvertResult:
         """A model that came full-integer."""
@@ -202,6 +207,7 @@ class _Work:
         packed: Sequence[Packed],
         raw: RawInputs,
         paths: tuple[Path, Path, Path],
+        targets: Sequence[TargetVariant] = (),
         *,
         overwrite: bool,
     ) -> ConvertResult:
@@ -213,7 +219,9 @@ class _Work:
                     with self._step("edge tpu"):
                         figures, packed = plan_and_compile(figures, packed, boards, paths[0].name)
                 with self._step("write"):
-                    whole.enter_context(packing(paths[0], figures, packed, raw.inputs, boards, overwrite=overwrite))
+                    whole.enter_context(
+                        packing(paths[0], figures, packed, raw.inputs, boards, targets, overwrite=overwrite)
+                    )
             of_this_run = {
                 "steps": tuple(self._steps),
                 "peak_memory_mb": peak_memory_mb(),
@@ -226,6 +234,12 @@ class _Work:
         if figures.gate is not None:
             require(figures.gate, paths[1])
         return ConvertResult(*paths, figures)
+
+    def _targets(self, bench: Bench, found: _Found, inputs: Sequence[Array]) -> Targets:
+        material = Material(
+            bench, found.statistics, found.data.samples, found.variants[0].made, tuple(inputs), self._boards
+        )
+        return make_targets(material, self._step, self._progress)
 
     def _side(self, content: bytes) -> Side:
         return Side(content, self._told.contract, task_for_comparison(self._told.task), self._told.labels)

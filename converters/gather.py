@@ -41,6 +41,17 @@ def boards_take(names: Sequence[str]) -> frozenset[str]:
     return frozenset.intersection(*kinds) if kinds else frozenset()
 
 
+def boards_run(names: Sequence[str]) -> frozenset[str]:
+    """Kinds of variant that any of these boards runs.
+
+    Raises:
+        BoardError: if there is no such board.
+    """
+    with our_boards():
+        import boards
+    return frozenset[str]().union(*(boards.load(name).variants for name in names))
+
+
 _TO_COMPILE = "On its Edge TPU once it is compiled: edge-sdk edgetpu compile."
 _UNITS = {"edgetpu": "Edge TPU"}  # where a kind of variant runs, if not on the processor
 

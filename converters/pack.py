@@ -15,6 +15,7 @@ from converters.interpreter import open_interpreter
 from converters.quantize.quantize import QuantizedModel
 from converters.report.figures import Figures, Proof
 from converters.targets.edgetpu.add import compiled_variant, plan_entry
+from converters.targets.made import TargetVariant
 from converters.variant import Assessed
 from converters.verify.sides import Side
 from edge_sdk import __version__
@@ -169,6 +170,7 @@ def packing(
     packed: Sequence[Packed],
     inputs: Sequence[Array],
     boards: Sequence[str],
+    targets: Sequence[TargetVariant] = (),
     *,
     overwrite: bool,
 ) -> Iterator[None]:
@@ -198,6 +200,9 @@ def packing(
     for variant, entries in compiled:  # behind the others: they run anywhere
         files |= entries
         variants.append(variant)
+    for made in targets:
+        files |= made.entries
+        variants.append(made.variant)
     manifest = Manifest(
         schema_version=schema_version_for(variants, figures.task, figures.contract),
         name=figures.name,

@@ -14,7 +14,9 @@
     │   ├── EngineCrashError        its process died
     │   ├── DeviceError             its device is absent, taken by another process, or may not be reset
     │   ├── RequestRejectedError    a request was not taken: the queue is full, or its deadline cannot be met
-    │   └── RequestTimeoutError     a request was not answered in time
+    │   ├── RequestTimeoutError     a request was not answered in time
+    │   └── RemoteError             a server cannot be reached, refuses, or answers something else
+    │       └── RemoteTimeoutError  it did not answer in time
     ├── SourceError                 a source cannot be opened or read
     │   └── SourceLostError         it was there and went away
     ├── OutputError                 an output exists already or cannot be written; nothing was changed
@@ -117,6 +119,14 @@ class RequestRejectedError(EngineError):
 
 class RequestTimeoutError(EngineError):
     """A request was not answered in time; what comes later is thrown away."""
+
+
+class RemoteError(EngineError):
+    """A server cannot be reached, refuses, or answers something else than was asked for."""
+
+
+class RemoteTimeoutError(RemoteError):
+    """A server did not answer in time."""
 
 
 class SourceError(EdgeSdkError):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+Layout = Literal["nhwc", "nchw"]
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 DTYPES = (*INTEGERS, "bool", "float16", "float32", "float64")
 MAX_BYTES = 1 << 30
@@ -21,6 +22,7 @@ class TensorSpec:
     """A tensor's name, shape (outermost axis first), NumPy dtype name and per-tensor quantization.
 
     real = scale * (stored - zero_point); a float tensor has scale 0 and zero point 0, as in TensorFlow Lite's schema.
+    ``layout`` is where an image's channels stand: last (nhwc), or behind the batch (nchw).
     """
 
     name: str
@@ -28,6 +30,7 @@ class TensorSpec:
     dtype: str
     scale: float = 0.0
     zero_point: int = 0
+    layout: Layout = "nhwc"
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 

@@ -12,6 +12,7 @@ from converters.load.loaded import NumericCheck
 from converters.report.accuracy import Agreement, Evaluation, Gate, Metric, Parity
 from converters.report.edgetpu_figures import EdgeTpu
 from converters.report.strict import Decibels, Strict
+from converters.report.target_figures import TargetFigures
 from edge_sdk.contract import Contract
 from edge_sdk.tasks.settings import TaskSettings
 from edge_sdk.tensors import TensorSpec
@@ -260,6 +261,7 @@ class Figures(Strict):
         histograms: of the worst layers.
         repair: what was done to the model after it was first quantized; None where nothing had to be.
         edgetpu: what the Edge TPU makes of it; None where no board of ``--board`` has one.
+        targets: the variants for other accelerators.
     """
 
     schema_version: Literal[1] = 1
@@ -290,6 +292,7 @@ class Figures(Strict):
     repair: Repair | None = None
     variants: tuple[OtherVariant, ...] = ()
     edgetpu: EdgeTpu | None = None
+    targets: tuple[TargetFigures, ...] = ()
 
     def for_bundle(self) -> Figures:
         """The same without what differs from run to run (times, memory, the machine) and without pictures.

@@ -8,6 +8,7 @@ from typing import Any
 from converters.calibrate.samples import RawSample
 from edge_sdk.bundle.manifest import Head
 from edge_sdk.contract import Contract, Encoder, Placement
+from edge_sdk.engines import Engine
 from edge_sdk.engines.isolation import open_engine
 from edge_sdk.errors import ContractError, DataError
 from edge_sdk.heads import Assembler
@@ -21,18 +22,19 @@ from edge_sdk.tasks import (
     make_task,
 )
 from edge_sdk.tasks.settings import ThresholdRule
-from edge_sdk.tensors import Array
+from edge_sdk.tensors import Array, TensorSpec
 
 
 class Side:
     """One model with its encoder and task.
 
     Args:
-        content: a .tflite model, float or int8; it has run in a process of its own before.
+        content: a .tflite model, float or int8; it has run in a process of its own before. Or an open engine.
         contract: what is true of its input.
         task: how its outputs are decoded.
         labels: the names of the classes.
         heads: outputs that the device puts together from stored ones.
+        inputs: what is known of the input tensors beyond what the engine tells, such as their layout.
 
     Attributes:
         inputs: its input tensors.
@@ -50,16 +52,17 @@ class Side:
 
     def __init__(
         self,
-        content: bytes,
+        content: bytes | Engine,
         contract: Contract,
         task: TaskSettings,
         labels: tuple[str, ...],
         heads: tuple[Head, ...] = (),
+        inputs: tuple[TensorSpec, ...] = (),
     ) -> None:
-        self._engine = open_engine("litert", content, isolation="none")
+        self._engine = content if isinstance(content, Engine) else open_engine("litert", content, isolation="none")
         self.description = self._engine.description
         self.contract = contract
-        self.inputs, self.stored = self._engine.inputs, self._engine.outputs
+        self.inputs, self.stored = inputs or self._engine.inputs, self._engine.outputs
         self._assembler = Assembler(heads, self.stored)
         self.outputs = self._assembler.outputs
         self._encoder = Encoder(contract, self.inputs[0])

@@ -2,7 +2,7 @@
 
 A bundle is written as the lowest version that says what it needs: 2 has heads; 3 has windows as input, variants of a contract, task or
 measurement of their own, the tasks keyword, anomaly, segment and pose, and ids of detections; 4 has plans for the Edge TPU, and variants
-in segments.
+in segments; 5 has inputs whose channels stand first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from edge_sdk.printable import no_control_characters
 from edge_sdk.tasks.settings import TaskSettings
 from edge_sdk.tensors import TensorSpec
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 MANIFEST = "manifest.json"
 ON_GROUND_TRUTH = " on ground truth"  # ends the name of a measured figure that is no agreement with the float model
 Name = Annotated[str, Field(max_length=500), AfterValidator(no_control_characters)]
@@ -174,6 +174,9 @@ class Variant(_Strict):
         for key in ("heads", "contract", "task", "golden_inputs", "measured", "plan", "segments"):
             if not getattr(self, key):
                 content.pop(key, None)
+        for spec in (*content["inputs"], *content["outputs"]):
+            if spec["layout"] == "nhwc":
+                del spec["layout"]
         return content
 
     @property
@@ -182,7 +185,7 @@ class Variant(_Strict):
         return any((self.contract, self.task, self.golden_inputs, self.measured))
 
 
-Version = Literal[1, 2, 3, 4]
+Version = Literal[1, 2, 3, 4, 5]
 
 
 class Versioned(Protocol):
@@ -199,6 +202,8 @@ def schema_version_for(variants: Iterable[Variant], *settings: Versioned) -> Ver
 
 
 def _version_of(variants: tuple[Variant, ...]) -> Version:
+    if any(spec.layout != "nhwc" for variant in variants for spec in (*variant.inputs, *variant.outputs)):
+        return 5
     if any(variant.plan or variant.segments for variant in variants):
         return 4
     if any(variant.of_its_own for variant in variants):

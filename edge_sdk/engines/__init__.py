@@ -24,13 +24,22 @@ if TYPE_CHECKING:
 _ENGINES = {
     "litert": "edge_sdk.engines.litert:LitertEngine",
     "edgetpu": "edge_sdk.engines.edgetpu:EdgeTpuEngine",
+    "onnx": "edge_sdk.engines.onnx:OnnxEngine",
+    "openvino": "edge_sdk.engines.openvino:OpenVinoEngine",
+    "remote": "edge_sdk.engines.remote:RemoteEngine",
     "several": "edge_sdk.engines.several:SeveralEngine",
     "scheduled": "edge_sdk.engines.scheduled:ScheduledEngine",
     "null": "edge_sdk.engines.null:NullEngine",
     "faulty": "edge_sdk.engines.faulty:FaultyEngine",
 }
-_FOR_KIND = {"tflite-": "litert", "edgetpu": "edgetpu", "null": "null"}  # by what the kind of a variant begins with
-_PARTICULAR = ("litert", "edgetpu")  # run their own kinds only
+_FOR_KIND = {  # by what the kind of a variant begins with
+    "tflite-": "litert",
+    "edgetpu": "edgetpu",
+    "onnx-": "onnx",
+    "openvino": "openvino",
+    "null": "null",
+}
+_PARTICULAR = ("litert", "edgetpu", "onnx", "openvino")  # run their own kinds only
 OPTIONS = {"litert": ("threads",), "edgetpu": ("device", "library", "interpreter", "threads")}
 
 Options = dict[str, str]

@@ -91,6 +91,7 @@ def _told(
 ) -> Figures:
     """The figures, with what the boards run now."""
     known = unserved(figures.boards)
+    kinds += [made.kind for made in figures.targets]
     if shown is not None and shown.compiler:
         kinds.append(EDGETPU)
     runs = board_runs(boards, kinds, to_compile=shown is not None and not shown.compiler)
