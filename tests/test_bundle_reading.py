@@ -148,7 +148,7 @@ def test_a_change_on_disk_after_opening_is_found(path: Path) -> None:
 
 
 def test_a_newer_version_says_what_to_do(path: Path) -> None:
-    with pytest.raises(BundleVersionError, match=r"version 5; this edge-sdk reads up to 4. Run: pip install --upgrade"):
+    with pytest.raises(BundleVersionError, match=r"version 6; this edge-sdk reads up to 5. Run: pip install --upgrade"):
         Bundle(packed(path, entries(manifest() | {"schema_version": 6, "unheard_of": 1})))
 
 
