@@ -62,6 +62,6 @@ def test_its_layers(name):
 
 def _of_litert_itself(content: bytes) -> float:
     """How far its optimised kernels are from its reference kernels."""
-    given = random_inputs(content, 0)
+    given = random_inputs(content)
     one, other = (run_tflite(content, given, optimised=optimised) for optimised in (False, True))
     return max(difference(one[name], other[name]) for name in one)
