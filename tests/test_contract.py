@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_sdk.contract import Contract, Encoder, contract_from
+from edge_sdk.contract import Contract, contract_from
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import ConfigError, ContractError
 from edge_sdk.tensors import TensorSpec
 
@@ -193,7 +194,8 @@ NUMPY_ONLY = """
 import sys
 import numpy as np
 {block}
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.tensors import TensorSpec
 assert ("cv2" in sys.modules) == {has_cv2}
 import hashlib
