@@ -131,7 +131,7 @@ class Contract(BaseModel):
         window = self.window_numbers()
         if window is not None:
             window.check(spec)
-        last = self.channels if self.input == "image" else (spec.shape if window is None else window.shape)[-1]
+        last = self.channels if self.input == "image" else (spec.nhwc_shape if window is None else window.shape)[-1]
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and len(values) not in (1, last):
                 raise ContractError(
@@ -144,11 +144,13 @@ class Contract(BaseModel):
                 f"the contract makes images of {', '.join(IMAGE_DTYPES)}; input {spec.name!r} is {spec.dtype}. "
                 "Convert the model to one of these, or use input = tensor"
             )
-        fits = len(spec.shape) == 4 and spec.shape[0] == 1 and spec.shape[3] == self.channels
-        if not fits:
+        shape = spec.nhwc_shape
+        if len(shape) != 4 or shape[0] != 1 or shape[3] != self.channels:
+            form = f"height, width, {self.channels}" if spec.layout == "nhwc" else f"{self.channels}, height, width"
             raise ContractError(
-                f"the contract makes images of colour {self.colour}, shape (1, height, width, {self.channels}); "
-                f"input {spec.name!r} has shape {spec.shape}. Use another colour, or input = tensor for data that is no image"
+                f"the contract makes images of colour {self.colour}, shape (1, {form}); "
+                f"input {spec.name!r} of layout {spec.layout} has shape {spec.shape}. Use another colour, or input = tensor for "
+                "data that is no image"
             )
 
 

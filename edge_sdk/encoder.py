@@ -1,7 +1,8 @@
 """The encoder: makes input tensors by a contract, one implementation for calibration, checks and the device.
 
 For images every normalisation followed by quantization is a function of one byte, so it is folded into a table of 256 entries a
-channel. The way of a frame is: resize (or letterbox, or crop), colour order, then one look-up straight into the input tensor.
+channel. The way of a frame is: resize (or letterbox, or crop), colour order, then one look-up straight into the input tensor, plane by
+plane where its channels stand first.
 """
 
 from __future__ import annotations
@@ -48,11 +49,19 @@ class Encoder:
             self._added = _constant_added(self._table)
             alike = bool((self._table == self._table[:, :1]).all())
             self._lut = self._table[:, 0].copy() if alike else self._table.reshape(1, 256, -1)
-            height, width = spec.shape[1:3]
-            shape = (height, width) if contract.channels == 1 else (height, width, 3)
+            width, height = spec.image_size
+            self._size = (height, width)
+            shape = self._size if contract.channels == 1 else (height, width, 3)
             self._canvas: dict[int, Bytes] = {}
             self._wide: Bytes | None = None
             self._ordered: Bytes = np.empty(shape, np.uint8)
+            self._planar = (
+                spec.layout == "nchw" and contract.channels > 1
+            )  # of one channel, both layouts are the same bytes
+            self._planes: Bytes = np.empty(
+                (contract.channels + 1, height, width), np.uint8
+            )  # the last takes what is not wanted
+            self._plane_luts = np.ascontiguousarray(self._table.T)
             self._last: tuple[tuple[int, ...], _Layout] | None = None
 
     def encode(self, sample: Array, out: Array, *, colour: Colour = "bgr") -> Placement | None:
@@ -60,7 +69,8 @@ class Encoder:
 
         Args:
             sample: an image, uint8, (height, width, 3), (height, width, 1) or (height, width); or, for ``input = "tensor"``,
-                numbers in the shape of the input tensor, with or without its batch axis; or a window, (length, channels) of any numbers.
+                numbers in the shape of the input tensor, with or without its batch axis, and channels last whatever its layout; or a
+                window, (length, channels) of any numbers.
             out: the input tensor, written in place.
             colour: the channel order of a 3-channel ``sample``; the order that OpenCV gives is ``"bgr"``.
 
@@ -94,8 +104,10 @@ class Encoder:
             colour = "gray"
         layout = self._layout(sample.shape)
         image = self._resize(sample, layout)
-        if self._added is None:
-            self._look_up(self._order(image, colour, self._ordered), out)
+        if self._planar:
+            self._write_planes(image, colour, out)
+        elif self._added is None:
+            self._look_up(self._order(image, colour, self._ordered), self.spec.as_nhwc(out))
         else:
             self._shift(image, colour, out, self._added)
         return layout.placement
@@ -110,7 +122,7 @@ class Encoder:
             self._canvas.clear()  # another size leaves another border
             self._last = (
                 shape,
-                _lay_out(self.contract.resize, (shape[1], shape[0]), (self.spec.shape[2], self.spec.shape[1])),
+                _lay_out(self.contract.resize, (shape[1], shape[0]), self.spec.image_size),
             )
         return self._last[1]
 
@@ -124,7 +136,7 @@ class Encoder:
         part = self._widen(part)
         canvas = self._canvas.get(sample.ndim)
         if canvas is None:
-            canvas = np.full((*self.spec.shape[1:3], *part.shape[2:]), self.contract.pad, np.uint8)
+            canvas = np.full((*self._size, *part.shape[2:]), self.contract.pad, np.uint8)
             self._canvas[sample.ndim] = canvas
         x, y = layout.corner
         cv2.resize(
@@ -168,9 +180,34 @@ class Encoder:
         for channel in range(self.contract.channels):
             np.take(self._table[:, channel], pixels[:, :, channel], out=out[0, :, :, channel], mode="clip")
 
+    def _write_planes(self, image: Bytes, colour: Colour, out: Array) -> None:
+        """Split straight into the planes of ``out`` and add in place, or into kept ones and look up, channel by channel."""
+        added = self._added
+        targets = self._planes if added is None else out.view(np.uint8)[0]
+        for channel, plane in enumerate(self._split(image, colour, targets)):
+            if added is not None:
+                np.add(plane, added, out=targets[channel])
+            elif self._cv2 is not None:
+                self._cv2.LUT(plane, self._plane_luts[channel], dst=out[0, channel])
+            else:
+                np.take(self._plane_luts[channel], plane, out=out[0, channel], mode="clip")
+
+    def _split(self, image: Bytes, colour: Colour, targets: Bytes) -> tuple[Bytes, Bytes, Bytes]:
+        """The channels in the contract's order: those of ``targets``, or of ``image`` where they need no copy."""
+        if image.ndim == 2:
+            return image, image, image
+        order = (0, 1, 2) if colour == self.contract.colour else (2, 1, 0)
+        if self._cv2 is None:
+            first, second, third = (image[:, :, channel] for channel in order)
+            return first, second, third
+        into = [*(targets[channel] for channel in order), self._planes[3]]
+        self._cv2.split(image, into[: image.shape[2]])
+        return targets[0], targets[1], targets[2]
+
     def _encode_numbers(self, sample: Array, out: Array) -> None:
-        if sample.shape not in (out.shape, out.shape[1:]):
-            raise ContractError(f"input {self.spec.name!r} takes shape {out.shape}; found {sample.shape}")
+        shape = self.spec.nhwc_shape
+        if sample.shape not in (shape, shape[1:]):
+            raise ContractError(f"input {self.spec.name!r} takes shape {shape}; found {sample.shape}")
         if sample.dtype.kind not in "fiub":
             raise ContractError(f"input {self.spec.name!r} takes numbers; found {sample.dtype}")
         real = np.asarray(sample, np.float64)
@@ -181,7 +218,7 @@ class Encoder:
     def _write(self, real: npt.NDArray[np.float64], out: Array) -> None:
         if self._mean is not None:
             real = (real - self._mean) / self._std
-        out[...] = self.spec.quantize(real).reshape(out.shape)
+        self.spec.as_nhwc(out)[...] = self.spec.quantize(real).reshape(self.spec.nhwc_shape)
 
 
 def _constant_added(table: Array) -> np.uint8 | None:

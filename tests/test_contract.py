@@ -279,7 +279,7 @@ def test_samples_that_are_no_image_are_refused(sample: np.ndarray, message: str)
 @pytest.mark.parametrize(
     ("shape", "more", "message"),
     [
-        ((1, 16, 16, 1), {}, r"shape \(1, height, width, 3\); input 'x' has shape \(1, 16, 16, 1\)"),
+        ((1, 16, 16, 1), {}, r"shape \(1, height, width, 3\); input 'x' of layout nhwc has shape \(1, 16, 16, 1\)"),
         ((1, 3, 16, 16), {}, "has shape"),
         ((16, 16, 3), {}, "has shape"),
         ((1, 16, 16, 3), {"range": None, "mean": (1, 2), "std": (1,)}, "mean has 2 numbers; input 'x' has 3 channels"),

@@ -171,7 +171,7 @@ def _whole_way(bundle: Bundle, variant: Variant, engine: Engine) -> tuple[Step, 
     )
     sample = first_golden_input(bundle, variant)
     if sample is None:
-        shape = spec.shape[1:] if contract.window is None else contract.window.shape
+        shape = spec.nhwc_shape[1:] if contract.window is None else contract.window.shape
         sample = _noise(shape, "uint8" if contract.input == "image" else "float32")
     stages = {name: Durations() for name in ("whole", "encode", "engine", "decode")}
 
