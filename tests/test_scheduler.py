@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from edge_sdk import Loop
 from edge_sdk.edgetpu.costs import Cost
 from edge_sdk.edgetpu.plan import Estimate, Plan
-from edge_sdk.edgetpu.requests import Request
 from edge_sdk.edgetpu.scheduler import Scheduler
 from edge_sdk.engines import Engine, load_engine
 from edge_sdk.engines.several import open_together, packed
@@ -29,6 +28,7 @@ from edge_sdk.errors import (
     RequestRejectedError,
     RequestTimeoutError,
 )
+from edge_sdk.sharing.requests import Request
 from tests.device_engines import STEP_S, ScriptedEngine, number, plus
 from tests.edgetpu_delegate import Device, checksum
 from tests.edgetpu_models import compiled_model

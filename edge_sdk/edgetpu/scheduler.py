@@ -21,14 +21,14 @@ from edge_sdk.audience import Audience
 from edge_sdk.edgetpu.costs import Cost, Costs, expected
 from edge_sdk.edgetpu.plan import Host, Plan
 from edge_sdk.edgetpu.policy import Job, Policy, can_be_on_time
-from edge_sdk.edgetpu.requests import Request, RequestCounts, Requests, check_inputs
-from edge_sdk.edgetpu.shared_device import Device, DeviceReport, end_threads
 from edge_sdk.edgetpu.swap_watch import SwapWatch
 from edge_sdk.engines import Engine, Options
 from edge_sdk.engines.isolation import Isolation
 from edge_sdk.engines.scheduled import registered
 from edge_sdk.errors import ConfigError, EngineError, RequestRejectedError
 from edge_sdk.result import Event
+from edge_sdk.sharing.device import Device, DeviceReport, end_threads
+from edge_sdk.sharing.requests import Request, RequestCounts, Requests, check_inputs
 from edge_sdk.tensors import Array, TensorSpec
 
 _ROUNDS, _RUNS = 3, 3  # at the start, where no plan says what runs take
