@@ -350,7 +350,7 @@ def test_two_loops_run_on_one_device(face_bundle: Path, carphone: Path) -> None:
 
 
 def test_an_engine_of_no_scheduler_is_refused() -> None:
-    with pytest.raises(ConfigError, match="for a scheduler in this process"):
+    with pytest.raises(ConfigError, match="for a scheduler or batcher of this process"):
         load_engine("scheduled", "", {"scheduler": "none", "model": "a"})
     with pytest.raises(ConfigError, match="no option speed"):
         load_engine("scheduled", "", {"speed": "9"})

@@ -40,7 +40,7 @@ _FOR_KIND = {  # by what the kind of a variant begins with
     "null": "null",
 }
 _PARTICULAR = ("litert", "edgetpu", "onnx", "openvino")  # run their own kinds only
-OPTIONS = {"litert": ("threads",), "edgetpu": ("device", "library", "interpreter", "threads")}
+OPTIONS = {"litert": ("threads", "batch"), "edgetpu": ("device", "library", "interpreter", "threads")}
 
 Options = dict[str, str]
 DeviceReset = Callable[[threading.Event], str]  # ends early on the event; says what it did, or raises DeviceError
