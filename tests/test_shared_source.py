@@ -57,7 +57,7 @@ class Scripted(Source):
     live = True
 
     def __init__(self) -> None:
-        self.given: Queue[float | Exception | None] = Queue()
+        self.given: Queue[float | Exception | None] = Queue()  # of the present opening, or of the first
         self.openings = self.closings = 0
         self.refuses = False
         self.opens, self.entered = threading.Event(), threading.Event()
@@ -65,6 +65,8 @@ class Scripted(Source):
 
     def _open(self) -> None:
         self.openings += 1
+        if self.openings > 1:
+            self.given = Queue()  # what reads since before waits for the old one
         self.entered.set()
         assert self.opens.wait(STEP_S)
         if self.refuses:
@@ -87,13 +89,13 @@ def value(source: Source) -> float:
 
 
 def test_every_view_has_every_sample_of_a_file_whoever_is_slower() -> None:
-    with SharedSource(Counting(50)) as shared:
+    with SharedSource(Counting(50), views=3) as shared:
         views = [shared.view() for _ in range(3)]
-        for view in views:
-            view.open()
         found: list[list[float]] = [[], [], []]
         threads = [
-            threading.Thread(target=lambda v=view, f=values: f.extend(float(s.data[0, 0]) for s in read_all(v)))
+            threading.Thread(
+                target=lambda v=view, f=values: (v.open(), f.extend(float(s.data[0, 0]) for s in read_all(v)))
+            )
             for view, values in zip(views, found, strict=True)
         ]
         for thread in threads:
@@ -155,13 +157,14 @@ def test_a_silent_source_is_opened_anew_and_what_the_old_one_gives_is_not_taken(
     with SharedSource(source) as shared, shared.view() as one, shared.view() as other:
         source.given.put(1)
         assert [value(one), value(other)] == [1, 1]
+        old = source.given
         one.close()  # the other has it still
         one.open()
         assert source.openings == 1
         one.close()
         one.open()  # nobody had a sample since: it hangs
         assert source.openings == 2
-        source.given.put(99)  # the thread that hung comes back with this
+        old.put(99)  # the thread that hung comes back with this
         source.given.put(2)
         assert [value(one), value(other)] == [2, 2]
 
@@ -190,7 +193,6 @@ def test_a_source_that_hangs_while_it_opens_is_opened_anew() -> None:
         second.join(STEP_S)
         assert source.openings == 2
         source.given.put(5)
-        source.given.put(5)  # one may go to the thread that hung
         assert value(view) == 5
         view.close()
 

@@ -37,10 +37,12 @@ class SharedSource:
 
     Args:
         source: text, a table, or a ``Source``; it is closed with this.
+        views: reading begins once so many views are open, so that none misses the first samples.
     """
 
-    def __init__(self, source: str | Mapping[str, object] | Source) -> None:
+    def __init__(self, source: str | Mapping[str, object] | Source, *, views: int = 1) -> None:
         self.source = source if isinstance(source, Source) else source_from(source)
+        self._wanted = views
         self._given = 0  # samples and broken ones so far
         self._changed = threading.Condition()
         self._views: list[_View] = []  # those that are open
@@ -134,10 +136,10 @@ class SharedSource:
         """Until each open view has taken what it was given; False when this thread's turn is over."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._turn != turn or self._views)
+                self._changed.wait_for(lambda: self._turn != turn or len(self._views) >= self._wanted)
                 if self._turn != turn:
                     return False
-                views = list(self._views)
+                views, self._wanted = list(self._views), 1
             if self.source.live or all([view.mailbox.wait_wanted() for view in views]):
                 return True
 
