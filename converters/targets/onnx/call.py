@@ -21,11 +21,13 @@ class Graph:
         build: the ONNX graph.
         layout: brings values into the order that is needed.
         weights: of linear operators, by their initializers.
+        padded: what a Pad with zeros made: the value before, and what was put before and behind each .tflite axis.
     """
 
     build: Builder
     layout: Layout
     weights: dict[str, Weight] = field(default_factory=dict)
+    padded: dict[str, tuple[Value, tuple[tuple[int, int], ...]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

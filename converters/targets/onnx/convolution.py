@@ -22,14 +22,25 @@ def _depthwise(call: Call) -> Value:
 
 
 def _written(call: Call, weights: str, kernel: tuple[int, ...], groups: int) -> Value:
-    value = call.layout.arranged(call.value(0), NCHW)
     strides = (call.option("strideH", 1), call.option("strideW", 1))
     dilations = (call.option("dilationHFactor", 1), call.option("dilationWFactor", 1))
-    around = pads(call.option("padding"), value.shape[1:3], call.shape[1:3], kernel, strides, dilations)
+    around = pads(call.option("padding"), call.value(0).shape[1:3], call.shape[1:3], kernel, strides, dilations)
+    value, before = _before_padding(call)
+    value = call.layout.arranged(value, NCHW)
+    around = [own + zeros for own, zeros in zip(around, before, strict=True)]
     return call.build.emit(
         "Conv", [value, weights, *_bias(call, 2)], call.shape, NCHW,
         kernel_shape=kernel, strides=strides, dilations=dilations, pads=around, group=groups,
     )  # fmt: skip
+
+
+def _before_padding(call: Call) -> tuple[Value, list[int]]:
+    """The input before a Pad with zeros of rows and columns, and these pads; without one the input itself."""
+    value = call.value(0)
+    source, around = call.graph.padded.get(value.name, (value, ((0, 0),) * 4))
+    if value.axes != source.axes or any(around[0]) or any(around[3]) or min(min(ends) for ends in around) < 0:
+        return value, [0] * 4
+    return source, [around[axis][end] for end in (0, 1) for axis in (1, 2)]
 
 
 def _bias(call: Call, place: int) -> Sequence[str]:

@@ -45,6 +45,34 @@ def _cast(call: Call) -> Value:
     return cast(call, call.value(0), call.dtype)
 
 
+def _not_equal(call: Call) -> Value:
+    return call.build.like("Not", _binary("Equal", call))
+
+
+def _floor_div(call: Call) -> Value:
+    """Towards minus infinity; ONNX's Div of whole numbers goes towards zero."""
+    if call.dtype == "float32":
+        return call.build.like("Floor", _binary("Div", call))
+    inputs, shape, axes = aligned(call, [call.operand(0), call.operand(1)])
+    rest = call.build.emit("Mod", inputs, shape, axes, call.dtype)
+    whole = call.build.emit("Sub", [inputs[0], rest], shape, axes, call.dtype)
+    return call.build.like("Div", whole, inputs[1])
+
+
+def _floor_mod(call: Call) -> Value:
+    """The rest has the divisor's sign, as ONNX's Mod of whole numbers."""
+    if call.dtype != "float32":
+        return _binary("Mod", call)
+    inputs, shape, axes = aligned(call, [call.operand(0), call.operand(1)])
+    whole = call.build.like("Floor", call.build.emit("Div", inputs, shape, axes))
+    return call.build.emit("Sub", [inputs[0], call.build.like("Mul", whole, inputs[1])], shape, axes)
+
+
+def _add_n(call: Call) -> Value:
+    inputs, shape, axes = aligned(call, [call.operand(place) for place in range(len(call.inputs))])
+    return call.build.emit("Sum", inputs, shape, axes, call.dtype)
+
+
 TRANSLATORS: dict[str, Translator] = {
     "ADD": partial(_binary, "Add"), "SUB": partial(_binary, "Sub"), "MUL": partial(_binary, "Mul"), "DIV": partial(_binary, "Div"),
     "MAXIMUM": partial(_binary, "Max"), "MINIMUM": partial(_binary, "Min"), "POW": partial(_binary, "Pow"),
@@ -52,5 +80,9 @@ TRANSLATORS: dict[str, Translator] = {
     "EXP": partial(unary, "Exp"), "LOG": partial(unary, "Log"), "NEG": partial(unary, "Neg"), "ABS": partial(unary, "Abs"),
     "FLOOR": partial(unary, "Floor"), "CEIL": partial(unary, "Ceil"), "ROUND": partial(unary, "Round"),
     "SIN": partial(unary, "Sin"), "COS": partial(unary, "Cos"), "SIGN": partial(unary, "Sign"),
-    "DEQUANTIZE": _dequantize, "CAST": _cast,
+    "DEQUANTIZE": _dequantize, "CAST": _cast, "ADD_N": _add_n,
+    "EQUAL": partial(_binary, "Equal"), "NOT_EQUAL": _not_equal, "GREATER": partial(_binary, "Greater"),
+    "GREATER_EQUAL": partial(_binary, "GreaterOrEqual"), "LESS": partial(_binary, "Less"),
+    "LESS_EQUAL": partial(_binary, "LessOrEqual"), "LOGICAL_AND": partial(_binary, "And"), "LOGICAL_OR": partial(_binary, "Or"),
+    "LOGICAL_NOT": partial(unary, "Not"), "FLOOR_DIV": _floor_div, "FLOOR_MOD": _floor_mod,
 }  # fmt: skip

@@ -6,7 +6,9 @@ from importlib import import_module
 
 from converters.targets.onnx.call import Translators
 
-_FAMILIES = ("activations", "elementwise", "convolution", "pooling", "dense", "reducing", "shaping")
+_FAMILIES = (
+    "activations", "elementwise", "convolution", "pooling", "dense", "padding", "reducing", "resizing", "selecting", "shaping",
+)  # fmt: skip
 
 
 def translators() -> Translators:

@@ -81,10 +81,17 @@ def _l2_normalization(call: Call) -> Value:
     return build.like("Div", value, norm)
 
 
+def _local_response(call: Call) -> Value:
+    """x / (bias + alpha times the sum of x x over 2 radius + 1 channels) ** beta; ONNX divides alpha by their number."""
+    value, size = call.layout.arranged(call.value(0), NCHW), 2 * int(call.option("radius")) + 1
+    alpha, beta, bias = (float(call.option(name)) for name in ("alpha", "beta", "bias"))
+    return call.build.like("LRN", value, size=size, alpha=alpha * size, beta=beta, bias=bias)
+
+
 TRANSLATORS: dict[str, Translator] = {
     "MEAN": partial(_reduce, "ReduceMean"), "SUM": partial(_reduce, "ReduceSum"), "REDUCE_MAX": partial(_reduce, "ReduceMax"),
     "REDUCE_MIN": partial(_reduce, "ReduceMin"), "REDUCE_PROD": partial(_reduce, "ReduceProd"),
     "REDUCE_ANY": partial(_logical, "ReduceMax"), "REDUCE_ALL": partial(_logical, "ReduceMin"),
     "ARG_MAX": partial(_arg, "ArgMax"), "ARG_MIN": partial(_arg, "ArgMin"), "TOPK_V2": _top_k, "CUMSUM": _cumsum,
-    "L2_NORMALIZATION": _l2_normalization,
+    "LOCAL_RESPONSE_NORMALIZATION": _local_response, "L2_NORMALIZATION": _l2_normalization,
 }  # fmt: skip
