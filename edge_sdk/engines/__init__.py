@@ -33,7 +33,11 @@ _ENGINES = {
     "null": "edge_sdk.engines.null:NullEngine",
     "faulty": "edge_sdk.engines.faulty:FaultyEngine",
 }
-OPTIONS = {"litert": ("threads", "batch"), "edgetpu": ("device", "library", "interpreter", "threads")}
+OPTIONS = {
+    "litert": ("threads", "batch"),
+    "edgetpu": ("device", "library", "interpreter", "threads"),
+    "openvino": ("device", "threads", "precision", "cache"),
+}
 
 Options = dict[str, str]
 DeviceReset = Callable[[threading.Event], str]  # ends early on the event; says what it did, or raises DeviceError
