@@ -49,7 +49,7 @@ RECIPES = {
     # Its binary loads the system's libpython, which other builds of Python do not have.
     "triton": Recipe((("nvidia-pytriton==0.7.0", *_RUNNERS),), python="/usr/bin/python3"),
     # torch by its exact version first: a range takes whatever build is the newest, which may be one of several GB.
-    "torchserve": Recipe((("torch==2.13.0",), ("torchserve==0.12.0", "setuptools<81", *_RUNNERS)), commands=("java",)),
+    "torchserve": Recipe((("torch==2.13.0",), ("torchserve==0.12.0", "pyyaml", *_RUNNERS)), commands=("java",)),
 }
 
 

@@ -22,38 +22,31 @@ class _Context:
 
     def __init__(self, folder: Path) -> None:
         self.system_properties = {"model_dir": str(folder)}
-        self.asked: dict[str, str] = {}
-        self.answered: dict[str, str] = {}
         self.status = 200
 
-    def get_all_request_header(self, place: int) -> dict[str, str]:
-        return self.asked
-
-    def set_response_header(self, place: int, key: str, value: str) -> None:
-        self.answered[key] = value
-
     def set_response_content_type(self, place: int, value: str) -> None:
-        self.answered["Content-Type"] = value
+        """Nobody asks for it here."""
 
     def set_response_status(self, code: int, phrase: str, idx: int) -> None:
+        """Kept for ``run``."""
         self.status = code
 
 
 def _handler(folder: Path) -> Run:
-    """Asks the handler, by a binary request."""
+    """Asks the handler, by a request in one piece."""
     from edge_handler import handle
-    from edge_v2 import read_response, write_request
+    from edge_v2 import join, read_tensors, split, write_tensors
 
     context = _Context(folder)
     handle(None, context)
 
     def run(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        body, length = write_request(inputs)
-        context.asked = {"Inference-Header-Content-Length": str(length)}
-        answers = handle([{"body": body}], context)
+        described, raws = write_tensors(inputs, binary=True)
+        answers = handle([{"body": join({"inputs": described}, raws)}], context)
         if context.status != 200 or answers is None:
             raise RuntimeError(f"the handler answers {context.status}: {answers}")
-        outputs: Mapping[str, Any] = read_response(answers[0], int(context.answered["Inference-Header-Content-Length"]))
+        header, raw = split(answers[0])
+        outputs: Mapping[str, Any] = read_tensors(header, "outputs", raw)
         return outputs
 
     return run

@@ -1,7 +1,7 @@
-"""TorchServe's handler: inference requests of the Open Inference Protocol v2 in, responses out. It needs no torch.
+"""TorchServe's handler, which needs no torch: requests of the Open Inference Protocol v2 in, responses out.
 
-``POST /predictions/MODEL`` takes the JSON of a request as ``application/octet-stream`` (or ``application/json``), or its binary form
-with the header ``Inference-Header-Content-Length``, and answers in kind.
+``POST /predictions/MODEL`` takes a request as ``application/json``, or in one piece with its tensors' bytes (see ``edge_v2``) as
+``application/octet-stream``, and answers in kind. What it refuses is answered by status 400 and a JSON object with ``error``.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edge_v2 import read_request, write_response
+from edge_v2 import join, read_tensors, split, wanted_outputs, write_tensors
 from edge_variant import RequestError, Variant
 
-_LENGTH = "Inference-Header-Content-Length"
 _BAD_REQUEST = 400
 _loaded: dict[str, Variant] = {}
 
@@ -36,36 +35,18 @@ def handle(data: list[dict[str, Any]] | None, context: Any) -> list[bytes] | Non
 
 def _answer(variant: Variant, row: Mapping[str, Any], context: Any, place: int) -> bytes:
     try:
-        inputs, binary = read_request(_body(row), _header_bytes(context, place))
-        body, length = write_response(context.model_name, variant.run(inputs), binary=binary)
+        body = row.get("body", row.get("data"))  # TorchServe knows both
+        binary = isinstance(body, (bytes, bytearray))
+        header, raw = split(bytes(body)) if binary else (body, memoryview(b""))
+        inputs = read_tensors(header, "inputs", raw)
+        wanted = wanted_outputs(header, [each["name"] for each in variant.outputs])
+        made = variant.run(inputs)
     except RequestError as exc:
         context.set_response_status(code=_BAD_REQUEST, phrase="Bad Request", idx=place)
         context.set_response_content_type(place, "application/json")
         return json.dumps({"error": str(exc)}).encode()
-    context.set_response_content_type(place, "application/json" if length is None else "application/octet-stream")
-    if length is not None:
-        context.set_response_header(place, _LENGTH, str(length))
-    answer: bytes = body
+    described, raws = write_tensors({name: made[name] for name in wanted}, binary=binary)
+    response = {"model_name": context.model_name, "outputs": described}
+    context.set_response_content_type(place, "application/octet-stream" if binary else "application/json")
+    answer: bytes = join(response, raws) if binary else json.dumps(response).encode()
     return answer
-
-
-def _body(row: Mapping[str, Any]) -> bytes:
-    """TorchServe calls it ``body`` or ``data``; of ``application/json`` it has read the JSON already."""
-    body = row.get("body", row.get("data"))
-    if isinstance(body, (dict, list)):
-        return json.dumps(body).encode()
-    if isinstance(body, str):
-        return body.encode()
-    if not isinstance(body, (bytes, bytearray)):
-        raise RequestError("the request has no body")
-    return bytes(body)
-
-
-def _header_bytes(context: Any, place: int) -> int | None:
-    found = {name.lower(): value for name, value in (context.get_all_request_header(place) or {}).items()}
-    value = found.get(_LENGTH.lower())
-    if value is None:
-        return None
-    if not (isinstance(value, str) and value.isascii() and value.isdigit()):
-        raise RequestError(f"{_LENGTH} is a number of bytes; found {value!r}")
-    return int(value)
