@@ -21,6 +21,7 @@ _COMMANDS = {
     "bundle": ("edge_sdk.cli.bundle:bundle", "Pack a smaller model's variants into a bundle."),
     "run": ("edge_sdk.cli.run:run", "Run a bundle over a camera, video or files, under the watchdog."),
     "service": ("edge_sdk.cli.service:service", "Have systemd start an application at boot, and watch its supervisor."),
+    "export": ("converters.targets.export.cli:export", "Write a variant in the form that a server takes."),
     "edgetpu": ("converters.targets.edgetpu.cli:edgetpu", "Plan, compile and pack a model for the Edge TPU (Coral)."),
     "bench": ("edge_sdk.cli.bench:bench", "Measure a bundle or a .tflite model on this machine."),
     "boards": ("edge_sdk.cli.boards:boards", "List the boards, show one, or say which one this is."),
