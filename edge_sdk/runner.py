@@ -7,7 +7,7 @@ from time import monotonic_ns, perf_counter_ns
 from typing import Any, Protocol
 
 from edge_sdk.bundle import Bundle, Variant
-from edge_sdk.contract import Encoder
+from edge_sdk.encoder import Encoder
 from edge_sdk.engines import DeviceReset, Engine, Options, device_reset
 from edge_sdk.engines.isolation import Isolation, open_engine
 from edge_sdk.errors import ConfigError, EngineError
