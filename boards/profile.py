@@ -51,6 +51,18 @@ class Gpu(_Strict):
     cuda_cores: int = Field(ge=1)
 
 
+class Roof(_Strict):
+    """What the processor can do at most, by its makers.
+
+    Attributes:
+        memory_gb_s: 10^9 bytes a second between processor and memory.
+        int8_macs_per_cycle: multiply-accumulate operations of one core in each cycle.
+    """
+
+    memory_gb_s: float = Field(gt=0)
+    int8_macs_per_cycle: int | None = Field(default=None, ge=1)
+
+
 class Thermal(_Strict):
     """Where heat and throttling can be read. Files may hold ``*``; temperatures in files are in thousandths of a degree Celsius.
 
@@ -206,6 +218,7 @@ class Computer(Board):
     kind: Literal["computer"]
     processor: Processor
     gpu: Gpu | None = None
+    roof: Roof | None = None
     memory_mb: tuple[int, ...] = ()
     accelerators: tuple[str, ...] = ()
     camera: Camera

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edge_sdk.hybrid.trust import WHY_NOT
 
+
 @dataclass(frozen=True)
 class RemoteFigures:
     """Counts and times of one loop; asked = used + late + failed + in_flight, exact at any moment.

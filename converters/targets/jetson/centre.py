@@ -162,4 +162,3 @@ class _Shifter:
     def _put(self, name: str, values: Array) -> None:
         put_constant(self._model, name, values)
         self._constants[name] = values
-

@@ -101,7 +101,9 @@ class _Inserter:
         )
         self._made[name] = real
 
-    def _stored(self, name: str, values: Array, scale: Array, zero: Array, along: dict[str, int]) -> Iterator[NodeProto]:
+    def _stored(
+        self, name: str, values: Array, scale: Array, zero: Array, along: dict[str, int]
+    ) -> Iterator[NodeProto]:
         parameters = self._parameters(name, scale, zero)
         stored, real = f"{name}/quantized", f"{name}/dequantized"
         self._graph.initializer.append(numpy_helper.from_array(values, stored))
