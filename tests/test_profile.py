@@ -218,7 +218,10 @@ IMAGE = [np.random.default_rng(1).normal(size=(1, 3, 16, 16)).astype(np.float32)
 def test_an_onnx_model_is_profiled_by_onnx_runtime() -> None:
     times = onnx_profiler.operator_times(small_onnx(), IMAGE, threads=1)
     assert {each.kind for each in times} & {"Conv", "FusedConv"}
-    assert max(each.macs for each in times) == 4 * 14 * 14 * 27
+    blocks = max(each.macs for each in times) / (
+        14 * 14 * 27
+    )  # of output channels: in blocks of the vector's width, where it has some
+    assert blocks in (4, 8, 16)
 
 
 def test_an_openvino_model_is_profiled_by_its_counters(tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ def main() -> None:
     except EdgeSdkError as exc:
         _say(error=[type(exc).__name__, str(exc)])
         return
+    except Exception as exc:  # noqa: BLE001 - a vendor's library may raise anything; it is told, not lost
+        _say(error=["EngineError", f"profiling failed: {type(exc).__name__}: {exc}"])
+        return
     _say(profile=asdict(profile))
 
 

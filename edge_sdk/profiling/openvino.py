@@ -65,7 +65,7 @@ def _macs(model: Any) -> dict[str, int]:
         kind = op.get_type_name()
         if kind not in ("Convolution", "GroupConvolution", "MatMul"):
             continue
-        weights, made = tuple(op.input(1).shape), tuple(op.output(0).shape)
+        weights, made = tuple(op.input_value(1).get_shape()), tuple(op.output(0).get_shape())
         depth = prod(weights[2:] if kind == "GroupConvolution" else weights[1:])
         if kind == "MatMul":
             depth = weights[-1] if op.get_attributes().get("transpose_b") else weights[-2]
