@@ -12,6 +12,7 @@ VariantKind = Literal[
     "onnx-qdq",
     "onnx-float16",
     "openvino",
+    "openvino-float16",
     "tflite-int8",
     "tflite-int16x8",
     "tflite-float16",

@@ -199,8 +199,10 @@ class _Work:
 
     def run_ready(self, model: ReadyModel, paths: tuple[Path, Path, Path], *, overwrite: bool) -> ConvertResult:
         """A model that came full-integer."""
-        figures, packed, raw = make_ready(model, self._told, self._golden, self._boards, self._step, self._progress)
-        return self._write(figures, [packed], raw, paths, overwrite=overwrite)
+        made = make_ready(model, self._told, self._golden, self._boards, self._step, self._progress)
+        targets = make_targets(made.integer, self._step, self._progress)
+        figures = with_targets(made.figures, targets, self._boards)
+        return self._write(figures, [made.packed], made.raw, paths, targets.variants, overwrite=overwrite)
 
     def _write(
         self,
