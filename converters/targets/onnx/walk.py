@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from converters.graph import constant_of, is_constant, main_graph, operator_name, shape_of, text, type_name
 from converters.targets.onnx.activations import activated
 from converters.targets.onnx.build import Builder
@@ -117,6 +119,8 @@ class Walk:
         if index not in self._known:
             tensor = self._main.tensors[index]
             values = constant_of(self._model, tensor)
+            if values is None and tensor.isVariable:
+                values = np.zeros(shape_of(tensor), type_name(tensor).lower())
             if values is None:
                 raise ModelError(
                     f"it takes {text(tensor.name)!r}, which nothing before it makes; the .tflite model is damaged"
