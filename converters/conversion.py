@@ -38,7 +38,8 @@ from converters.quantize.quantize import quantize
 from converters.quantize.recipe import Recipe
 from converters.ready import ReadyModel, make_ready, read_ready, refuse_settings
 from converters.report import Figures, writing_report
-from converters.report.figures import Golden, Repair, Step
+from converters.report.figures import Golden, Step
+from converters.report.repair_figures import Repair
 from converters.targets.edgetpu.step import has_edgetpu, plan_and_compile
 from converters.targets.made import Material, Targets, TargetVariant
 from converters.targets.step import make_targets, with_targets

@@ -7,7 +7,7 @@ in TensorRT's form, so that a correction costs the device nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from onnx import ModelProto, NodeProto
@@ -20,16 +20,13 @@ _CORRECTED = ("Conv", "ConvTranspose", "Gemm")
 SAMPLES = 48  # fewer tell more of themselves than of the mean
 
 
-def correct_biases(
-    model: ModelProto, quantized: ModelProto, inputs: Iterable[Array], check: Callable[[], None] = lambda: None
-) -> ModelProto:
+def correct_biases(model: ModelProto, quantized: ModelProto, inputs: Iterable[Array]) -> ModelProto:
     """A copy of a quantized graph with corrected biases.
 
     Args:
         model: the float graph that it was made of; nodes have the same names.
         quantized: the same with QuantizeLinear and DequantizeLinear.
         inputs: input tensors of a few dozen samples; they are held in memory.
-        check: called between layers.
     """
     kept = [tensor.copy() for tensor in inputs]
     made = ModelProto()
@@ -37,7 +34,6 @@ def correct_biases(
     layers = [node for node in made.graph.node if node.op_type in _CORRECTED and _is_quantized(node)]
     before, after = Stages(model, kept), Stages(made, kept)
     for node in layers:
-        check()
         output = node.output[0]
         wanted, found = _mean(before.up_to(output)), _mean(after.up_to(output))
         # what reads the output has not run yet: the correction goes into it there, and into the file
