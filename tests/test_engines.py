@@ -20,6 +20,7 @@ from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.errors import ConfigError, EngineCrashError, EngineError, EngineHangError
 from tests.edgetpu_models import compiled_model
 from tests.endless_model import endless_model
+from tests.onnx_models import doubling
 from tests.processes import descendants, is_alive, open_descriptors
 from tests.streaming_model import FIRST, sequence_model, sum_model
 
@@ -32,7 +33,7 @@ def orders(tmp_path: Path) -> Path:
     return tmp_path / "orders"
 
 
-@pytest.fixture(params=["litert", "null", "faulty", "edgetpu"])
+@pytest.fixture(params=["litert", "null", "faulty", "edgetpu", "onnx"])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -48,7 +49,7 @@ def options(name: str, request: pytest.FixtureRequest, orders: Path) -> dict[str
 
 @pytest.fixture(params=["process", "none"])
 def engine(name: str, request: pytest.FixtureRequest, face_model: Path, options: dict[str, str]) -> Iterator[Engine]:
-    model = compiled_model() if name == "edgetpu" else face_model.read_bytes()
+    model = {"edgetpu": compiled_model, "onnx": doubling}.get(name, face_model.read_bytes)()
     with open_engine(name, model, options, isolation=request.param, hang_ms=5_000) as engine:
         yield engine
 

@@ -40,7 +40,11 @@ _FOR_KIND = {  # by what the kind of a variant begins with
     "null": "null",
 }
 _PARTICULAR = ("litert", "edgetpu", "onnx", "openvino")  # run their own kinds only
-OPTIONS = {"litert": ("threads",), "edgetpu": ("device", "library", "interpreter", "threads")}
+OPTIONS = {
+    "litert": ("threads",),
+    "edgetpu": ("device", "library", "interpreter", "threads"),
+    "onnx": ("providers", "threads", "spin", "cache", "build_s", "int8", "fp16", "workspace_mb", "gpu"),
+}
 
 Options = dict[str, str]
 DeviceReset = Callable[[threading.Event], str]  # ends early on the event; says what it did, or raises DeviceError
