@@ -254,6 +254,7 @@ class Figures(Strict):
             "sample_pictures": (),
             "variants": tuple(v.model_copy(update={"p50_ms": 0.0}) for v in self.variants),
             "repair": None if self.repair is None else self.repair.without_times(),
+            "targets": tuple(made.without_times() for made in self.targets),
             "edgetpu": None if self.edgetpu is None else self.edgetpu.model_copy(update={"bundle": ""}),
         }
         return self.model_copy(update=left_out)

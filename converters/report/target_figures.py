@@ -38,3 +38,7 @@ class TargetFigures(Strict):
     gate: Gate | None = None
     repair: Repair | None = None
     notes: tuple[str, ...] = ()
+
+    def without_times(self) -> TargetFigures:
+        """The same without what differs from run to run."""
+        return self.model_copy(update={"repair": None if self.repair is None else self.repair.without_times()})
