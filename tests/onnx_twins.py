@@ -92,7 +92,7 @@ def run_tflite(content: bytes, inputs: Inputs, *, all_tensors: bool = False, opt
         interpreter.set_tensor(detail["index"], inputs[detail["name"]])
     interpreter.invoke()
     details = interpreter.get_tensor_details() if all_tensors else interpreter.get_output_details()
-    return {d["name"]: interpreter.get_tensor(d["index"]).copy() for d in details}
+    return {d["name"]: interpreter.get_tensor(d["index"]).copy() for d in details if 0 not in d["shape"]}
 
 
 def run_onnx(model: onnx.ModelProto, inputs: Inputs, *, nchw: bool = True) -> Inputs:
