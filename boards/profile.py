@@ -12,6 +12,7 @@ VariantKind = Literal[
     "onnx-qdq",
     "onnx-float16",
     "openvino",
+    "openvino-float16",
     "tflite-int8",
     "tflite-int16x8",
     "tflite-float16",
@@ -45,10 +46,15 @@ class Processor(_Strict):
 
 
 class Gpu(_Strict):
-    """A GPU that engines can use."""
+    """A GPU that engines can use.
+
+    Attributes:
+        providers: of ONNX Runtime that run on it, the one to try first in front.
+    """
 
     name: str
     cuda_cores: int = Field(ge=1)
+    providers: tuple[Literal["tensorrt", "cuda"], ...] = ()
 
 
 class Roof(_Strict):

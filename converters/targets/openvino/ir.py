@@ -29,12 +29,15 @@ class Converted:
     settled: int
 
 
-def to_ir(content: bytes, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Converted:
+def to_ir(
+    content: bytes, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], *, half: bool = False
+) -> Converted:
     """Convert a .tflite model.
 
     Args:
         content: the model, its buffers inside the flatbuffer.
         inputs, outputs: its tensors; their names, order and quantization go into the IR.
+        half: whether weights are stored in half precision.
 
     Raises:
         MissingPackageError: if OpenVINO is not installed.
@@ -51,7 +54,7 @@ def to_ir(content: bytes, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorS
                 settled = settle_weights(model)
                 _note(model, inputs, outputs)
                 _rename(model)
-                openvino.save_model(model, Path(folder) / GRAPH, compress_to_fp16=False)
+                openvino.save_model(model, Path(folder) / GRAPH, compress_to_fp16=half)
             archive = Archive((Path(folder) / GRAPH).read_bytes(), (Path(folder) / WEIGHTS).read_bytes())
             return Converted(archive, _operators(model), settled)
     except EngineError as exc:
