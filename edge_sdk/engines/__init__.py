@@ -34,7 +34,7 @@ _ENGINES = {
     "faulty": "edge_sdk.engines.faulty:FaultyEngine",
 }
 OPTIONS = {
-    "litert": ("threads", "batch"),
+    "litert": ("threads", "batch", "delegate"),
     "edgetpu": ("device", "library", "interpreter", "threads"),
     "openvino": ("device", "threads", "precision", "cache"),
 }
