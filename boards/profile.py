@@ -69,6 +69,22 @@ class Roof(_Strict):
     int8_macs_per_cycle: int | None = Field(default=None, ge=1)
 
 
+class EthosU(_Strict):
+    """Arm's NPU in the processor, and what its compiler, vela, is told of it.
+
+    Attributes:
+        accelerator: vela's name for it; ``system`` for its clock and memories, ``memory`` for which of them it uses.
+        device_file: what its driver makes.
+        delegate: the library by which an interpreter uses it.
+    """
+
+    accelerator: Annotated[str, Field(pattern=r"^ethos-u\d+-\d+$")]
+    system: str
+    memory: str
+    device_file: str
+    delegate: str
+
+
 class Thermal(_Strict):
     """Where heat and throttling can be read. Files may hold ``*``; temperatures in files are in thousandths of a degree Celsius.
 
@@ -217,6 +233,7 @@ class Computer(Board):
 
     Attributes:
         memory_mb: the sizes it is sold with.
+        ethos_u: the NPU that variants of kind ``ethos-u`` run on.
         accelerators: names of the accelerators that are built in.
         systems: the recommended one in front.
     """
@@ -225,6 +242,7 @@ class Computer(Board):
     processor: Processor
     gpu: Gpu | None = None
     roof: Roof | None = None
+    ethos_u: EthosU | None = None
     memory_mb: tuple[int, ...] = ()
     accelerators: tuple[str, ...] = ()
     camera: Camera

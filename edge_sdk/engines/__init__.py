@@ -34,7 +34,7 @@ _ENGINES = {
     "faulty": "edge_sdk.engines.faulty:FaultyEngine",
 }
 OPTIONS = {
-    "litert": ("threads", "batch"),
+    "litert": ("threads", "batch", "delegate"),
     "edgetpu": ("device", "library", "interpreter", "threads"),
     "onnx": ("providers", "threads", "spin", "cache", "build_s", "int8", "fp16", "workspace_mb", "gpu"),
     "openvino": ("device", "threads", "precision", "cache"),
