@@ -29,6 +29,7 @@ from edge_sdk.pipeline import Pipeline
 from edge_sdk.profiles import load_board
 from edge_sdk.reader import Reader
 from edge_sdk.result import Event, Result
+from edge_sdk.result_cache import CacheSettings, cache_from, summed
 from edge_sdk.rungs import Rungs, give_back_memory
 from edge_sdk.runner import Runs
 from edge_sdk.sinks import Sink
@@ -69,6 +70,8 @@ class Loop:
             table has them.
         standby: what serves while an accelerator is had back: by default the bundle's tflite-int8 variant, if an accelerator runs; the id
             of a variant; or False for nothing.
+        cache: outputs of inputs that were computed already are given again: the settings, as a ``[cache]`` table has them; True for the
+            default ones.
         hop: readings from one window of a signal to the next, where the contract's is not wanted.
         on_event: called with every event, also from the source's thread.
 
@@ -98,6 +101,7 @@ class Loop:
         reopen_s: float = 30.0,
         governor: bool | Mapping[str, object] | GovernorSettings = False,
         standby: bool | str | Standby = True,
+        cache: bool | Mapping[str, object] | CacheSettings = False,
         hop: int | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
@@ -117,6 +121,7 @@ class Loop:
         self._stop = threading.Event()
         self._governor, self._hop = settings_from(governor), hop
         self._standby = standby if isinstance(standby, Standby) else Standby(standby)
+        self._cache = cache_from(cache)
         self._sinks, self._reopen_s = sinks, reopen_s
         self._audience = Audience(sinks, on_event, sinks_may_fail=sinks_may_fail)
         self._bad_samples = BadSamples(self._audience.tell)
@@ -220,6 +225,7 @@ class Loop:
             heat=self._climber.heat,
             event_counts=dict(self._audience.event_counts),
             events=tuple(self._audience.events),
+            cache=summed(self._caches) if self._cache is not None else None,
         )
 
     def _took(self, result: Result, made_ns: int, busy_ms: float) -> None:
@@ -246,7 +252,9 @@ class Loop:
             deadline_ms=self.deadline.deadline_ms,
             recover=self._recovery_of,
             tell=self._audience.tell,
+            cache=self._cache,
         )
+        self._caches = rungs.caches
 
         def make_runner(rung: Rung) -> Runs:
             self._pulse.allow(_OPEN_S)

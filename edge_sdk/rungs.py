@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic_ns
 
 from edge_sdk.bundle import Bundle, Variant
@@ -12,6 +12,7 @@ from edge_sdk.engines import OPTIONS, DeviceReset, Engine, Options, device_reset
 from edge_sdk.engines.isolation import Isolation
 from edge_sdk.errors import ConfigError
 from edge_sdk.result import Event
+from edge_sdk.result_cache import CacheSettings, ResultCache
 from edge_sdk.runner import Runner, Runs
 from edge_sdk.standby import Standby, standby_for
 from edge_sdk.standby_runner import StandbyRunner, readiness
@@ -33,6 +34,8 @@ class Rungs:
         isolation, hang_ms, task, standby, deadline_ms: see ``edge_sdk.loop.Loop``.
         recover: makes an engine's recovery.
         tell: told of what stands by, and of all that it does.
+        cache: of results; None for none.
+        caches: those made so far, one a runner.
     """
 
     bundle: Bundle
@@ -46,6 +49,8 @@ class Rungs:
     deadline_ms: float
     recover: Callable[[Engine, DeviceReset | None], EngineRecovery]
     tell: Callable[[Event], None]
+    cache: CacheSettings | None = None
+    caches: list[ResultCache] = field(default_factory=list)
 
     @property
     def window(self) -> WindowSettings | None:
@@ -99,6 +104,8 @@ class Rungs:
         return runner
 
     def _runner(self, variant: Variant, engine: str, options: Options, *, start: bool = True) -> Runner:
+        if self.cache is not None:
+            self.caches.append(ResultCache(self.cache))
         return Runner(
             self.bundle,
             variant,
@@ -109,6 +116,7 @@ class Rungs:
             task=self.task,
             recover=self.recover,
             start=start,
+            cache=None if self.cache is None else self.caches[-1],
         )
 
     def _standby_of(self, variant: Variant, *, as_configured: bool) -> Variant | None:

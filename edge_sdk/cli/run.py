@@ -132,6 +132,7 @@ def run(
             reopen_s=app.loop.reopen_s,
             hop=app.loop.hop,
             governor=app.governor or False,
+            cache=app.cache or False,
             engine=model.engine,
             engine_options={**model.options, **engine_options_from(engine_options)},
             isolation=model.isolation,
