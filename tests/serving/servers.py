@@ -1,4 +1,7 @@
-"""MLServer, Triton and TorchServe with an exported model, on loopback; each ends with its block, and its log is shown where it does not start."""
+"""MLServer, Triton and TorchServe with an exported model, on loopback; each ends with its block.
+
+What it printed is shown where it does not start.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,13 @@ def mlserver(models: Path, folder: Path) -> Iterator[Server]:
     """MLServer with a repository of models."""
     python = python_of("mlserver")
     http, grpc, metrics = free_ports(3)
-    settings = {"host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics, "parallel_workers": 0}
+    settings = {
+        "host": "127.0.0.1",
+        "http_port": http,
+        "grpc_port": grpc,
+        "metrics_port": metrics,
+        "parallel_workers": 0,
+    }
     given = {f"MLSERVER_{key.upper()}": str(value) for key, value in settings.items()}
     command = [python.with_name("mlserver"), "start", models]
     with _running(command, folder, {**given, "PROMETHEUS_MULTIPROC_DIR": ""}, http, grpc, "/v2/health/ready") as server:
