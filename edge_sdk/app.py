@@ -63,6 +63,7 @@ class ModelTable(_Strict):
     engine: str | None = None
     isolation: Literal["process", "none"] = "process"
     standby: bool | str = True
+    tuned: Literal["stored", "off", "background"] = "stored"
     options: dict[str, str] = {}
 
 

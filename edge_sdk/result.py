@@ -54,6 +54,7 @@ class Event:
             ``bad_sample``, ``gap``, ``abandoned``, ``climbed``, ``descended``, ``ladder_ended``, ``heat_unknown``, ``deadline_too_short``,
             ``cpu_instead``, ``sink_failed``, ``sink_back``; ``standby_ready``, ``no_standby``, ``standby_on``, ``retried``, ``reopened``,
             ``restarted``, ``device_reset``, ``step_failed``: see ``edge_sdk.standby_runner``;
+            ``tuned``: which choice that was measured here is taken, or why none is: see ``edge_sdk.tune``;
             and ``source_dark``, ``source_stuck``, ``source_changed``, ``source_cleared``: see
             ``edge_sdk.sources.health``.
         message: one sentence.

@@ -82,7 +82,7 @@ class Rungs:
         trial = Trial(self.bundle, variant, self.standby.patience.answers)
         with ExitStack() as stack:
             own = engine_for(standby.kind)
-            shared = {key: value for key, value in options.items() if key in OPTIONS.get(own, ())}
+            shared = {key: value for key, value in options.items() if key in (*OPTIONS.get(own, ()), "cores")}
             second = stack.enter_context(closing(self._runner(standby, own, shared)))
             first = stack.enter_context(closing(self._runner(variant, engine, options, start=False)))
             runner = stack.enter_context(

@@ -23,6 +23,7 @@ _COMMANDS = {
     "service": ("edge_sdk.cli.service:service", "Have systemd start an application at boot, and watch its supervisor."),
     "export": ("converters.targets.export.cli:export", "Write a variant in the form that a server takes."),
     "edgetpu": ("converters.targets.edgetpu.cli:edgetpu", "Plan, compile and pack a model for the Edge TPU (Coral)."),
+    "tune": ("edge_sdk.cli.tune:tune", "Choose variant, engine and threads by measuring on this machine."),
     "bench": ("edge_sdk.cli.bench:bench", "Measure a bundle or a .tflite model on this machine."),
     "boards": ("edge_sdk.cli.boards:boards", "List the boards, show one, or say which one this is."),
     "doctor": ("edge_sdk.cli.doctor:doctor", "Check this machine, and give the exact fix for what is wrong."),
