@@ -83,9 +83,8 @@ class Pipeline:
         self._time(stages)
         dropped_before = sample.sequence - self._last_result - 1
         self._last_result = sample.sequence
-        return Result(
-            value, sample.sequence, sample.captured_ns, age_ms, late, stages, runner.variant.id, dropped_before, sample
-        )
+        made_by = runner.variant.id, dropped_before, sample, runner.name
+        return Result(value, sample.sequence, sample.captured_ns, age_ms, late, stages, *made_by)
 
     def _follow(self, sample: Sample, runner: Runs) -> None:
         """Have the runner forget what it saw where this sample does not go on from there."""

@@ -32,6 +32,7 @@ class Result:
         variant: id of the variant that made it.
         dropped_before: samples captured since the last result that gave none (dropped, skipped or lost).
         sample: the raw sample.
+        by: what made it: the variant, and the engine or ``remote``, such as ``"tflite-int8 on litert"``.
     """
 
     value: Any
@@ -43,6 +44,7 @@ class Result:
     variant: str
     dropped_before: int
     sample: Sample
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Event:
             ``bad_sample``, ``gap``, ``abandoned``, ``climbed``, ``descended``, ``ladder_ended``, ``heat_unknown``, ``deadline_too_short``,
             ``cpu_instead``, ``sink_failed``, ``sink_back``; ``standby_ready``, ``no_standby``, ``standby_on``, ``retried``, ``reopened``,
             ``restarted``, ``device_reset``, ``step_failed``: see ``edge_sdk.standby_runner``;
+            ``remote_up``, ``remote_down``, ``remote_slow``, ``remote_bytes``, ``remote_unproven``, ``remote_left_behind``: see
+            ``edge_sdk.hybrid``;
             and ``source_dark``, ``source_stuck``, ``source_changed``, ``source_cleared``: see
             ``edge_sdk.sources.health``.
         message: one sentence.

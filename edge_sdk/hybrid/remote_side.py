@@ -10,6 +10,7 @@ from typing import Any
 
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.contract import Encoder, Placement
+from edge_sdk.errors import ConfigError
 from edge_sdk.hybrid.asking import Asker, Request
 from edge_sdk.hybrid.figures import RemoteFigures
 from edge_sdk.hybrid.proof import Proof, check_finite
@@ -183,9 +184,7 @@ class RemoteSide:
     def take(self, question: Question, queue_ms: float) -> tuple[Any, Stages]:
         """The value of a good answer that is there, and where the time went."""
         request, arrived_ns = question.request, monotonic_ns()
-        value = self.task.decode(
-            request.outputs, question.placement, question.sample.captured_ns, request.questions[0]
-        )
+        value = self.task.decode(request.outputs, question.placement, question.sample.captured_ns, request.questions[0])
         self._settle(question)
         waited_ms, decode_ms = (arrived_ns - request.began_ns) * _MS, (monotonic_ns() - arrived_ns) * _MS
         return value, Stages(queue_ms, question.encode_ms, waited_ms, decode_ms)
@@ -216,7 +215,7 @@ class RemoteSide:
             in_flight=len(self._open),
             rescued=self.rescued,
             kept_back=dict(self._kept_back),
-            proofs=dict(trust.proofs),
+            proofs={end: trust.proofs[end] for end in ("passed", "failed")},
             p50_ms=trust.took_ms.quantile(0.5, now_ns) if known else 0.0,
             p95_ms=trust.took_ms.quantile(0.95, now_ns) if known else 0.0,
             transferred_bytes=trust.bandwidth.used,
@@ -281,6 +280,6 @@ def refuse_stateful(variant: Variant) -> None:
         ConfigError: always.
     """
     raise ConfigError(
-        f"[remote] variant {variant.id} remembers what it saw from one window to the next; a server that is asked now and then does not see "
-        "all of them. Leave [remote] out"
+        f"[remote] variant {variant.id} remembers what it saw from one window to the next; a server that is asked now and then does not "
+        "see all of them. Leave [remote] out"
     )

@@ -24,10 +24,10 @@ _MS = 1e-6  # of nanoseconds
 class HybridRunner:
     """A local runner that a server helps, by the policy ``hybrid``.
 
-    - ``prefer = "local"``: the local value comes first, and stands ready. Where it is uncertain, and the server's p95 fits the time left, the
-      server is asked, and its value counts if it comes in time.
-    - ``prefer = "remote"``: the server is asked where its p95 fits the time that the local engine leaves. If the answer is not there at the
-      latest moment at which the local engine is still in time, that runs, and its value counts.
+    - ``prefer = "local"``: the local value comes first, and stands ready. Where it is uncertain, and the server's p95 fits the time left,
+      the server is asked, and its value counts if it comes in time.
+    - ``prefer = "remote"``: the server is asked where its p95 fits the time that the local engine leaves. If the answer is not there at
+      the latest moment at which the local engine is still in time, that runs, and its value counts.
 
     So a server never makes a result late, nor lost, which the local engine could have made in time. It also serves for a local engine that
     failed, if time is left.

@@ -106,7 +106,7 @@ class Trust:
         if request.failure is not None:
             self._fail(reason_of(request.failure), str(request.failure), now_ns)
             return
-        for took_ms in request.took_ms:
+        for took_ms in request.took_ms[1:]:  # the first one found the connection cold, if any
             self.took_ms.add(took_ms, now_ns)
         if self.breaker.state != "half_open":
             return
