@@ -109,3 +109,5 @@ class Pipeline:
         self.stages["encode"].add(stages.encode_ms)
         self.stages["engine"].add(stages.engine_ms)
         self.stages["decode"].add(stages.decode_ms)
+        if stages.remote_ms:
+            self.stages.setdefault("remote", Durations()).add(stages.remote_ms)

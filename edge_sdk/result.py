@@ -10,12 +10,13 @@ from edge_sdk.sources import Sample
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Where a sample's time went, in milliseconds: waiting in the mailbox, then each step."""
+    """Where a sample's time went, in milliseconds: waiting in the mailbox, each step, and waiting for a server, also in vain."""
 
     queue_ms: float
     encode_ms: float
     engine_ms: float
     decode_ms: float
+    remote_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

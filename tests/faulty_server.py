@@ -1,7 +1,7 @@
 """A server of the Open Inference Protocol that spoils answers on command.
 
-``python -m tests.faulty_server BUNDLE VARIANT [CERTIFICATE]`` is one in a process of its own. It prints its port, and takes commands as lines
-on standard input: ``fault NAME``, ``always NAME`` (``always ok`` ends it), ``down``, ``up``.
+``python -m tests.faulty_server BUNDLE VARIANT PORT CERTIFICATE`` is one in a process of its own. It prints its port, and takes commands as
+lines on standard input: ``fault NAME``, ``connect NAME``, ``always NAME`` (``always ok`` ends it), ``down``, ``up``, ``count``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,29 +31,42 @@ FAULTS = (
 )  # fmt: skip
 
 
+CONNECTION_FAULTS = ("hang up", "hold", "plain", "another certificate")
+
+
 class FaultyServer:
     """Serves one model on loopback; a context manager.
 
     Args:
         answer: the model, from the input tensor to the outputs.
         inputs, outputs: its tensors.
-        tls: wraps its connections.
+        tls: wraps its connections; with a second one, whose certificate nobody trusts.
+        port: where it listens; default a free one.
 
     Attributes:
         faults: each spoils the next inference.
+        connection_faults: each spoils the next connection.
         always: spoils all that ``faults`` do not.
         done: how often each fault was done.
         asked: inferences.
         port: stays the same when it goes down and up.
     """
 
-    def __init__(self, answer: Answer, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], *,
-                 tls: ssl.SSLContext | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        answer: Answer,
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        *,
+        tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
+        port: int = 0,
+    ) -> None:
         self._answer, self._inputs, self._outputs, self._tls = answer, inputs, outputs, tls
         self.faults: deque[str] = deque()
+        self.connection_faults: deque[str] = deque()
         self.always = "ok"
         self.done: Counter[str] = Counter()
-        self.asked = self.port = 0
+        self.asked, self.port = 0, port
         self._told = threading.Condition()
         self._release = threading.Event()
         self._listener: socket.socket | None = None
@@ -86,12 +101,16 @@ class FaultyServer:
             with suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
-        for connection in list(self._connections):
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        self.cut()
         threads, self._threads = self._threads, []
         for thread in threads:
             thread.join(10)
+
+    def cut(self) -> None:
+        """All connections."""
+        for connection in list(self._connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def let_go(self) -> None:
         """End the stalls that are under way."""
@@ -120,8 +139,19 @@ class FaultyServer:
         connection = plain
         try:
             with suppress(OSError, ValueError, IndexError):
+                fault = self.connection_faults.popleft() if self.connection_faults else ""
+                self.done[fault or "connections"] += 1
+                if fault == "hang up":
+                    return
+                if fault == "hold":
+                    self._release.wait(30)
+                    return
+                if fault == "plain":
+                    plain.recv(4096)
+                    plain.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                    return
                 if self._tls is not None:
-                    connection = self._tls.wrap_socket(plain, server_side=True)
+                    connection = self._tls[fault == "another certificate"].wrap_socket(plain, server_side=True)
                 with connection.makefile("rb") as stream:
                     while self._exchange(connection, stream):
                         pass
@@ -225,7 +255,7 @@ def _http(body: bytes, head: str, status: str = "200 OK") -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{head}\r\n".encode() + body
 
 
-def serve_variant(path: str, variant_id: str, tls: ssl.SSLContext | None = None) -> FaultyServer:
+def serve_variant(path: str, variant_id: str, **settings: Any) -> FaultyServer:
     """A server of a variant of a bundle, in a LiteRT interpreter."""
     from edge_sdk.bundle import Bundle
     from edge_sdk.engines.isolation import open_engine
@@ -240,27 +270,37 @@ def serve_variant(path: str, variant_id: str, tls: ssl.SSLContext | None = None)
             engine.input_arrays[0][...] = tensor
             return tuple(output.copy() for output in engine.run())
 
-    return FaultyServer(answer, variant.inputs, variant.outputs, tls=tls)
+    return FaultyServer(answer, variant.inputs, variant.outputs, **settings)
+
+
+def tls_from(*certificates: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    contexts = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for context, certificate in zip(contexts, certificates, strict=True):
+        context.load_cert_chain(certificate, Path(certificate).with_suffix(".key"))
+    return contexts
 
 
 def main() -> None:
-    tls = None
-    if len(sys.argv) > 3:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(sys.argv[3])
-    with serve_variant(sys.argv[1], sys.argv[2], tls) as server:
+    bundle, variant_id, port, *certificates = sys.argv[1:]
+    tls = tls_from(*certificates) if certificates else None
+    with serve_variant(bundle, variant_id, port=int(port), tls=tls) as server:
         print(server.port, flush=True)
         for line in sys.stdin:
             command, _, name = line.strip().partition(" ")
-            if command == "fault":
-                server.faults.append(name)
-            elif command == "always":
-                server.always = name
-            elif command == "down":
-                server.down()
-            elif command == "up":
-                server.up()
-            print(json.dumps({"asked": server.asked, "waiting": len(server.faults)}), flush=True)
+            match command:
+                case "fault":
+                    server.faults.append(name)
+                case "connect":
+                    server.connection_faults.append(name)
+                    server.cut()
+                case "always":
+                    server.always = name
+                case "down":
+                    server.down()
+                case "up":
+                    server.up()
+            waiting = len(server.faults) + len(server.connection_faults)
+            print(json.dumps({"asked": server.asked, "waiting": waiting}), flush=True)
 
 
 if __name__ == "__main__":

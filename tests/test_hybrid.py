@@ -192,7 +192,7 @@ def test_the_local_value_stands_ready_while_the_server_stalls(tmp_path: Path, se
         server.let_go()
         bench.more(3, by="remote")
     assert not any(result.late for result in stalled)
-    assert bench.remote.late == 1 and bench.remote.kept_back["busy"] >= 5
+    assert bench.remote.late >= 1 and bench.remote.kept_back["busy"] >= 5
     counts = bench.loop.report().counts
     assert counts.lost == counts.late == 0
 

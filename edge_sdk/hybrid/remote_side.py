@@ -31,13 +31,14 @@ _MS = 1e-6  # of nanoseconds
 
 @dataclass(eq=False)
 class Question:
-    """One sample that the server is asked about; ``forsaken`` once nobody waits for the answer."""
+    """One sample that the server is asked about; ``forsaken`` once nobody waits for the answer, after ``waited_ms``."""
 
     request: Request
     placement: Placement | None
     sample: Sample
     encode_ms: float
     forsaken: bool = False
+    waited_ms: float = 0.0
 
 
 class RemoteSide:
@@ -187,13 +188,13 @@ class RemoteSide:
         value = self.task.decode(request.outputs, question.placement, question.sample.captured_ns, request.questions[0])
         self._settle(question)
         waited_ms, decode_ms = (arrived_ns - request.began_ns) * _MS, (monotonic_ns() - arrived_ns) * _MS
-        return value, Stages(queue_ms, question.encode_ms, waited_ms, decode_ms)
+        return value, Stages(queue_ms, question.encode_ms, 0.0, decode_ms, waited_ms)
 
     def forsake(self, question: Question) -> None:
         """Nobody waits for its answer any more."""
         if question in self._open:
             self.rescued += 1
-            question.forsaken = True
+            question.forsaken, question.waited_ms = True, (monotonic_ns() - question.request.began_ns) * _MS
 
     def reset(self) -> None:
         """Forget what was seen."""
@@ -258,6 +259,7 @@ class RemoteSide:
         self.trust.answered(request.took_ms[0], monotonic_ns())
         if question.forsaken:
             self._late += 1
+            self.trust.late(request.took_ms[0], question.waited_ms, monotonic_ns())
         else:
             self._used += 1
 
