@@ -47,7 +47,8 @@ from converters.verify.evaluate import Truth, read_truth
 from converters.verify.gate import decide_without_labels, require
 from converters.verify.judges import few_for, measured_task
 from converters.verify.sides import Side, task_for_comparison
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import ConfigError
 from edge_sdk.outputs import refuse_existing
 from edge_sdk.tasks import TaskSettings

@@ -26,6 +26,7 @@ from edge_sdk.contract import describe_validation
 from edge_sdk.errors import ConfigError
 from edge_sdk.hybrid.settings import RemoteSettings
 from edge_sdk.inputs import parse_toml, read_text
+from edge_sdk.result_cache import CacheSettings
 from edge_sdk.watchdog.deadline import check_ms
 from edge_sdk.watchdog.ladder import GovernorSettings
 
@@ -63,6 +64,7 @@ class ModelTable(_Strict):
     engine: str | None = None
     isolation: Literal["process", "none"] = "process"
     standby: bool | str = True
+    tuned: Literal["stored", "off", "background"] = "stored"
     options: dict[str, str] = {}
 
 
@@ -149,7 +151,8 @@ class Program(_Supervised):
 class App(_Supervised):
     """The whole file. ``[source]`` and ``[[sink]]`` have a ``kind`` and its settings; either may be one line of text instead.
 
-    ``[governor]``, also an empty one, lets the loop climb a ladder under overload and heat. With ``[remote]`` a server helps.
+    ``[governor]``, also an empty one, lets the loop climb a ladder under overload and heat; ``[cache]`` gives outputs that are known again;
+    with ``[remote]`` a server helps.
     """
 
     model: ModelTable
@@ -158,11 +161,12 @@ class App(_Supervised):
     task: dict[str, JsonValue] = {}
     governor: GovernorSettings | None = None
     remote: RemoteSettings | None = None
+    cache: CacheSettings | None = None
     sink: Annotated[tuple[Wanted, ...], BeforeValidator(_several)] = ()
 
 
 _TABLES = {
-    App: f"tables are [model], [source], [loop], [task], [governor], [remote], [[sink]], {_OURS}",
+    App: f"tables are [model], [source], [loop], [task], [governor], [cache], [remote], [[sink]], {_OURS}",
     Program: f"with [app] command the tables are {_OURS}: the program has its own settings",
 }
 

@@ -8,6 +8,7 @@ from statistics import median
 from edge_sdk.accounting import Counts
 from edge_sdk.hybrid.figures import RemoteFigures
 from edge_sdk.result import Event
+from edge_sdk.result_cache import CacheReport
 from edge_sdk.sources.health import SourceHealth
 from edge_sdk.watchdog.durations import Percentiles
 from edge_sdk.watchdog.recovery import Recovery
@@ -45,6 +46,7 @@ class LoopReport:
     event_counts: dict[str, int]
     events: tuple[Event, ...]
     remote: RemoteFigures | None = None
+    cache: CacheReport | None = None
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -72,6 +74,8 @@ class LoopReport:
         lines += ["", *self._source_lines()]
         if len(self.rungs) > 1:
             lines.append(f"rung {self.rung} of {len(self.rungs) - 1}: {self.rungs[self.rung]}")
+        if self.cache is not None:
+            lines.append(str(self.cache))
         if self.event_counts:
             lines += ["", "events: " + ", ".join(f"{count} {kind}" for kind, count in self.event_counts.items())]
         return [*lines, *self._standby_lines(), *map(self._recovery_line, self.recoveries[-_SHOWN:])]

@@ -59,6 +59,7 @@ class Event:
             ``restarted``, ``device_reset``, ``step_failed``: see ``edge_sdk.standby_runner``;
             ``remote_up``, ``remote_down``, ``remote_slow``, ``remote_bytes``, ``remote_unproven``, ``remote_left_behind``: see
             ``edge_sdk.hybrid``;
+            ``tuned``: which choice that was measured here is taken, or why none is: see ``edge_sdk.tune``;
             and ``source_dark``, ``source_stuck``, ``source_changed``, ``source_cleared``: see
             ``edge_sdk.sources.health``.
         message: one sentence.

@@ -19,8 +19,8 @@ from edge_sdk.choice import choose_variant
 from edge_sdk.cli.engine_options import engine_options_from
 from edge_sdk.cli.milliseconds import milliseconds
 from edge_sdk.cli.model_file import read_model, read_start
-from edge_sdk.contract import Encoder
 from edge_sdk.edgetpu.library import is_compiled
+from edge_sdk.encoder import Encoder
 from edge_sdk.engines import Engine, engine_for, own_options
 from edge_sdk.engines.isolation import Isolation, open_engine
 from edge_sdk.engines.process import ProcessEngine
@@ -171,7 +171,7 @@ def _whole_way(bundle: Bundle, variant: Variant, engine: Engine) -> tuple[Step, 
     )
     sample = first_golden_input(bundle, variant)
     if sample is None:
-        shape = spec.shape[1:] if contract.window is None else contract.window.shape
+        shape = spec.nhwc_shape[1:] if contract.window is None else contract.window.shape
         sample = _noise(shape, "uint8" if contract.input == "image" else "float32")
     stages = {name: Durations() for name in ("whole", "encode", "engine", "decode")}
 

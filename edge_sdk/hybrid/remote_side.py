@@ -9,7 +9,8 @@ from time import monotonic_ns
 from typing import Any
 
 from edge_sdk.bundle import Bundle, Variant
-from edge_sdk.contract import Encoder, Placement
+from edge_sdk.contract import Placement
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import ConfigError
 from edge_sdk.hybrid.asking import Asker, Request
 from edge_sdk.hybrid.figures import RemoteFigures

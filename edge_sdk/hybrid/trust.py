@@ -85,7 +85,9 @@ class Trust:
     def late(self, took_ms: float, waited_ms: float, now_ns: int) -> None:
         """An answer came when nobody waited any more. One that missed by far was a stall, which is a failure as any other."""
         if took_ms > _STALL * waited_ms:
-            self._fail("stall", f"the server stalled: it took {took_ms:.0f} ms, of which {waited_ms:.1f} were waited", now_ns)
+            self._fail(
+                "stall", f"the server stalled: it took {took_ms:.0f} ms, of which {waited_ms:.1f} were waited", now_ns
+            )
 
     def patience_ms(self, now_ns: int) -> float:
         """How long an answer is worth waiting for: one that takes twice the p95, and more than a busy machine adds, has gone astray."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.bundle.golden import difference
-from edge_sdk.contract import Encoder
+from edge_sdk.encoder import Encoder
 from edge_sdk.engines import Engine
 from edge_sdk.errors import EngineError
 from edge_sdk.tensors import Array, TensorSpec
