@@ -17,8 +17,8 @@ _MS = 1e-6  # of nanoseconds
 class WaitClock:
     """Says until when to wait for a server such that the local engine, begun then, is in time.
 
-    In time is before the deadline and, with ``keep_up``, before the next sample of a live source would be dropped. What the local engine could
-    not keep anyway, by the median of its times, binds nobody. Its p99 is of the latest hundred runs, so the longest of them.
+    In time is before the deadline and, with ``keep_up``, before the next sample of a live source would be dropped. What the local engine
+    could not keep anyway, by the median of its times, binds nobody. Its p99 is of the latest hundred runs: nearly the longest of them.
 
     Args:
         deadline_ms: the longest age that is of use.

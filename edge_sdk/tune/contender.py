@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.bundle.golden import GoldenCheck, check_golden
-from edge_sdk.contract import Encoder
+from edge_sdk.encoder import Encoder
 from edge_sdk.engines.family import Server
 from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.errors import EngineError
