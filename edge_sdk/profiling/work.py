@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from math import prod
 
 from edge_sdk.tflite import ModelDescription, Operator
@@ -47,5 +48,5 @@ def onnx_macs(kind: str, taken: list[Shape], made: Shape) -> int:
         return prod(taken[0]) * prod(weights[1:])  # (input channels, output channels of the group, height, width)
     if kind in ("Gemm", "FusedGemm", "QGemm", "MatMul", "FusedMatMul", "QLinearMatMul", "MatMulInteger"):
         depth = prod(taken[0]) * prod(weights) // max(1, prod(made))  # (m k)(k n) / (m n) = k^2, for one matrix
-        return prod(made) * int(round(depth**0.5))
+        return prod(made) * math.isqrt(depth)
     return 0
