@@ -210,6 +210,7 @@ CASES = {
         case("GATHER", [shape, np.array(places, np.int32)], options("Gather", axis=axis, batchDims=batch))
         for shape, places, axis, batch in (
             ((2, 3, 4), [[2, 0], [1, 1]], 1, 1), ((2, 5, 6, 4), [[3], [0]], 1, 1), ((2, 3, 4), [[[1, 0]] * 3] * 2, 2, 2),
+            ((2, 3, 4), [2, 0], 1, 1), ((2, 3, 4), [[2, 0], [1, 1]], 1, -1),
         )
     ],
     "EMBEDDING_LOOKUP": [case("EMBEDDING_LOOKUP", [(3,), numbers(9, 5)], dtype="INT32", out="FLOAT32")],

@@ -91,8 +91,8 @@ def _parted(call: Call, value: Value, axis: int, shapes: tuple[tuple[int, ...], 
 def _gather(call: Call) -> Value:
     value, indices = call.value(0), call.layout.plain(call.value(1))
     axis, rank, batch = call.option("axis") % len(value.shape), len(indices.shape), int(call.option("batchDims"))
-    if batch % max(rank, 1):
-        return _gather_in_batches(call, value, indices, axis, batch % rank)
+    if batch:
+        return _gather_in_batches(call, value, indices, axis, batch + rank * (batch < 0))
     if rank > 1:
         value = call.layout.plain(value)
         order = plain(len(call.shape))
