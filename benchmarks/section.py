@@ -28,6 +28,7 @@ SECTIONS = {
     "frozen": "benchmarks.restart",
     "readings": "benchmarks.signal_windows",
     "tpus": "benchmarks.edgetpu_scheduler",
+    "onnx": "benchmarks.onnx_engine",
 }
 SOAK = {
     "age": "benchmarks.age_soak",

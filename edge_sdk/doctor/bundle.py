@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edge_sdk.doctor.environment import Environment
 from edge_sdk.doctor.finding import Finding, fault, ok, warning
-from edge_sdk.doctor.onnx import PACKAGES
+from edge_sdk.doctor.onnx import PACKAGES, install_line
 from edge_sdk.errors import BoardError, EdgeSdkError
 
 
