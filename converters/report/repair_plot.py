@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from converters.report.figures import Repair, RepairStep
+from converters.report.repair_figures import Repair, RepairStep
 from converters.report.numbers import maybe
 from converters.report.svg import line, mark, svg, text
 

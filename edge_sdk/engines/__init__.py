@@ -33,7 +33,12 @@ _ENGINES = {
     "null": "edge_sdk.engines.null:NullEngine",
     "faulty": "edge_sdk.engines.faulty:FaultyEngine",
 }
-OPTIONS = {"litert": ("threads",), "edgetpu": ("device", "library", "interpreter", "threads")}
+OPTIONS = {
+    "litert": ("threads", "batch", "delegate"),
+    "edgetpu": ("device", "library", "interpreter", "threads"),
+    "onnx": ("providers", "threads", "spin", "cache", "build_s", "int8", "fp16", "workspace_mb", "gpu"),
+    "openvino": ("device", "threads", "precision", "cache"),
+}
 
 Options = dict[str, str]
 DeviceReset = Callable[[threading.Event], str]  # ends early on the event; says what it did, or raises DeviceError

@@ -22,6 +22,10 @@ def _nvidia_gpus() -> tuple[str, ...]:
     return tuple(str(Path("/dev") / name) for name in _GPU_FILES if (system_root() / "dev" / name).exists())
 
 
+def _ethos_us() -> tuple[str, ...]:
+    return tuple(str(Path("/dev") / file.name) for file in sorted((system_root() / "dev").glob("ethosu[0-9]*")))
+
+
 @dataclass(frozen=True)
 class VariantKind:
     """What is known of the kinds that begin so.
@@ -49,7 +53,7 @@ KINDS = (
     VariantKind("edgetpu", "edgetpu", _INTERPRETERS, "Edge TPU", needed=True, seen=_edge_tpus),
     VariantKind("onnx-", "onnx", ("onnxruntime-gpu", "onnxruntime"), "NVIDIA GPU", seen=_nvidia_gpus),
     VariantKind("openvino", "openvino", ("openvino",)),
-    VariantKind("ethos-u", None, accelerator="Ethos-U", needed=True),
+    VariantKind("ethos-u", "litert", _INTERPRETERS, "Ethos-U", needed=True, seen=_ethos_us),
     VariantKind("null", "null"),
 )
 PARTICULAR = tuple(each.engine for each in KINDS if each.engine not in (None, "null"))  # run their own kinds only

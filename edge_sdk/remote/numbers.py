@@ -57,6 +57,15 @@ def from_numbers(numbers: Any, spec: TensorSpec) -> Array:
         return found.astype(dtype).reshape(spec.shape)
 
 
+def shape_of(numbers: Any) -> tuple[int, ...]:
+    """The shape that nested lists have by their first items; ``from_numbers`` finds out if others differ."""
+    shape = []
+    while isinstance(numbers, list):
+        shape.append(len(numbers))
+        numbers = numbers[0] if numbers else None
+    return tuple(shape)
+
+
 def check_shape(spec: TensorSpec, shape: tuple[int, ...]) -> None:
     """Raise RemoteError if an answer's tensor has another shape."""
     if shape != spec.shape:

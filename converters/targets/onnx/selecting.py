@@ -128,12 +128,14 @@ def _select(call: Call) -> Value:
 
 
 def _one_hot(call: Call) -> Value:
-    indices, depth = call.layout.plain(call.value(0)), call.integers(1, "the depth")[0]
-    on, off = (call.constant(place, "the number") for place in (2, 3))
-    values = call.build.constant(np.array([off.item(), on.item()], call.dtype))
-    inputs = [indices.name, call.build.integers([depth]), values]
-    axis = call.option("axis", -1)
-    return call.build.emit("OneHot", inputs, call.shape, plain(len(call.shape)), call.dtype, axis=axis)
+    """By comparing: TensorRT 8 has no OneHot."""
+    indices, depth, rank = call.layout.plain(call.value(0)), call.integers(1, "the depth")[0], len(call.shape)
+    axis = call.option("axis", -1) % rank
+    places = np.arange(depth, dtype=indices.dtype).reshape((depth, *(1,) * (rank - 1 - axis)))
+    wide = call.layout.reshaped(indices, (*indices.shape[:axis], 1, *indices.shape[axis:]))
+    same = call.build.emit("Equal", [wide.name, call.build.constant(places)], call.shape, plain(rank), "bool")
+    on, off = (call.layout.value(call.operand(place)) for place in (2, 3))
+    return call.build.emit("Where", [same, on, off], call.shape, plain(rank), call.dtype)
 
 
 TRANSLATORS: dict[str, Translator] = {
