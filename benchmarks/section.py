@@ -20,6 +20,7 @@ SECTIONS = {
     "memory": "benchmarks.memory",
     "calibrate": "benchmarks.calibration",
     "quantize": "benchmarks.quantization",
+    "qdq": "benchmarks.qdq",
     "convert": "benchmarks.conversion",
     "sweep": "benchmarks.sweep",
     "overhead": "benchmarks.overhead",
