@@ -186,11 +186,11 @@ def test_a_model_with_variables_is_refused_with_openvinos_reason() -> None:
     content = sum_model()
     with (
         open_engine("litert", content, isolation="none") as engine,
-        pytest.raises(ModelError, match="OpenVINO cannot read the .tflite model: .*RESOURCE"),
+        pytest.raises(ModelError, match=r"OpenVINO cannot read the .tflite model: .*RESOURCE"),
     ):
         to_ir(content, engine.inputs, engine.outputs)
 
 
 def test_garbage_is_refused() -> None:
-    with pytest.raises(ModelError, match="OpenVINO cannot read the .tflite model"):
+    with pytest.raises(ModelError, match=r"OpenVINO cannot read the .tflite model"):
         to_ir(b"garbage" * 99, (), ())
