@@ -30,6 +30,7 @@ SECTIONS = {
     "tpus": "benchmarks.edgetpu_scheduler",
     "batches": "benchmarks.batching",
     "openvino": "benchmarks.openvino_engine",
+    "onnx": "benchmarks.onnx_engine",
 }
 SOAK = {
     "age": "benchmarks.age_soak",

@@ -46,10 +46,27 @@ class Processor(_Strict):
 
 
 class Gpu(_Strict):
-    """A GPU that engines can use."""
+    """A GPU that engines can use.
+
+    Attributes:
+        providers: of ONNX Runtime that run on it, the one to try first in front.
+    """
 
     name: str
     cuda_cores: int = Field(ge=1)
+    providers: tuple[Literal["tensorrt", "cuda"], ...] = ()
+
+
+class Roof(_Strict):
+    """What the processor can do at most, by its makers.
+
+    Attributes:
+        memory_gb_s: 10^9 bytes a second between processor and memory.
+        int8_macs_per_cycle: multiply-accumulate operations of one core in each cycle.
+    """
+
+    memory_gb_s: float = Field(gt=0)
+    int8_macs_per_cycle: int | None = Field(default=None, ge=1)
 
 
 class EthosU(_Strict):
@@ -101,6 +118,8 @@ class System(_Strict):
         python: the version that the system brings.
         supported: whether edge-sdk runs with that Python.
         way_on: what to do where it does not.
+        tensorrt: the lowest version of TensorRT in its releases, and opset: the highest ONNX opset that this version takes.
+        onnxruntime: what installs an ONNX Runtime with the providers of the board's GPU; empty where nobody offers one for its Python.
     """
 
     name: str
@@ -108,6 +127,9 @@ class System(_Strict):
     python: Version
     supported: bool
     way_on: str = ""
+    tensorrt: Version | None = None
+    opset: int | None = Field(default=None, ge=9)
+    onnxruntime: str = ""
 
     @model_validator(mode="after")
     def _says_the_way_on(self) -> System:
@@ -224,6 +246,7 @@ class Computer(Board):
     kind: Literal["computer"]
     processor: Processor
     gpu: Gpu | None = None
+    roof: Roof | None = None
     ethos_u: EthosU | None = None
     memory_mb: tuple[int, ...] = ()
     accelerators: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.engines import OPTIONS, DeviceReset, Engine, Options, device_reset, engine_for, hint, own_options
 from edge_sdk.engines.isolation import Isolation
 from edge_sdk.errors import ConfigError
+from edge_sdk.hybrid.open import Help
 from edge_sdk.result import Event
 from edge_sdk.result_cache import CacheSettings, ResultCache
 from edge_sdk.runner import Runner, Runs
@@ -33,6 +34,7 @@ class Rungs:
         engine, options: as configured; without an engine, the one for a variant's kind.
         isolation, hang_ms, task, standby, deadline_ms: see ``edge_sdk.loop.Loop``.
         recover: makes an engine's recovery.
+        help: a server's, where there is one.
         tell: told of what stands by, and of all that it does.
         cache: of results; None for none.
         caches: those made so far, one a runner.
@@ -49,6 +51,7 @@ class Rungs:
     deadline_ms: float
     recover: Callable[[Engine, DeviceReset | None], EngineRecovery]
     tell: Callable[[Event], None]
+    help: Help | None = None
     cache: CacheSettings | None = None
     caches: list[ResultCache] = field(default_factory=list)
 
@@ -70,6 +73,11 @@ class Rungs:
             raise ConfigError(
                 f"[governor] variant {variant.id} takes other windows of the signal than rung 0; all rungs share one source"
             )
+        if self.help is None:
+            return self._local(rung, variant)
+        return self.help.runner(lambda: self._local(rung, variant))
+
+    def _local(self, rung: Rung, variant: Variant) -> Runs:
         configured = self.options if rung.engine in (None, self.engine) else {}
         engine = engine_for(variant.kind, rung.engine or self.engine)
         options = own_options(engine, configured) if rung.options is None else rung.options

@@ -17,7 +17,7 @@ from converters import convert
 from examples.assets import carphone_video, face_detector
 from tests.supervised import eventually
 
-pytest_plugins = ["tests.edgetpu_fixtures"]
+pytest_plugins = ["tests.edgetpu_fixtures", "tests.remote_fixtures"]
 
 settings.register_profile(
     "here", deadline=None, suppress_health_check=[HealthCheck.too_slow]

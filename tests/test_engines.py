@@ -20,6 +20,7 @@ from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.errors import ConfigError, EngineCrashError, EngineError, EngineHangError
 from tests.edgetpu_models import compiled_model
 from tests.endless_model import endless_model
+from tests.onnx_models import doubling
 from tests.openvino_models import converted, needs_openvino
 from tests.processes import descendants, is_alive, open_descriptors
 from tests.streaming_model import FIRST, sequence_model, sum_model
@@ -33,7 +34,7 @@ def orders(tmp_path: Path) -> Path:
     return tmp_path / "orders"
 
 
-@pytest.fixture(params=["litert", "null", "faulty", "edgetpu", "openvino"])
+@pytest.fixture(params=["litert", "null", "faulty", "edgetpu", "onnx", "openvino"])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -50,8 +51,8 @@ def options(name: str, request: pytest.FixtureRequest, orders: Path) -> dict[str
 
 
 def _model(name: str, face_model: Path) -> bytes:
-    if name == "edgetpu":
-        return compiled_model()
+    if name in ("edgetpu", "onnx"):
+        return compiled_model() if name == "edgetpu" else doubling()
     return converted(face_model.read_bytes()) if name == "openvino" else face_model.read_bytes()
 
 

@@ -36,6 +36,7 @@ _ENGINES = {
 OPTIONS = {
     "litert": ("threads", "batch", "delegate"),
     "edgetpu": ("device", "library", "interpreter", "threads"),
+    "onnx": ("providers", "threads", "spin", "cache", "build_s", "int8", "fp16", "workspace_mb", "gpu"),
     "openvino": ("device", "threads", "precision", "cache"),
 }
 

@@ -105,11 +105,12 @@ class ProcessEngine(Engine):
         self._end_child()
         began = perf_counter()
         try:
-            self._meet_child(self._new_child())
+            child = self._new_child()
+            self._meet_child(child)
         except OSError as exc:
             self._end_child()
             raise EngineError(f"the engine cannot be started: {refusal(exc)}") from exc
-        if not self._has_started:
+        if not self._has_started and not child.takes_ms:  # a long start says nothing of the next
             self._has_started = True
             self._start_ms = max(10_000 * (perf_counter() - began), 2_000)
 
@@ -200,7 +201,7 @@ class ProcessEngine(Engine):
         self.pid = child.pid
         loaded = child.loaded(self._start_ms)
         if not loaded:
-            self._fail(None if child.gone_within(0) else self._start_ms)
+            self._fail(None if child.gone_within(0) else child.takes_ms or self._start_ms)
         if "error" in loaded:
             self._end_child()
             raise_named(loaded["error"])

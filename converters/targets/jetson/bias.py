@@ -7,99 +7,68 @@ in TensorRT's form, so that a correction costs the device nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnx import ModelProto, NodeProto
 
 from converters.targets.jetson.nodes import constants, put_constant
-from converters.targets.jetson.run import Runner
+from converters.targets.jetson.stages import Stages
 from edge_sdk.tensors import Array
 
 _CORRECTED = ("Conv", "ConvTranspose", "Gemm")
-SAMPLES = 8
+SAMPLES = 48  # fewer tell more of themselves than of the mean
 
 
-def correct_biases(
-    model: ModelProto, quantized: ModelProto, inputs: Iterable[Array], check: Callable[[], None] = lambda: None
-) -> ModelProto:
+def correct_biases(model: ModelProto, quantized: ModelProto, inputs: Iterable[Array]) -> ModelProto:
     """A copy of a quantized graph with corrected biases.
 
     Args:
         model: the float graph that it was made of; nodes have the same names.
         quantized: the same with QuantizeLinear and DequantizeLinear.
-        inputs: input tensors of a few samples; they are held in memory.
-        check: called between layers.
+        inputs: input tensors of a few dozen samples; they are held in memory.
     """
     kept = [tensor.copy() for tensor in inputs]
     made = ModelProto()
     made.CopyFrom(quantized)
     layers = [node for node in made.graph.node if node.op_type in _CORRECTED and _is_quantized(node)]
+    before, after = Stages(model, kept), Stages(made, kept)
     for node in layers:
-        _give_bias(made, node)
-    outputs = [node.output[0] for node in layers]
-    wanted = _means(Runner(model, outputs), outputs, kept, {})
-    free = {node.input[2]: values for node in layers if (values := constants(made).get(node.input[2])) is not None}
-    runner = Runner(_with_free(made, free), outputs)
-    for node in layers:
-        check()
-        found = _means(runner, [node.output[0]], kept, free)[node.output[0]]
-        bias = free[node.input[2]]
-        free[node.input[2]] = (bias + (wanted[node.output[0]] - found)).astype(np.float32)
-    for name, values in free.items():
-        put_constant(made, name, values)
+        output = node.output[0]
+        wanted, found = _mean(before.up_to(output)), _mean(after.up_to(output))
+        # what reads the output has not run yet: the correction goes into it there, and into the file
+        after.add(output, _along(wanted - found, node))
+        _add_to_bias(made, node, wanted - found)
     return made
 
 
 def _is_quantized(node: NodeProto) -> bool:
-    return node.input[1].endswith("/dequantized")
+    return bool(node.input[1].endswith("/dequantized"))
 
 
-def _give_bias(model: ModelProto, node: NodeProto) -> None:
-    """A bias of its own, as others may share it; zeros where there was none."""
-    known = constants(model)
+def _mean(outputs: Iterator[Array]) -> Array:
+    """Of each channel: float64, (channels,)."""
+    means = []
+    for output in outputs:
+        axis = 1 if output.ndim > 2 else output.ndim - 1
+        means.append(output.mean(axis=tuple(a for a in range(output.ndim) if a != axis), dtype=np.float64))
+    return np.asarray(np.mean(means, axis=0))
+
+
+def _along(values: Array, node: NodeProto) -> Array:
+    """Numbers of the channels in the form of a layer's output, to be added to it."""
+    if node.op_type == "Gemm":
+        return values.astype(np.float32)
+    return values.astype(np.float32).reshape(1, -1, 1, 1)
+
+
+def _add_to_bias(model: ModelProto, node: NodeProto, amount: Array) -> None:
+    """To one of its own, as others may share it."""
+    stated = node.input[2] if len(node.input) > 2 else ""
+    old = constants(model)[stated].astype(np.float64) if stated else np.zeros(amount.shape)
     name = f"{node.output[0]}/corrected_bias"
-    if len(node.input) > 2 and node.input[2]:
-        values = np.array(known[node.input[2]], np.float32)
+    put_constant(model, name, (old + amount).astype(np.float32))
+    if len(node.input) > 2:
         node.input[2] = name
     else:
-        scales = known[f"{node.input[1].removesuffix('/dequantized')}/scale"]
-        values = np.zeros(_channels(model, node, scales), np.float32)
-        if len(node.input) > 2:
-            node.input[2] = name
-        else:
-            node.input.append(name)
-    put_constant(model, name, values)
-
-
-def _channels(model: ModelProto, node: NodeProto, scales: Array) -> int:
-    if scales.ndim:
-        return int(scales.size)
-    pair = next(n for n in model.graph.node if n.output[0] == node.input[1])  # a transposed convolution in groups
-    maker = next((n for n in model.graph.node if n.output[0] == pair.input[0]), None)
-    shape = constants(model)[pair.input[0] if maker is None else maker.input[0]].shape
-    groups = next((a.i for a in node.attribute if a.name == "group"), 1)
-    return int(shape[1]) * groups
-
-
-def _with_free(model: ModelProto, free: dict[str, Array]) -> ModelProto:
-    """The same with these initializers as inputs too, so that a run may give others."""
-    opened = ModelProto()
-    opened.CopyFrom(model)
-    opened.graph.input.extend(
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, values.shape) for name, values in free.items()
-    )
-    return opened
-
-
-def _means(runner: Runner, names: list[str], inputs: list[Array], free: dict[str, Array]) -> dict[str, Array]:
-    """The mean of each channel of some layers' outputs: float64, (channels,)."""
-    sums = dict.fromkeys(names, np.zeros(()))
-    for tensor in inputs:
-        values = runner.run(tensor, free)
-        for name in names:
-            output = values[name]
-            axis = 1 if output.ndim > 2 else output.ndim - 1
-            others = tuple(a for a in range(output.ndim) if a != axis)
-            sums[name] = sums[name] + output.mean(axis=others, dtype=np.float64) / len(inputs)
-    return sums
+        node.input.append(name)

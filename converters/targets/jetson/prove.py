@@ -13,7 +13,17 @@ from converters.targets.jetson.nodes import attribute, constants
 from edge_sdk.errors import ModelError
 
 _LEAST_OPSET = 13  # the first with a scale for each channel
-_ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "PRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Elu", "BatchNormalization")
+_ACTIVATIONS = (
+    "Relu",
+    "Clip",
+    "LeakyRelu",
+    "PRelu",
+    "HardSwish",
+    "HardSigmoid",
+    "Sigmoid",
+    "Elu",
+    "BatchNormalization",
+)
 
 
 @dataclass(frozen=True)
@@ -158,7 +168,9 @@ class _Prover:
         scales = self._constants[pair.input[1]].size
         wanted = 1 if axis is None else values.shape[axis]
         if scales != wanted or (axis is not None and attribute(pair, "axis", 1) != axis):
-            raise _wrong(pair, f"has {scales} scales along axis {attribute(pair, 'axis', 1)}; {wanted} along {axis} are needed")
+            raise _wrong(
+                pair, f"has {scales} scales along axis {attribute(pair, 'axis', 1)}; {wanted} along {axis} are needed"
+            )
         self._weights.add(pair.input[0])
 
     def _pair_before(self, name: str) -> NodeProto | None:

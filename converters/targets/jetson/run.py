@@ -1,7 +1,7 @@
 """Running an ONNX graph exactly as it is written: the arithmetic that TensorRT's explicit quantization promises.
 
-ONNX Runtime would put integer kernels in the place of QuantizeLinear and DequantizeLinear, and on some processors these saturate in 16 bits.
-Without, every DequantizeLinear computes in float32, which int32 sums of int8 products equal to the last bits.
+ONNX Runtime would put integer kernels in the place of QuantizeLinear and DequantizeLinear, and on some processors these saturate in 16
+bits. Without, every DequantizeLinear computes in float32, which int32 sums of int8 products equal to the last bits.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ from edge_sdk.tensors import Array, TensorSpec
 
 
 class Runner:
-    """An ONNX model of one input, ready to run.
+    """An ONNX model ready to run.
 
     Args:
         model: it.
         also: tensors to give beside its outputs.
+
+    Attributes:
+        fed: names of its inputs.
+        inputs, outputs: its tensors; images have their channels first.
 
     Raises:
         ModelError: if ONNX Runtime refuses it.
@@ -46,14 +50,18 @@ class Runner:
             )
         except Exception as exc:  # its errors have no common base
             raise ModelError(f"ONNX Runtime refuses the model: {exc}") from exc
+        self.fed = tuple(each.name for each in self._session.get_inputs())
         self.inputs = tuple(_spec(each, "nchw") for each in self._session.get_inputs()[:1])
         self.outputs = tuple(_spec(each, "nhwc") for each in self._session.get_outputs())
 
-    def run(self, tensor: Array, free: Mapping[str, Array] | None = None) -> dict[str, Array]:
-        """Every output by name. ``free`` are values for initializers that are inputs too."""
+    def run(self, tensor: Array) -> dict[str, Array]:
+        """Every output by name, of a model of one input."""
+        return self.run_named({self.fed[0]: tensor})
+
+    def run_named(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Every output by name, of all inputs by name."""
         names = [output.name for output in self.outputs]
-        values = self._session.run(names, {self.inputs[0].name: tensor, **(free or {})})
-        return dict(zip(names, values, strict=True))
+        return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
 
 
 class ExactEngine(Engine):

@@ -19,13 +19,11 @@ _GELU_TANH = (math.sqrt(2 / math.pi), 0.044715)  # tensorflow/lite/kernels/inter
 
 
 def activated(build: Builder, value: Value, fused: int) -> Value:
-    """The value behind an ``ActivationFunctionType``."""
-    kinds = {getattr(schema().ActivationFunctionType, name): name for name in ("RELU", "RELU6", "RELU_N1_TO_1", "TANH")}
+    """The value behind an ``ActivationFunctionType``. TensorFlow Lite's kernels have no others than these."""
+    kinds = {getattr(schema().ActivationFunctionType, name): name for name in ("RELU", "RELU6", "RELU_N1_TO_1")}
     if fused not in kinds:
-        raise ModelError(
-            f"its fused activation {fused} is not translated; {', '.join(kinds.values())} are. Export it apart"
-        )
-    return build.like("Tanh", value) if kinds[fused] == "TANH" else _bounded(build, value, *_BOUNDS[kinds[fused]])
+        raise ModelError(f"it has fused activation {fused}; {', '.join(kinds.values())} are allowed. Export it apart")
+    return _bounded(build, value, *_BOUNDS[kinds[fused]])
 
 
 def _bounded(build: Builder, value: Value, least: float, most: float) -> Value:
@@ -58,10 +56,8 @@ def _elu(call: Call) -> Value:
 
 
 def _hard_swish(call: Call) -> Value:
-    """x relu6(x + 3) / 6; ONNX has it from opset 14."""
+    """x relu6(x + 3) / 6. ONNX has HardSwish from opset 14, but TensorRT 8 does not."""
     build, value = call.build, call.value(0)
-    if build.opset >= 14:
-        return build.like("HardSwish", value)
     return build.like("Mul", value, build.like("HardSigmoid", value, alpha=1 / 6, beta=0.5))
 
 

@@ -7,20 +7,25 @@ from collections.abc import Sequence
 import numpy as np
 
 from converters.targets.onnx.call import Call
-from converters.targets.onnx.values import Constant, Operand, Value, plain
+from converters.targets.onnx.values import NCHW, Constant, Operand, Value, plain
 
 
 def aligned(call: Call, operands: Sequence[Operand]) -> tuple[list[str], tuple[int, ...], tuple[int, ...]]:
     """The ONNX tensors of operands that broadcast, and the shape and order of what comes of them.
 
-    The largest computed operand stays as it lies, of several one whose channels stand first; the others follow it.
+    The largest computed operand stays as it lies, of several an image whose channels stand first, or what lies as the .tflite has
+    it; the others follow it.
     """
     shape = np.broadcast_shapes(*(operand.shape for operand in operands))
     rank = len(shape)
     values = [operand for operand in operands if isinstance(operand, Value)]
-    leader = max(values, key=lambda value: (value.size, value.stored_otherwise), default=None)
+    leader = max(values, key=lambda value: (value.size, _lies_well(value)), default=None)
     axes = plain(rank) if leader is None else _lifted(leader.axes, rank)
     return [_follow(call, operand, axes) for operand in operands], shape, axes
+
+
+def _lies_well(value: Value) -> bool:
+    return value.axes == NCHW if len(value.shape) == 4 else not value.stored_otherwise
 
 
 def _lifted(axes: tuple[int, ...], rank: int) -> tuple[int, ...]:

@@ -32,7 +32,9 @@ def _square(call: Call) -> Value:
 
 
 def _rsqrt(call: Call) -> Value:
-    return call.build.like("Reciprocal", call.build.like("Sqrt", call.value(0)))
+    """By a division: TensorRT 8 does not list Reciprocal."""
+    root = call.build.like("Sqrt", call.value(0))
+    return call.build.emit("Div", [call.build.number(1), root.name], root.shape, root.axes)
 
 
 def _dequantize(call: Call) -> Operand:

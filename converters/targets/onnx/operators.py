@@ -7,7 +7,7 @@ from importlib import import_module
 from converters.targets.onnx.call import Translators
 
 _FAMILIES = (
-    "activations", "elementwise", "convolution", "pooling", "dense", "padding", "reducing", "resizing", "selecting", "shaping",
+    "activations", "elementwise", "convolution", "pooling", "dense", "padding", "recurrent", "reducing", "resizing", "selecting", "shaping",
 )  # fmt: skip
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from converters.graph import constant_of, is_constant, main_graph, operator_name, shape_of, text, type_name
 from converters.targets.onnx.activations import activated
 from converters.targets.onnx.build import Builder
@@ -14,6 +16,7 @@ from converters.targets.onnx.layout import Layout
 from converters.targets.onnx.operators import translators
 from converters.targets.onnx.values import Constant, Operand, Value, Weight, channels_first, plain
 from edge_sdk.errors import ModelError
+from edge_sdk.tensors import Array
 
 _OWN_ACTIVATION = ("UNIDIRECTIONAL_SEQUENCE_LSTM",)  # whose option is not applied to the output
 
@@ -115,14 +118,19 @@ class Walk:
         if index < 0:
             return None
         if index not in self._known:
-            tensor = self._main.tensors[index]
-            values = constant_of(self._model, tensor)
-            if values is None:
-                raise ModelError(
-                    f"it takes {text(tensor.name)!r}, which nothing before it makes; the .tflite model is damaged"
-                )
-            self._known[index] = Constant(self._name(index), values)
+            self._known[index] = Constant(self._name(index), self._numbers(self._main.tensors[index]))
         return self._known[index]
+
+    def _numbers(self, tensor: Any) -> Array:
+        """Of a constant; state starts at zero, and what is empty has no buffer."""
+        values, shape = constant_of(self._model, tensor), shape_of(tensor)
+        if values is None and (tensor.isVariable or 0 in shape):
+            return np.zeros(shape, type_name(tensor).lower())
+        if values is None:
+            raise ModelError(
+                f"it takes {text(tensor.name)!r}, which nothing before it makes; the .tflite model is damaged"
+            )
+        return values
 
     def _described(self, index: int) -> tuple[tuple[int, ...], str]:
         tensor = self._main.tensors[index]
