@@ -30,6 +30,7 @@ SECTIONS = {
     "readings": "benchmarks.signal_windows",
     "tpus": "benchmarks.edgetpu_scheduler",
     "batches": "benchmarks.batching",
+    "openvino": "benchmarks.openvino_engine",
     "onnx": "benchmarks.onnx_engine",
 }
 SOAK = {
