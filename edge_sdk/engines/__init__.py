@@ -40,7 +40,24 @@ _FOR_KIND = {  # by what the kind of a variant begins with
     "null": "null",
 }
 _PARTICULAR = ("litert", "edgetpu", "onnx", "openvino")  # run their own kinds only
-OPTIONS = {"litert": ("threads",), "edgetpu": ("device", "library", "interpreter", "threads")}
+OPTIONS = {
+    "litert": ("threads",),
+    "edgetpu": ("device", "library", "interpreter", "threads"),
+    "remote": (
+        *(
+            "url",
+            "protocol",
+            "model",
+            "version",
+            "signature",
+            "tensors",
+            "timeout_ms",
+            "connect_ms",
+            "max_response_bytes",
+        ),
+        *("ca_file", "cert_file", "key_file", "token_file", "token_env"),
+    ),
+}
 
 Options = dict[str, str]
 DeviceReset = Callable[[threading.Event], str]  # ends early on the event; says what it did, or raises DeviceError
