@@ -28,6 +28,7 @@ SECTIONS = {
     "frozen": "benchmarks.restart",
     "readings": "benchmarks.signal_windows",
     "tpus": "benchmarks.edgetpu_scheduler",
+    "remote": "benchmarks.remote",
 }
 SOAK = {
     "age": "benchmarks.age_soak",
