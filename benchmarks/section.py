@@ -32,6 +32,7 @@ SECTIONS = {
     "batches": "benchmarks.batching",
     "openvino": "benchmarks.openvino_engine",
     "onnx": "benchmarks.onnx_engine",
+    "remote": "benchmarks.remote",
 }
 SOAK = {
     "age": "benchmarks.age_soak",
