@@ -34,7 +34,7 @@ from tests.supervised import eventually
 onnxruntime = pytest.importorskip("onnxruntime", reason="extra onnx is not installed")
 from converters.targets.onnx import export_onnx  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # an environment may have to be made first
 
 SERVERS = {
     "mlserver": (mlserver, "kserve", ("v2-rest", "v2-grpc")),
