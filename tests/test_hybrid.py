@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from edge_sdk.bundle.manifest import Manifest, Variant
 from edge_sdk.bundle.write import stored_files, write_bundle
 from edge_sdk.contract import Contract
 from edge_sdk.engines.faulty import order_fault
+from edge_sdk.engines.isolation import open_engine
 from edge_sdk.errors import ConfigError, EdgeSdkError
 from edge_sdk.hybrid.figures import RemoteFigures
 from edge_sdk.loop import Loop
@@ -26,11 +28,12 @@ from edge_sdk.tensors import Array, TensorSpec
 from tests.faulty_server import FaultyServer
 from tests.processes import open_descriptors
 from tests.small_bundles import Numbers
+from tests.streaming_model import sum_model
 from tests.test_loop_ladder import Ticking
 
 INPUT, OUTPUT = TensorSpec("input", (1, 4), "float32"), TensorSpec("output", (1, 4), "float32")
 NULL = {"input": "1,4 float32", "output": "1,4 float32"}
-DEADLINE_MS, PERIOD_S = 60.0, 0.03
+DEADLINE_MS, PERIOD_S = 200.0, 0.04  # what runs beside must not make a result late
 QUICK = {"first_wait_s": 0.02, "longest_wait_s": 0.05, "healthy_s": 0.0, "protocol": "v2-rest", "model": "model"}
 
 
@@ -203,10 +206,10 @@ def test_the_server_is_preferred_and_the_local_engine_begins_in_time(tmp_path: P
         asked = server.asked
         server.faults.append("stall 60")
         server.until_asked(asked + 1)
-        bench.until(lambda: bench.remote.rescued == 1)
+        bench.until(lambda: bench.remote.rescued >= 1)
         bench.more(5, by="null")
         server.let_go()
-        bench.until(lambda: bench.remote.late == 1)
+        bench.until(lambda: bench.remote.late >= 1)
     assert not any(result.late for result in bench.results)
     assert bench.remote.kept_back["local"] >= 10, "first the local engine's times are learned"
 
@@ -355,9 +358,9 @@ def test_the_server_serves_for_a_local_engine_that_crashed(tmp_path: Path, serve
 def test_the_policy_remote_runs_nothing_here_and_counts_what_is_late_and_lost(
     tmp_path: Path, server: FaultyServer
 ) -> None:
-    with Bench(tmp_path, server, remote={"policy": "remote", "timeout_ms": 300}) as bench:
+    with Bench(tmp_path, server, remote={"policy": "remote", "timeout_ms": 600}) as bench:
         bench.more(3, by="remote")
-        server.faults.append("stall 0.1")
+        server.faults.append("stall 0.3")
         bench.until(lambda: any(result.late for result in bench.results))
         server.faults.append("never")
         bench.until(lambda: bench.remote.failed == {"timeout": 1} and bench.remote.state == "closed")
@@ -404,9 +407,39 @@ def test_nothing_is_left_behind_also_where_a_request_is_under_way(tmp_path: Path
     assert threading.active_count() <= threads and open_descriptors() <= before
 
 
-def test_a_stateful_model_and_a_task_without_score_are_refused(tmp_path: Path, server: FaultyServer) -> None:
+def test_a_task_without_score_is_refused(tmp_path: Path, server: FaultyServer) -> None:
     with pytest.raises(ConfigError, match=r"no score of one sample\. Use prefer = remote"):
         Bench(tmp_path, server, task=RawSettings()).loop.__enter__()
+
+
+@pytest.mark.parametrize(("policy", "operators"), [("hybrid", {}), ("remote", {"VAR_HANDLE": 1})])
+def test_a_model_that_remembers_is_refused(
+    tmp_path: Path, server: FaultyServer, policy: str, operators: dict[str, int]
+) -> None:
+    model = sum_model()
+    engine = open_engine("litert", model, isolation="none")
+    files = {"model": model}
+    variant = Variant(
+        id="tflite-int8",
+        kind="tflite-int8",
+        file="model",
+        inputs=engine.inputs,
+        outputs=engine.outputs,
+        operators=operators,
+    )
+    manifest = Manifest(
+        name="sum",
+        created_by="a test",
+        contract=Contract(input="tensor"),
+        task=RawSettings(),
+        variants=(variant,),
+        files=stored_files(files),
+    )
+    write_bundle(tmp_path / "sum.edge", manifest, files)
+    remote = {"url": server.url, **QUICK, "policy": policy, "prefer": "remote"}
+    with pytest.raises(ConfigError, match="remembers what it saw"):
+        Loop(tmp_path / "sum.edge", Numbers(3), deadline_ms=50, remote=remote).__enter__()
+    assert not [thread for thread in threading.enumerate() if thread.name == "remote"]
 
 
 def test_a_wrong_setting_is_named(tmp_path: Path, server: FaultyServer) -> None:
@@ -458,3 +491,15 @@ def test_a_server_that_closes_every_connection_is_asked_all_the_same(tmp_path: P
     with Bench(tmp_path, server) as bench:
         bench.more(5, by="remote")
     assert bench.remote.used >= 5 and not bench.remote.failed
+
+
+@pytest.mark.parametrize("prefer", ["local", "remote"])
+def test_both_sides_go_on_from_the_same_memory(tmp_path: Path, server: FaultyServer, prefer: str) -> None:
+    """A word that the server hears in every window is reported once, though the local engine hears nothing in between."""
+    task = KeywordSettings(kind="keyword", activation="softmax", threshold=0.35, refractory_ms=0.0)
+    with Bench(tmp_path, server, task=task, remote={"prefer": prefer}) as bench:
+        bench.more(10, by="remote")
+    heard = [(result.by.endswith("remote"), result.value.keyword is not None) for result in bench.results]
+    assert (True, True) in heard
+    for before, after in itertools.pairwise(heard):
+        assert not (before[0] and after == (True, True))

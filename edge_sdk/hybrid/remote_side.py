@@ -83,7 +83,7 @@ class RemoteSide:
             self.task_settings, input_=spec, outputs=variant.outputs, labels=bundle.labels(), heads=variant.heads
         )
         self._encoder = Encoder(bundle.contract_of(variant), spec)
-        if self._encoder.stateful:
+        if self._encoder.stateful or "VAR_HANDLE" in variant.operators:
             refuse_stateful(variant)
         self._proof = Proof(bundle, variant, settings.tolerance)
         self._teller = Teller(tell)
