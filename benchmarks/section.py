@@ -27,6 +27,7 @@ SECTIONS = {
     "source-hang": "benchmarks.source_hang",
     "frozen": "benchmarks.restart",
     "readings": "benchmarks.signal_windows",
+    "tune": "benchmarks.tune",
     "tpus": "benchmarks.edgetpu_scheduler",
     "batches": "benchmarks.batching",
 }
