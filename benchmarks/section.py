@@ -29,6 +29,7 @@ SECTIONS = {
     "frozen": "benchmarks.restart",
     "readings": "benchmarks.signal_windows",
     "hybrid": "benchmarks.hybrid",
+    "tune": "benchmarks.tune",
     "tpus": "benchmarks.edgetpu_scheduler",
     "batches": "benchmarks.batching",
     "openvino": "benchmarks.openvino_engine",
