@@ -28,6 +28,7 @@ SECTIONS = {
     "frozen": "benchmarks.restart",
     "readings": "benchmarks.signal_windows",
     "tpus": "benchmarks.edgetpu_scheduler",
+    "batches": "benchmarks.batching",
     "onnx": "benchmarks.onnx_engine",
 }
 SOAK = {

@@ -12,6 +12,7 @@ VariantKind = Literal[
     "onnx-qdq",
     "onnx-float16",
     "openvino",
+    "openvino-float16",
     "tflite-int8",
     "tflite-int16x8",
     "tflite-float16",
@@ -54,6 +55,34 @@ class Gpu(_Strict):
     name: str
     cuda_cores: int = Field(ge=1)
     providers: tuple[Literal["tensorrt", "cuda"], ...] = ()
+
+
+class Roof(_Strict):
+    """What the processor can do at most, by its makers.
+
+    Attributes:
+        memory_gb_s: 10^9 bytes a second between processor and memory.
+        int8_macs_per_cycle: multiply-accumulate operations of one core in each cycle.
+    """
+
+    memory_gb_s: float = Field(gt=0)
+    int8_macs_per_cycle: int | None = Field(default=None, ge=1)
+
+
+class EthosU(_Strict):
+    """Arm's NPU in the processor, and what its compiler, vela, is told of it.
+
+    Attributes:
+        accelerator: vela's name for it; ``system`` for its clock and memories, ``memory`` for which of them it uses.
+        device_file: what its driver makes.
+        delegate: the library by which an interpreter uses it.
+    """
+
+    accelerator: Annotated[str, Field(pattern=r"^ethos-u\d+-\d+$")]
+    system: str
+    memory: str
+    device_file: str
+    delegate: str
 
 
 class Thermal(_Strict):
@@ -209,6 +238,7 @@ class Computer(Board):
 
     Attributes:
         memory_mb: the sizes it is sold with.
+        ethos_u: the NPU that variants of kind ``ethos-u`` run on.
         accelerators: names of the accelerators that are built in.
         systems: the recommended one in front.
     """
@@ -216,6 +246,8 @@ class Computer(Board):
     kind: Literal["computer"]
     processor: Processor
     gpu: Gpu | None = None
+    roof: Roof | None = None
+    ethos_u: EthosU | None = None
     memory_mb: tuple[int, ...] = ()
     accelerators: tuple[str, ...] = ()
     camera: Camera

@@ -18,7 +18,7 @@ from edge_sdk.onnx.runtime import refuse_telemetry
 from examples.assets import carphone_video, face_detector
 from tests.supervised import eventually
 
-pytest_plugins = ["tests.edgetpu_fixtures"]
+pytest_plugins = ["tests.edgetpu_fixtures", "tests.remote_fixtures"]
 
 settings.register_profile(
     "here", deadline=None, suppress_health_check=[HealthCheck.too_slow]

@@ -58,6 +58,11 @@ class Server:
             self.socket.close()
             raise
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
+
     def await_ready(self, start_ms: float) -> None:
         """Until its libraries are imported.
 
@@ -194,7 +199,7 @@ def _event(stack: contextlib.ExitStack) -> int:
 
 def _started(engine: str, fd: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", _SERVER.format(path=_module_path(), fd=fd, engine=engine)],
+        [sys.executable, "-c", _SERVER.format(path=module_path(), fd=fd, engine=engine)],
         pass_fds=[fd],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -204,7 +209,7 @@ def _started(engine: str, fd: int) -> subprocess.Popen[bytes]:
     )
 
 
-def _module_path() -> list[str]:
+def module_path() -> list[str]:
     """Where the server finds modules: where we do, whatever folder it starts in."""
     home = str(Path(edge_sdk.__file__).parents[1])
     path = [str(Path(entry).absolute()) for entry in sys.path if isinstance(entry, str)]
