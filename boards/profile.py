@@ -137,6 +137,8 @@ class System(_Strict):
             raise ValueError(
                 "a system that is not supported needs way_on: a newer Python, a container, or that there is none"
             )
+        if (self.tensorrt is None) != (self.opset is None):
+            raise ValueError("tensorrt and opset are stated together")
         return self
 
 
