@@ -16,8 +16,9 @@ from edge_sdk.errors import EngineError, GateError
 from edge_sdk.tune.objective import Objective
 from edge_sdk.tune.store import Row, Tuned
 from edge_sdk.tune.tuning import tune
+from tests.openvino_models import converted, needs_openvino
 from tests.processes import descendants, open_descriptors
-from tests.tune_bundles import Chain, chain_bundle
+from tests.tune_bundles import Chain, chain_bundle, chain_model
 
 ONE_THREAD = {"threads": "1"}
 ENDLESS = Path(__file__).parents[1] / "edge_sdk/engines/endless.tflite"
@@ -229,3 +230,22 @@ def test_wrong_settings_are_refused(words: tuple[str, ...], said: str, tmp_path:
 def test_the_choice_is_stable(tmp_path: Path) -> None:
     path = chain_bundle(tmp_path / "a.edge", {"slow": Chain(40), "fast": Chain(16), "faster": Chain(8)})
     assert {tuned(path).taken.variant for _ in range(5)} == {"faster"}
+
+
+@pytest.mark.slow
+def test_engines_of_three_kinds_race_each_other(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="extra onnx is not installed")
+    pytest.importorskip("onnxruntime", reason="extra onnx is not installed")
+    needs_openvino()
+    from converters.targets.onnx import export_onnx
+
+    model = chain_model(4)
+    onnx = export_onnx(model, inputs_nchw=False).model.SerializeToString()
+    chains = {
+        "tflite-float32": Chain(4),
+        "onnx-float32": Chain(4, kind="onnx-float32", content=onnx),
+        "openvino": Chain(4, kind="openvino", content=converted(model)),
+    }
+    found = tuned(chain_bundle(tmp_path / "a.edge", chains), options={}, budget_s=20.0)
+    assert {each.engine for each in found.rows if each.p50_ms is not None} == {"litert", "onnx", "openvino"}
+    assert all(each.golden is not None and each.golden < 1e-4 for each in found.rows if each.p50_ms is not None)

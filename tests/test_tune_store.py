@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from edge_sdk.bundle import Bundle
+from edge_sdk.cli import group
 from edge_sdk.engines import engine_for
 from edge_sdk.errors import ConfigError, OutputError
 from edge_sdk.loop import Loop
@@ -27,8 +32,6 @@ class Tensors(Numbers):
     """So many samples for a chain."""
 
     def _read(self):  # type: ignore[no-untyped-def]
-        import numpy as np
-
         found = super()._read()
         return found and (np.zeros(SHAPE, np.float32), *found[1:])
 
@@ -209,3 +212,33 @@ def test_the_engine_of_a_kind_is_not_named_to_the_ladder(bundle: Path, choice: T
     assert engine_for("tflite-float32") == choice.taken.engine
     governor = {"rungs": [{"variant": "slow"}]}
     assert run(bundle, governor=governor)[0] == "fast"
+
+
+def test_an_application_keeps_its_choice_with_its_state(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(STATE_VARIABLE)
+    app = tmp_path / "app.toml"
+    app.write_text(
+        f"""
+[model]
+bundle = "{bundle.name}"
+options = {{ threads = 1 }}
+[source]
+kind = "replay"
+path = "x.npz"
+[loop]
+deadline_ms = 1000
+[supervisor]
+state_dir = "of-the-app"
+"""
+    )
+    np.savez(tmp_path / "x.npz", np.zeros((2, *SHAPE), np.float32))
+    done = CliRunner().invoke(group, ["tune", str(app), "--budget", "4s"])
+    assert done.exit_code == 0, done.output
+    assert file_of(tmp_path / "of-the-app", bundle).is_file()
+    command = [sys.executable, "-m", "edge_sdk.cli", "run", str(app), "--json"]
+    for way in ("--no-supervise", "--supervise"):
+        ran = subprocess.run([*command, way], capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
+        assert "tuned: fast on litert, threads=1 runs, as measured here" in ran.stderr, way

@@ -15,7 +15,7 @@ from edge_sdk.app import App, LoopTable, ModelTable, Program, read_app
 from edge_sdk.cli.ending import end_tidily_on_signals
 from edge_sdk.cli.engine_options import engine_options_from
 from edge_sdk.cli.milliseconds import milliseconds
-from edge_sdk.cli.supervise import PLAN_FLAG, become_supervisor, plan_of
+from edge_sdk.cli.supervise import PLAN_FLAG, become_supervisor, plan_of, state_dir_of
 from edge_sdk.errors import ConfigError
 from edge_sdk.hybrid.settings import help_from
 from edge_sdk.loop import Loop
@@ -24,7 +24,7 @@ from edge_sdk.result import Event
 from edge_sdk.sinks import in_a_later_life, sinks_from
 from edge_sdk.sinks.console import ConsoleSink
 from edge_sdk.watchdog import pulse
-from edge_sdk.watchdog.plan import APP_VARIABLE, LIFE_VARIABLE
+from edge_sdk.watchdog.plan import APP_VARIABLE, LIFE_VARIABLE, STATE_VARIABLE
 
 
 @click.command(epilog="\b\nExit codes: 0 the source ended, 1 error, 2 wrong settings, 129, 130, 143 ended by a signal.")
@@ -125,6 +125,8 @@ def run(
         raise ConfigError("a supervisor needs an app.toml; a bundle is run without, for a trial")
     if isinstance(app, Program):
         raise ConfigError(f"{what} has [app] command, which runs under a supervisor only; leave out --no-supervise")
+    if what.suffix == ".toml":  # where the supervisor is away, its variable is too
+        os.environ.setdefault(STATE_VARIABLE, str(state_dir_of(what, app)))
     changes = {"variant": variant, "board": board, "engine": engine, "isolation": isolation, "tuned": tuned}
     model = app.model.model_copy(update={k: v for k, v in changes.items() if v is not None})
     end_tidily_on_signals()

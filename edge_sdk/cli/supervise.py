@@ -35,7 +35,7 @@ def plan_of(path: Path, app: App | Program) -> Plan:
         check=tuple(_this_command(PLAN_FLAG)),
         app_path=str(path.absolute()),
         app_toml=app.text,
-        state_dir=str((path.parent / table.state_dir if table.state_dir else default_state_dir(name)).absolute()),
+        state_dir=str(state_dir_of(path, app)),
         frozen_s=table.frozen_s,
         start_s=table.start_s,
         crash_limit=table.crash_limit,
@@ -60,6 +60,16 @@ def name_of(path: Path, app: App | Program) -> str:
     if not name:
         raise ConfigError(f"{path} has no name to go by; give it one: [app] name")
     return name[:100]
+
+
+def state_dir_of(path: Path, app: App | Program) -> Path:
+    """Where the application of this app.toml keeps its state, absolute.
+
+    Raises:
+        ConfigError: if there is no such place.
+    """
+    given = app.supervisor.state_dir
+    return (path.parent / given if given else default_state_dir(name_of(path, app))).absolute()
 
 
 def default_state_dir(name: str) -> Path:

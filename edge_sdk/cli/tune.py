@@ -16,7 +16,7 @@ from edge_sdk.cli.ending import end_tidily_on_signals
 from edge_sdk.cli.engine_options import engine_options_from
 from edge_sdk.cli.milliseconds import milliseconds
 from edge_sdk.cli.service import SYSTEM_STATES
-from edge_sdk.cli.supervise import default_state_dir, name_of
+from edge_sdk.cli.supervise import name_of, state_dir_of
 from edge_sdk.cli.table import facts, table
 from edge_sdk.engines import Options
 from edge_sdk.errors import ConfigError
@@ -137,10 +137,8 @@ def _place(what: Path) -> tuple[Path, str | None, Options, tuple[Path, ...]]:
 
 def _state_dir(path: Path, app: App) -> Path:
     """Of the application: as it says, else that of its service where it has one, else the user's."""
-    if app.supervisor.state_dir is not None:
-        return path.absolute().parent / app.supervisor.state_dir
     of_service = SYSTEM_STATES / name_of(path, app)
-    return of_service if of_service.is_dir() else default_state_dir(of_service.name)
+    return of_service if app.supervisor.state_dir is None and of_service.is_dir() else state_dir_of(path, app)
 
 
 def _kept(bundle: Bundle, board: str | None, folders: tuple[Path, ...], objective: Objective) -> Tuned | None:
