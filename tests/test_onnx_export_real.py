@@ -85,7 +85,7 @@ def test_classifiers_of_keras(name):
     assert found.worst <= CLOSE and "Transpose" not in found.operators
 
 
-@pytest.mark.parametrize("name", ["object_detector", "face_detector", "hand_landmarks", "pose_detector"])
+@pytest.mark.parametrize("name", ["object_detector", "pose_detector"])
 def test_an_independent_converter_agrees(name, tmp_path):
     """tf2onnx translates the same .tflite; it needs TensorFlow."""
     for package in ("tf2onnx", "tensorflow"):
