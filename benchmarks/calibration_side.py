@@ -20,7 +20,8 @@ from converters.calibrate.checks import Watch
 from converters.calibrate.ranges import encoded, measure
 from converters.calibrate.samples import RawSample
 from converters.interpreter import open_interpreter
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.tensors import TensorSpec
 from edge_sdk.tflite import describe
 

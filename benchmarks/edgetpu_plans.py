@@ -20,8 +20,9 @@ from converters.quantize.quantize import quantize
 from converters.quantize.recipe import read_recipe
 from converters.targets.edgetpu.plan import make_plan
 from converters.targets.edgetpu.text import size
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
 from edge_sdk.edgetpu.plan import Plan
+from edge_sdk.encoder import Encoder
 from edge_sdk.tensors import TensorSpec
 from edge_sdk.tflite import describe
 from examples.assets import models

@@ -23,13 +23,13 @@ import numpy as np
 
 from benchmarks.blocks import back_to_back, interleave
 from benchmarks.rows import Row
-from edge_sdk.edgetpu.pool import Pool, on_devices
 from edge_sdk.edgetpu.scheduler import Scheduler
 from edge_sdk.edgetpu.segments import Segments
 from edge_sdk.engines import Engine, load_engine
 from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.engines.several import open_together
 from edge_sdk.errors import EngineError
+from edge_sdk.sharing.pool import Pool, on_devices
 from edge_sdk.tensors import Array
 from tests.edgetpu_delegate import Bench, build
 from tests.edgetpu_models import OPERATOR, compiled_model, custom

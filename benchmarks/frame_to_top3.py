@@ -18,7 +18,7 @@ from benchmarks.photo import photo
 from benchmarks.processes import ProcessorTime
 from benchmarks.rows import Row
 from edge_sdk.bundle import Bundle
-from edge_sdk.contract import Encoder
+from edge_sdk.encoder import Encoder
 from edge_sdk.engines.isolation import Isolation, open_engine
 from edge_sdk.tasks import make_task
 from edge_sdk.tensors import Array

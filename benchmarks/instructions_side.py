@@ -15,7 +15,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from edge_sdk import Loop
 from edge_sdk.bundle import Bundle
-from edge_sdk.contract import Encoder
+from edge_sdk.encoder import Encoder
 from edge_sdk.engines.isolation import open_engine
 from edge_sdk.tasks import make_task
 

@@ -14,7 +14,8 @@ from converters.calibrate.ranges import measure
 from converters.calibrate.samples import RawSample
 from converters.quantize.quantize import quantize
 from converters.quantize.recipe import read_recipe
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.tensors import TensorSpec
 from edge_sdk.tflite import describe
 

@@ -20,6 +20,7 @@ SECTIONS = {
     "memory": "benchmarks.memory",
     "calibrate": "benchmarks.calibration",
     "quantize": "benchmarks.quantization",
+    "qdq": "benchmarks.qdq",
     "convert": "benchmarks.conversion",
     "sweep": "benchmarks.sweep",
     "overhead": "benchmarks.overhead",
@@ -28,6 +29,9 @@ SECTIONS = {
     "frozen": "benchmarks.restart",
     "readings": "benchmarks.signal_windows",
     "tpus": "benchmarks.edgetpu_scheduler",
+    "batches": "benchmarks.batching",
+    "openvino": "benchmarks.openvino_engine",
+    "onnx": "benchmarks.onnx_engine",
     "remote": "benchmarks.remote",
 }
 SOAK = {

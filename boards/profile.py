@@ -12,6 +12,7 @@ VariantKind = Literal[
     "onnx-qdq",
     "onnx-float16",
     "openvino",
+    "openvino-float16",
     "tflite-int8",
     "tflite-int16x8",
     "tflite-float16",
@@ -45,10 +46,43 @@ class Processor(_Strict):
 
 
 class Gpu(_Strict):
-    """A GPU that engines can use."""
+    """A GPU that engines can use.
+
+    Attributes:
+        providers: of ONNX Runtime that run on it, the one to try first in front.
+    """
 
     name: str
     cuda_cores: int = Field(ge=1)
+    providers: tuple[Literal["tensorrt", "cuda"], ...] = ()
+
+
+class Roof(_Strict):
+    """What the processor can do at most, by its makers.
+
+    Attributes:
+        memory_gb_s: 10^9 bytes a second between processor and memory.
+        int8_macs_per_cycle: multiply-accumulate operations of one core in each cycle.
+    """
+
+    memory_gb_s: float = Field(gt=0)
+    int8_macs_per_cycle: int | None = Field(default=None, ge=1)
+
+
+class EthosU(_Strict):
+    """Arm's NPU in the processor, and what its compiler, vela, is told of it.
+
+    Attributes:
+        accelerator: vela's name for it; ``system`` for its clock and memories, ``memory`` for which of them it uses.
+        device_file: what its driver makes.
+        delegate: the library by which an interpreter uses it.
+    """
+
+    accelerator: Annotated[str, Field(pattern=r"^ethos-u\d+-\d+$")]
+    system: str
+    memory: str
+    device_file: str
+    delegate: str
 
 
 class Thermal(_Strict):
@@ -84,6 +118,8 @@ class System(_Strict):
         python: the version that the system brings.
         supported: whether edge-sdk runs with that Python.
         way_on: what to do where it does not.
+        tensorrt: the lowest version of TensorRT in its releases, and opset: the highest ONNX opset that this version takes.
+        onnxruntime: what installs an ONNX Runtime with the providers of the board's GPU; empty where nobody offers one for its Python.
     """
 
     name: str
@@ -91,6 +127,9 @@ class System(_Strict):
     python: Version
     supported: bool
     way_on: str = ""
+    tensorrt: Version | None = None
+    opset: int | None = Field(default=None, ge=9)
+    onnxruntime: str = ""
 
     @model_validator(mode="after")
     def _says_the_way_on(self) -> System:
@@ -199,6 +238,7 @@ class Computer(Board):
 
     Attributes:
         memory_mb: the sizes it is sold with.
+        ethos_u: the NPU that variants of kind ``ethos-u`` run on.
         accelerators: names of the accelerators that are built in.
         systems: the recommended one in front.
     """
@@ -206,6 +246,8 @@ class Computer(Board):
     kind: Literal["computer"]
     processor: Processor
     gpu: Gpu | None = None
+    roof: Roof | None = None
+    ethos_u: EthosU | None = None
     memory_mb: tuple[int, ...] = ()
     accelerators: tuple[str, ...] = ()
     camera: Camera

@@ -38,7 +38,9 @@ from converters.quantize.quantize import quantize
 from converters.quantize.recipe import Recipe
 from converters.ready import ReadyModel, make_ready, read_ready, refuse_settings
 from converters.report import Figures, writing_report
-from converters.report.figures import Golden, Repair, Step
+from converters.report.accuracy import Gate
+from converters.report.figures import Golden, Step
+from converters.report.repair_figures import Repair
 from converters.targets.edgetpu.step import has_edgetpu, plan_and_compile
 from converters.targets.made import Material, Targets, TargetVariant
 from converters.targets.step import make_targets, with_targets
@@ -47,7 +49,8 @@ from converters.verify.evaluate import Truth, read_truth
 from converters.verify.gate import decide_without_labels, require
 from converters.verify.judges import few_for, measured_task
 from converters.verify.sides import Side, task_for_comparison
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import ConfigError
 from edge_sdk.outputs import refuse_existing
 from edge_sdk.tasks import TaskSettings
@@ -198,8 +201,10 @@ class _Work:
 
     def run_ready(self, model: ReadyModel, paths: tuple[Path, Path, Path], *, overwrite: bool) -> ConvertResult:
         """A model that came full-integer."""
-        figures, packed, raw = make_ready(model, self._told, self._golden, self._boards, self._step, self._progress)
-        return self._write(figures, [packed], raw, paths, overwrite=overwrite)
+        made = make_ready(model, self._told, self._golden, self._boards, self._step, self._progress)
+        targets = make_targets(made.integer, self._step, self._progress)
+        figures = with_targets(made.figures, targets, self._boards)
+        return self._write(figures, [made.packed], made.raw, paths, targets.variants, overwrite=overwrite)
 
     def _write(
         self,
@@ -231,8 +236,8 @@ class _Work:
             with self._step("report"):
                 whole.enter_context(writing_report(figures, paths[1], paths[2], overwrite=overwrite))
         figures = figures.model_copy(update={"steps": tuple(self._steps)})
-        if figures.gate is not None:
-            require(figures.gate, paths[1])
+        for gate in _gates(figures):
+            require(gate, paths[1])
         return ConvertResult(*paths, figures)
 
     def _targets(self, bench: Bench, found: _Found, inputs: Sequence[Array]) -> Targets:
@@ -385,8 +390,13 @@ class _Found:
     repaired: Repair | None
 
 
+def _gates(figures: Figures) -> tuple[Gate, ...]:
+    """Of the first variant and of every target's."""
+    return tuple(gate for gate in (figures.gate, *(made.gate for made in figures.targets)) if gate is not None)
+
+
 def _refused(figures: Figures) -> bool:
-    return figures.gate is not None and figures.gate.verdict == "failed"
+    return any(gate.verdict == "failed" for gate in _gates(figures))
 
 
 def _output_paths(output: Path) -> tuple[Path, Path, Path]:

@@ -14,7 +14,7 @@ from converters.repair.split_head import mixed_outputs
 from converters.report.accuracy import Layer, Metric
 from converters.variant import Assessed, Bench, Made
 from converters.verify.layers import SAMPLES, compare_layers
-from edge_sdk.contract import Encoder
+from edge_sdk.encoder import Encoder
 from edge_sdk.tensors import Array
 
 INT16 = "tflite-int16x8"

@@ -9,7 +9,8 @@ import numpy as np
 
 from converters.calibrate.samples import RawSample
 from converters.report.figures import SamplePicture
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import needs
 from edge_sdk.tensors import Array, TensorSpec
 

@@ -23,7 +23,8 @@ from converters.report import Figures
 from converters.report.accuracy import Evaluation
 from converters.report.figures import Golden, Proof
 from converters.report.numbers import count
-from converters.verify.evaluate import alone, measure, read_truth
+from converters.targets.made import IntegerModel
+from converters.verify.evaluate import Truth, alone, measure, read_truth
 from converters.verify.prove import Proven, prove
 from converters.verify.sides import Side
 from edge_sdk.errors import ConfigError, ModelError
@@ -62,6 +63,23 @@ class ReadyModel:
     def streaming(self) -> bool:
         """Whether it keeps variables from one run to the next."""
         return self.proven.variables > 0
+
+
+@dataclass(frozen=True)
+class ReadyMade:
+    """What became of it.
+
+    Attributes:
+        figures: everything that was measured.
+        packed: the variant.
+        raw: raw inputs of the golden vectors.
+        integer: what targets are made of.
+    """
+
+    figures: Figures
+    packed: Packed
+    raw: RawInputs
+    integer: IntegerModel
 
 
 def read_ready(path: Path) -> ReadyModel | None:
@@ -111,7 +129,7 @@ def refuse_settings(told: Config, name: str) -> None:
 
 def make_ready(
     model: ReadyModel, told: Config, golden: str | None, boards: tuple[str, ...], step: StepTimer, progress: Progress
-) -> tuple[Figures, Packed, RawInputs]:
+) -> ReadyMade:
     """Measure what can be measured of the model.
 
     Args:
@@ -128,7 +146,8 @@ def make_ready(
     """
     side = Side(model.content, told.contract, told.task, told.labels)
     with step("evaluate"):
-        evaluation = _evaluate(model, told, side, progress)
+        truth = _truth(told, side)
+        evaluation = None if truth is None else _evaluate(model, told, truth, progress)
     with step("pack"):
         raw = raw_inputs(golden, side, real_range(side.inputs[0]))
         vectors = make_golden(raw.inputs, model.content, side)
@@ -140,7 +159,9 @@ def make_ready(
         notes=_notes(model),
     )
     figures = _figures(model, told, side, proof, evaluation, raw, vectors, boards)
-    return figures, Packed(QuantizedModel(model.content, model.kind), RECIPE, (), proof, vectors, told.task), raw
+    quantized = QuantizedModel(model.content, model.kind)
+    integer = IntegerModel(told, quantized, side, (), raw.inputs, boards, truth=truth)
+    return ReadyMade(figures, Packed(quantized, RECIPE, (), proof, vectors, told.task), raw, integer)
 
 
 def real_range(spec: TensorSpec) -> tuple[float, float]:
@@ -156,7 +177,7 @@ def _came_quantized(model: ModelDescription) -> bool:
     return quantized and not model.float_tensors() and not any(op.custom for op in model.operators)
 
 
-def _evaluate(model: ReadyModel, told: Config, side: Side, progress: Progress) -> Evaluation | None:
+def _truth(told: Config, side: Side) -> Truth | None:
     wanted = told.evaluate
     if wanted.data is None:
         return None
@@ -165,9 +186,12 @@ def _evaluate(model: ReadyModel, told: Config, side: Side, progress: Progress) -
             "--evaluate judges the answer to one input; this model's builds up over many, in its variables or its features. Measure it on "
             "recordings as a device does, through edge_sdk.Loop, and leave --evaluate out"
         )
-    truth = read_truth(
+    return read_truth(
         wanted.data, told.contract, told.task, told.labels, wanted, inputs=side.inputs, outputs=side.outputs
     )
+
+
+def _evaluate(model: ReadyModel, told: Config, truth: Truth, progress: Progress) -> Evaluation:
     (scores,) = measure(truth, [truth.side(model.content, told.contract, told.task, told.labels)], progress)
     return Evaluation(data=truth.data, samples=len(truth), metrics=alone(scores))
 

@@ -20,6 +20,7 @@ from converters.verify.prove import examine, prove
 from converters.verify.remembering import Remembering
 from converters.verify.sides import Side, task_for_comparison
 from edge_sdk.bundle.manifest import Head
+from edge_sdk.engines import Engine
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Bench:
     def __post_init__(self) -> None:
         self._reference = Remembering(self.before)
 
-    def side(self, content: bytes, heads: tuple[Head, ...] = ()) -> Side:
+    def side(self, content: bytes | Engine, heads: tuple[Head, ...] = ()) -> Side:
         """A model with the task as outputs are compared by."""
         told = self.told
         return Side(content, told.contract, task_for_comparison(told.task), told.labels, heads)
@@ -96,7 +97,7 @@ class Bench:
 
     def evaluate(
         self,
-        content: bytes,
+        content: bytes | Engine,
         heads: tuple[Head, ...] = (),
         progress: Progress = quiet,
     ) -> Evaluation | None:

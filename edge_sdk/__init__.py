@@ -18,7 +18,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from edge_sdk.bundle.read import Bundle
-    from edge_sdk.contract import Contract, Encoder, Placement
+    from edge_sdk.contract import Contract, Placement
+    from edge_sdk.encoder import Encoder
     from edge_sdk.engines import Engine, load_engine
     from edge_sdk.engines.isolation import open_engine
     from edge_sdk.errors import EdgeSdkError
@@ -36,7 +37,7 @@ _HOMES = {
     "Contract": "edge_sdk.contract",
     "Deadline": "edge_sdk.watchdog.deadline",
     "EdgeSdkError": "edge_sdk.errors",
-    "Encoder": "edge_sdk.contract",
+    "Encoder": "edge_sdk.encoder",
     "Engine": "edge_sdk.engines",
     "Event": "edge_sdk.result",
     "Loop": "edge_sdk.loop",

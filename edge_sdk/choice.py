@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_sdk.bundle import Bundle, Variant
-from edge_sdk.edgetpu.devices import list_devices
+from edge_sdk.engines.variants import ON_ANY_PROCESSOR, known_kind, missing_accelerator, needs_accelerator
 from edge_sdk.errors import BundleError
-
-_EDGETPU = "edgetpu"
-_ON_ANY_PROCESSOR = ("tflite-int8",)  # also beside an accelerator, whose profile does not state it
 
 
 @dataclass(frozen=True)
@@ -25,8 +22,8 @@ def choose_variant(
 ) -> Choice:
     """The variant of this id; without one, the first of the ``kinds``, else the bundle's first.
 
-    A variant for the Edge TPU that nobody has asked for by its id or by the engine is left out where no Edge TPU is seen, for one of the
-    processor; that is said in ``instead``.
+    A variant for an accelerator, such as the Edge TPU, that nobody has asked for by its id or by the engine is left out where none is seen,
+    for one of the processor; that is said in ``instead``.
 
     Args:
         bundle: the bundle.
@@ -38,14 +35,20 @@ def choose_variant(
         BundleError: if there is none.
     """
     variant = bundle.variant(id_, kinds=kinds)
-    if variant.kind != _EDGETPU or id_ is not None or engine == _EDGETPU or list_devices():
+    missing = missing_accelerator(variant.kind)
+    if not missing or id_ is not None or _runs_it(engine, variant.kind):
         return Choice(variant)
-    others = (*(kind for kind in kinds if kind != _EDGETPU), *_ON_ANY_PROCESSOR)
+    others = (*(kind for kind in kinds if not needs_accelerator(kind)), ON_ANY_PROCESSOR)
     try:
         other = bundle.variant(kinds=others)
     except BundleError:
         return Choice(variant)  # its engine says what to do
     return Choice(
         other,
-        f"no Edge TPU is seen; running {other.id} on the processor instead of {variant.id}. To see what is wrong, run: edge-sdk doctor",
+        f"no {missing} is seen; running {other.id} on the processor instead of {variant.id}. To see what is wrong, run: edge-sdk doctor",
     )
+
+
+def _runs_it(engine: str | None, kind: str) -> bool:
+    known = known_kind(kind)
+    return engine is not None and known is not None and known.engine == engine

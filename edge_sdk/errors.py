@@ -16,7 +16,8 @@
     │   ├── RequestRejectedError    a request was not taken: the queue is full, or its deadline cannot be met
     │   ├── RequestTimeoutError     a request was not answered in time
     │   └── RemoteError             a server cannot be reached, refuses, or answers something else
-    │       └── RemoteTimeoutError  it did not answer in time
+    │       ├── RemoteTimeoutError  it did not answer in time
+    │       └── RemoteAnswerError   it answered wrongly, as if it had another model, or with what is no number
     ├── SourceError                 a source cannot be opened or read
     │   └── SourceLostError         it was there and went away
     ├── OutputError                 an output exists already or cannot be written; nothing was changed
@@ -127,6 +128,10 @@ class RemoteError(EngineError):
 
 class RemoteTimeoutError(RemoteError):
     """A server did not answer in time."""
+
+
+class RemoteAnswerError(RemoteError):
+    """A server's answer has the right form, but it is wrong or holds what is no number."""
 
 
 class SourceError(EdgeSdkError):

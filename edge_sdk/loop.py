@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic_ns
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from edge_sdk.accounting import Accounting
 from edge_sdk.audience import Audience
@@ -24,24 +23,25 @@ from edge_sdk.climber import Climber
 from edge_sdk.engines import DeviceReset, Engine, Options
 from edge_sdk.engines.isolation import Isolation
 from edge_sdk.errors import ConfigError
+from edge_sdk.hybrid.open import Help
+from edge_sdk.hybrid.settings import RemoteSettings, remote_settings_from
 from edge_sdk.loop_report import LoopReport
 from edge_sdk.pipeline import Pipeline
 from edge_sdk.profiles import load_board
 from edge_sdk.reader import Reader
 from edge_sdk.result import Event, Result
+from edge_sdk.result_cache import CacheSettings, cache_from, summed
 from edge_sdk.rungs import Rungs, give_back_memory
 from edge_sdk.runner import Runs
 from edge_sdk.sinks import Sink
 from edge_sdk.sources import Source, source_from
 from edge_sdk.standby import Standby
+from edge_sdk.tune.in_loop import Tuned, Tuning
 from edge_sdk.watchdog.deadline import Deadline, check_ms
 from edge_sdk.watchdog.ladder import GovernorSettings, Rung, settings_from
 from edge_sdk.watchdog.pulse import BUDGET_S, alone, join
 from edge_sdk.watchdog.recovery import EngineRecovery
 from edge_sdk.windows import OnGap, Windows
-
-if TYPE_CHECKING:
-    from boards.profile import Board
 
 _OPEN_S = 75.0  # an engine that starts for the first time, or a source that opens, may take so long
 _MS = 1e-6  # of nanoseconds
@@ -67,8 +67,13 @@ class Loop:
         reopen_s: for how long a source that went away, or an engine that cannot be started again, is tried.
         governor: under overload or heat the loop climbs a ladder: ``True`` for the default one, or the settings, as a ``[governor]``
             table has them.
+        tuned: where neither variant nor engine is named, ``"stored"`` takes what was measured here and kept, see ``edge_sdk.tune``;
+            ``"background"`` also measures where nothing is kept, beside the loop, for its next start; ``"off"`` does neither.
         standby: what serves while an accelerator is had back: by default the bundle's tflite-int8 variant, if an accelerator runs; the id
             of a variant; or False for nothing.
+        remote: a server that helps, or runs everything: its settings, or a table of them, as ``[remote]`` has them.
+        cache: outputs of inputs that were computed already are given again: the settings, as a ``[cache]`` table has them; True for the
+            default ones.
         hop: readings from one window of a signal to the next, where the contract's is not wanted.
         on_event: called with every event, also from the source's thread.
 
@@ -98,6 +103,9 @@ class Loop:
         reopen_s: float = 30.0,
         governor: bool | Mapping[str, object] | GovernorSettings = False,
         standby: bool | str | Standby = True,
+        remote: RemoteSettings | Mapping[str, object] | None = None,
+        cache: bool | Mapping[str, object] | CacheSettings = False,
+        tuned: Tuned = "stored",
         hop: int | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
@@ -116,10 +124,14 @@ class Loop:
         self._working = threading.RLock()  # held while a sample is in work, so that closing waits for its end
         self._stop = threading.Event()
         self._governor, self._hop = settings_from(governor), hop
+        self._remote = remote_settings_from(remote)
+        self._help: Help | None = None
         self._standby = standby if isinstance(standby, Standby) else Standby(standby)
+        self._cache = cache_from(cache)
         self._sinks, self._reopen_s = sinks, reopen_s
         self._audience = Audience(sinks, on_event, sinks_may_fail=sinks_may_fail)
         self._bad_samples = BadSamples(self._audience.tell)
+        self._tuning = Tuning(tuned, self._audience.say, board=board, named=variant is not None or engine is not None)
         self._pulse = alone()
         self._exit = contextlib.ExitStack()
         self._started_ns = self._ended_ns = 0
@@ -153,6 +165,8 @@ class Loop:
             )
             self._pulse.beat()
             self._started_ns = monotonic_ns()
+            stack.callback(self._tuning.close)
+            self._tuning.begin(bundle, self.runner.variant, self._engine_options or {})
             self._exit = stack.pop_all()
         return self
 
@@ -220,12 +234,15 @@ class Loop:
             heat=self._climber.heat,
             event_counts=dict(self._audience.event_counts),
             events=tuple(self._audience.events),
+            remote=self._help.side.figures() if self._help else None,
+            cache=summed(self._caches) if self._cache is not None else None,
         )
 
     def _took(self, result: Result, made_ns: int, busy_ms: float) -> None:
         with self._working:
             if not self._stop.is_set():  # what a step needs may be closed by now
                 self._climber.took(result, made_ns, busy_ms, self._accounting.dropped)
+                self._tuning.took(result)
 
     def _check_entered(self) -> None:
         if not self._started_ns:
@@ -233,12 +250,14 @@ class Loop:
 
     def _prepare(self, bundle: Bundle, stack: contextlib.ExitStack) -> None:
         board = load_board(self._board) if self._board is not None else None
-        variant = self._choose(bundle, board)
+        kinds = board.variants if board else ()
+        tuned = self._tuning.taken(bundle, kinds)
+        variant = bundle.variant(tuned.variant) if tuned else self._choose(bundle, kinds)
         rungs = Rungs(
             bundle,
             variant,
-            engine=self._engine_name,
-            options=self._engine_options or {},
+            engine=tuned.engine if tuned else self._engine_name,
+            options={**(tuned.options if tuned else {}), **(self._engine_options or {})},
             isolation=self._isolation,
             hang_ms=self.hang_ms,
             task=self._task_overrides,
@@ -246,7 +265,10 @@ class Loop:
             deadline_ms=self.deadline.deadline_ms,
             recover=self._recovery_of,
             tell=self._audience.tell,
+            help=self._help_for(bundle, variant, stack),
+            cache=self._cache,
         )
+        self._caches = rungs.caches
 
         def make_runner(rung: Rung) -> Runs:
             self._pulse.allow(_OPEN_S)
@@ -268,8 +290,22 @@ class Loop:
         stack.callback(self._climber.close)
         self._say_if_hopeless(self.runner)
 
-    def _choose(self, bundle: Bundle, board: Board | None) -> Variant:
-        kinds = board.variants if board else ()
+    def _help_for(self, bundle: Bundle, variant: Variant, stack: contextlib.ExitStack) -> Help | None:
+        if self._remote is not None:
+            self._help = Help(
+                bundle,
+                variant,
+                self._remote,
+                task=self._task_overrides,
+                deadline_ms=self.deadline.deadline_ms,
+                hang_ms=self.hang_ms,
+                live=lambda: self._reader.live,
+                tell=self._audience.tell,
+            )
+            stack.callback(self._help.side.close)
+        return self._help
+
+    def _choose(self, bundle: Bundle, kinds: tuple[str, ...]) -> Variant:
         choice = choose_variant(bundle, self._variant_id, kinds=kinds, engine=self._engine_name)
         if choice.instead:
             self._audience.say("cpu_instead", choice.instead)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic_ns
 
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.engines import OPTIONS, DeviceReset, Engine, Options, device_reset, engine_for, hint, own_options
 from edge_sdk.engines.isolation import Isolation
 from edge_sdk.errors import ConfigError
+from edge_sdk.hybrid.open import Help
 from edge_sdk.result import Event
+from edge_sdk.result_cache import CacheSettings, ResultCache
 from edge_sdk.runner import Runner, Runs
 from edge_sdk.standby import Standby, standby_for
 from edge_sdk.standby_runner import StandbyRunner, readiness
@@ -32,7 +34,10 @@ class Rungs:
         engine, options: as configured; without an engine, the one for a variant's kind.
         isolation, hang_ms, task, standby, deadline_ms: see ``edge_sdk.loop.Loop``.
         recover: makes an engine's recovery.
+        help: a server's, where there is one.
         tell: told of what stands by, and of all that it does.
+        cache: of results; None for none.
+        caches: those made so far, one a runner.
     """
 
     bundle: Bundle
@@ -46,6 +51,9 @@ class Rungs:
     deadline_ms: float
     recover: Callable[[Engine, DeviceReset | None], EngineRecovery]
     tell: Callable[[Event], None]
+    help: Help | None = None
+    cache: CacheSettings | None = None
+    caches: list[ResultCache] = field(default_factory=list)
 
     @property
     def window(self) -> WindowSettings | None:
@@ -65,6 +73,11 @@ class Rungs:
             raise ConfigError(
                 f"[governor] variant {variant.id} takes other windows of the signal than rung 0; all rungs share one source"
             )
+        if self.help is None:
+            return self._local(rung, variant)
+        return self.help.runner(lambda: self._local(rung, variant))
+
+    def _local(self, rung: Rung, variant: Variant) -> Runs:
         configured = self.options if rung.engine in (None, self.engine) else {}
         engine = engine_for(variant.kind, rung.engine or self.engine)
         options = own_options(engine, configured) if rung.options is None else rung.options
@@ -77,7 +90,7 @@ class Rungs:
         trial = Trial(self.bundle, variant, self.standby.patience.answers)
         with ExitStack() as stack:
             own = engine_for(standby.kind)
-            shared = {key: value for key, value in options.items() if key in OPTIONS.get(own, ())}
+            shared = {key: value for key, value in options.items() if key in (*OPTIONS.get(own, ()), "cores")}
             second = stack.enter_context(closing(self._runner(standby, own, shared)))
             first = stack.enter_context(closing(self._runner(variant, engine, options, start=False)))
             runner = stack.enter_context(
@@ -99,6 +112,8 @@ class Rungs:
         return runner
 
     def _runner(self, variant: Variant, engine: str, options: Options, *, start: bool = True) -> Runner:
+        if self.cache is not None:
+            self.caches.append(ResultCache(self.cache))
         return Runner(
             self.bundle,
             variant,
@@ -109,6 +124,7 @@ class Rungs:
             task=self.task,
             recover=self.recover,
             start=start,
+            cache=None if self.cache is None else self.caches[-1],
         )
 
     def _standby_of(self, variant: Variant, *, as_configured: bool) -> Variant | None:

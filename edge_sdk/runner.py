@@ -7,12 +7,13 @@ from time import monotonic_ns, perf_counter_ns
 from typing import Any, Protocol
 
 from edge_sdk.bundle import Bundle, Variant
-from edge_sdk.contract import Encoder
+from edge_sdk.encoder import Encoder
 from edge_sdk.engines import DeviceReset, Engine, Options, device_reset
 from edge_sdk.engines.isolation import Isolation, open_engine
 from edge_sdk.errors import ConfigError, EngineError
 from edge_sdk.remote.content import content_for
 from edge_sdk.result import Stages
+from edge_sdk.result_cache import ResultCache
 from edge_sdk.sources import Sample
 from edge_sdk.tasks import Task, TaskSettings, make_task
 from edge_sdk.watchdog.recovery import EngineRecovery, Recovery
@@ -87,6 +88,7 @@ class Runner:
         task: overrides of the task's settings.
         recover: makes the engine's recovery.
         start: whether to start the engine; otherwise whoever restarts it calls ``prepare``.
+        cache: gives the outputs of inputs that it knows.
 
     Attributes:
         variant: as given.
@@ -112,11 +114,13 @@ class Runner:
         task: dict[str, object],
         recover: Callable[[Engine, DeviceReset | None], EngineRecovery],
         start: bool = True,
+        cache: ResultCache | None = None,
     ) -> None:
         if len(variant.inputs) != 1:
             raise ConfigError(f"variant {variant.id} has {len(variant.inputs)} inputs; the loop feeds models of one")
         self.variant, self.name = variant, f"{variant.id} on {engine}"
         self.fastest_ms = 0.0
+        self._cache = cache
         spec = variant.inputs[0]
         settings = override(bundle.task_of(variant), task)
         self.task: Task = make_task(
@@ -153,7 +157,7 @@ class Runner:
         encode_ns = perf_counter_ns()
         placement = self._encoder.encode(sample.data, self.engine.input_arrays[0], colour=sample.colour)
         engine_ns = perf_counter_ns()
-        outputs = self.engine.run()
+        outputs = self.engine.run() if self._cache is None else self._cache.run(self.engine)
         decode_ns = perf_counter_ns()
         value = self.task.decode(outputs, placement, sample.captured_ns, self.engine.input_arrays[0])
         done_ns = perf_counter_ns()

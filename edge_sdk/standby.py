@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.engines.isolation import Isolation
+from edge_sdk.engines.variants import ON_ANY_PROCESSOR, needs_accelerator
 from edge_sdk.errors import ConfigError
 from edge_sdk.watchdog.steps import Patience
-
-_ACCELERATED = ("edgetpu",)  # kinds that begin so run on a device which can be gone while the processor goes on
-_ON_THE_PROCESSOR = "tflite-int8"
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ def standby_for(
         BundleError: if there is no variant of this id.
         ConfigError: if it cannot stand by.
     """
-    if given is False or (given is True and not variant.kind.startswith(_ACCELERATED)):
+    if given is False or (given is True and not needs_accelerator(variant.kind)):
         return None, ""
     if given is not True:
         chosen = bundle.variant(given)
@@ -52,13 +50,11 @@ def standby_for(
         return chosen, ""
     if isolation != "process":
         return None, "isolation = none, where a hang ends the application"
-    of_kind = [each for each in bundle.manifest.variants if each.kind == _ON_THE_PROCESSOR]
+    of_kind = [each for each in bundle.manifest.variants if each.kind == ON_ANY_PROCESSOR]
     fitting = [each for each in of_kind if not _unlike(bundle, variant, each)]
     if fitting:
         return fitting[0], ""
-    found = (
-        _unlike(bundle, variant, of_kind[0]) if of_kind else f"the bundle has no variant of kind {_ON_THE_PROCESSOR}"
-    )
+    found = _unlike(bundle, variant, of_kind[0]) if of_kind else f"the bundle has no variant of kind {ON_ANY_PROCESSOR}"
     return None, found
 
 

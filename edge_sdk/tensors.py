@@ -22,7 +22,7 @@ class TensorSpec:
     """A tensor's name, shape (outermost axis first), NumPy dtype name and per-tensor quantization.
 
     real = scale * (stored - zero_point); a float tensor has scale 0 and zero point 0, as in TensorFlow Lite's schema.
-    ``layout`` is where an image's channels stand: last (nhwc), or behind the batch (nchw).
+    ``layout`` is where an image's channels stand: last (nhwc), or behind the batch (nchw); of any tensor with channels, whatever its rank.
     """
 
     name: str
@@ -46,6 +46,8 @@ class TensorSpec:
         if not 0 <= self.scale < math.inf or (self.scale and self.dtype not in INTEGERS):
             wanted = "it is 0 (not quantized) or, of integers, above 0 and finite"
             raise ValueError(f"{found} dtype {self.dtype} and scale {self.scale}; {wanted}")
+        if self.layout == "nchw" and len(self.shape) < 3:
+            raise ValueError(f"{found} layout nchw and shape {self.shape}; it needs axes (batch, channels, ...)")
 
     def __str__(self) -> str:
         """For messages, such as ``'image' int8 1x128x128x3, scale 0.0078, zero point -1``."""
@@ -61,6 +63,24 @@ class TensorSpec:
     def size_bytes(self) -> int:
         """Bytes of the tensor, without padding."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    @property
+    def nhwc_shape(self) -> tuple[int, ...]:
+        """The shape with the channels last, whatever the layout: (1, height, width, channels) of an image."""
+        if self.layout == "nhwc":
+            return self.shape
+        batch, channels, *others = self.shape
+        return (batch, *others, channels)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(width, height) in pixels, of an image's tensor."""
+        _, height, width, _ = self.nhwc_shape
+        return width, height
+
+    def as_nhwc(self, stored: Array) -> Array:
+        """A view of this tensor's array, of ``nhwc_shape``."""
+        return stored if self.layout == "nhwc" else np.moveaxis(stored, 1, -1)
 
     def quantize(self, real: Array) -> Array:
         """Real numbers (any shape) to this tensor's dtype: round half away from zero, then clip.

@@ -34,7 +34,7 @@ class WindowNumbers:
 
     def check(self, spec: TensorSpec) -> None:
         """Raise ContractError if the input tensor has another shape: axes of 1 aside, it is ``shape``, or all of it in one row."""
-        axes = tuple(axis for axis in spec.shape if axis != 1)
+        axes = tuple(axis for axis in spec.nhwc_shape if axis != 1)
         row = (int(np.prod(self.shape)),)
         if axes not in (tuple(n for n in self.shape if n != 1), tuple(n for n in row if n != 1)):
             raise ContractError(

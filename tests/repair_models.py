@@ -19,7 +19,8 @@ from converters.quantize.recipe import read_recipe
 from converters.repair.candidate import Candidate, Inputs, Layers, Quantized, quantize_by
 from converters.report.accuracy import Layer
 from converters.verify.layers import compare_layers
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.engines.isolation import open_engine
 from edge_sdk.heads import Assembler
 from edge_sdk.tensors import Array, TensorSpec

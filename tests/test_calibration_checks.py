@@ -15,7 +15,8 @@ from converters.calibrate.likeness import MOST_KEPT, Likeness
 from converters.calibrate.ranges import measure_ranges
 from converters.calibrate.response import check_contract
 from converters.calibrate.samples import RawSample, open_samples
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import DataError
 from edge_sdk.inputs import read_toml
 from edge_sdk.tasks import ClassifySettings, DetectSettings, RawSettings

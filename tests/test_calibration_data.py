@@ -11,7 +11,8 @@ import pytest
 from converters.calibrate.checks import Watch
 from converters.calibrate.ranges import measure_ranges
 from converters.calibrate.samples import RawSample, open_samples, spaced
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import DataError, ModelError
 from edge_sdk.tensors import TensorSpec
 from tests.tiny_models import TinyModel, image_net

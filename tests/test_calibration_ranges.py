@@ -13,7 +13,8 @@ from converters.calibrate.ranges import measure, measure_ranges
 from converters.calibrate.samples import RawSample
 from converters.calibrate.statistics import Statistics
 from converters.interpreter import open_interpreter
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import ConfigError, ModelError
 from edge_sdk.tensors import TensorSpec
 from tests.tiny_models import TinyModel, image_net, options

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_sdk.contract import Contract, Encoder, contract_from
+from edge_sdk.contract import Contract, contract_from
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import ConfigError, ContractError
 from edge_sdk.tensors import TensorSpec
 
@@ -193,7 +194,8 @@ NUMPY_ONLY = """
 import sys
 import numpy as np
 {block}
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.tensors import TensorSpec
 assert ("cv2" in sys.modules) == {has_cv2}
 import hashlib
@@ -277,7 +279,7 @@ def test_samples_that_are_no_image_are_refused(sample: np.ndarray, message: str)
 @pytest.mark.parametrize(
     ("shape", "more", "message"),
     [
-        ((1, 16, 16, 1), {}, r"shape \(1, height, width, 3\); input 'x' has shape \(1, 16, 16, 1\)"),
+        ((1, 16, 16, 1), {}, r"shape \(1, height, width, 3\); input 'x' of layout nhwc has shape \(1, 16, 16, 1\)"),
         ((1, 3, 16, 16), {}, "has shape"),
         ((16, 16, 3), {}, "has shape"),
         ((1, 16, 16, 3), {"range": None, "mean": (1, 2), "std": (1,)}, "mean has 2 numbers; input 'x' has 3 channels"),

@@ -19,7 +19,7 @@ from converters import ConvertResult, convert
 from converters.interpreter import open_interpreter
 from edge_sdk.bundle import Bundle
 from edge_sdk.bundle.golden import check_golden, difference
-from edge_sdk.contract import Encoder
+from edge_sdk.encoder import Encoder
 from edge_sdk.engines.isolation import open_engine
 from edge_sdk.errors import BoardError, ConfigError, DataError, EdgeSdkError, OutputError
 from tests.tiny_models import image_net

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_sdk.edgetpu.pool import Pool, on_devices
 from edge_sdk.engines.faulty import order_fault
 from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.errors import (
@@ -27,6 +26,7 @@ from edge_sdk.errors import (
     RequestRejectedError,
     RequestTimeoutError,
 )
+from edge_sdk.sharing.pool import Pool, on_devices
 from tests.device_engines import STEP_S, ScriptedEngine, number, plus
 from tests.processes import descendants, open_descriptors
 from tests.supervised import eventually

@@ -71,10 +71,10 @@ def test_an_engine_that_cannot_run_the_kind_is_refused_with_the_one_that_can() -
         engine_for("edgetpu", "litert")
     with pytest.raises(ConfigError, match="engine edgetpu cannot run a variant of kind tflite-int8"):
         engine_for("tflite-int8", "edgetpu")
-    with pytest.raises(ConfigError, match="engine edgetpu cannot run a variant of kind onnx-qdq; name one that does"):
-        engine_for("onnx-qdq", "edgetpu")
-    with pytest.raises(ConfigError, match="no engine of edge-sdk runs a variant of kind onnx-qdq"):
-        engine_for("onnx-qdq")
+    with pytest.raises(ConfigError, match="engine edgetpu cannot run a variant of kind hailo-hef; name one that does"):
+        engine_for("hailo-hef", "edgetpu")
+    with pytest.raises(ConfigError, match="no engine of edge-sdk runs a variant of kind hailo-hef"):
+        engine_for("hailo-hef")
 
 
 def test_options_go_to_the_engine_that_has_them_and_unknown_ones_to_its_refusal() -> None:

@@ -20,6 +20,8 @@ from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.errors import ConfigError, EngineCrashError, EngineError, EngineHangError
 from tests.edgetpu_models import compiled_model
 from tests.endless_model import endless_model
+from tests.onnx_models import doubling
+from tests.openvino_models import converted, needs_openvino
 from tests.processes import descendants, is_alive, open_descriptors
 from tests.streaming_model import FIRST, sequence_model, sum_model
 
@@ -32,7 +34,7 @@ def orders(tmp_path: Path) -> Path:
     return tmp_path / "orders"
 
 
-@pytest.fixture(params=["litert", "null", "faulty", "edgetpu", "remote"])
+@pytest.fixture(params=["litert", "null", "faulty", "edgetpu", "onnx", "openvino", "remote"])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -46,12 +48,20 @@ def options(name: str, request: pytest.FixtureRequest, orders: Path) -> dict[str
     if name == "edgetpu":
         request.getfixturevalue("edgetpu")
         return {"library": str(request.getfixturevalue("edgetpu_library"))}
+    if name == "openvino":
+        needs_openvino()
     return {"orders": str(orders)} if name == "faulty" else {}
+
+
+def _model(name: str, face_model: Path) -> bytes:
+    if name in ("edgetpu", "onnx"):
+        return compiled_model() if name == "edgetpu" else doubling()
+    return converted(face_model.read_bytes()) if name == "openvino" else face_model.read_bytes()
 
 
 @pytest.fixture(params=["process", "none"])
 def engine(name: str, request: pytest.FixtureRequest, face_model: Path, options: dict[str, str]) -> Iterator[Engine]:
-    model = compiled_model() if name == "edgetpu" else face_model.read_bytes()
+    model = _model(name, face_model)
     with open_engine(name, model, options, isolation=request.param, hang_ms=5_000) as engine:
         yield engine
 

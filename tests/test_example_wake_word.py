@@ -16,7 +16,7 @@ import pytest
 from edge_sdk import Loop, Result
 from edge_sdk.bundle import Bundle
 from edge_sdk.bundle.golden import check_golden
-from edge_sdk.contract import Encoder
+from edge_sdk.encoder import Encoder
 from edge_sdk.engines.faulty import order_fault
 from edge_sdk.engines.isolation import open_engine
 from edge_sdk.sources import Sample, SignalSource

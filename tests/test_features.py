@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from edge_sdk.contract import Contract, Encoder, contract_from
+from edge_sdk.contract import Contract, contract_from
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import ConfigError, ContractError
 from edge_sdk.features import Features, features_from
 from edge_sdk.features.exact import PER_LN, cosines, natural_log, sines, total

@@ -18,7 +18,8 @@ from converters.quantize.quantize import quantize
 from converters.quantize.recipe import read_recipe
 from converters.verify.evaluate import Truth, evaluate, measure, read_truth
 from converters.verify.settings import EvaluateSettings
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import ConfigError, DataError
 from edge_sdk.tasks import ClassifySettings, DetectSettings, RawSettings, TaskSettings
 from tests.test_metrics import pixels

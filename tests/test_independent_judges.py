@@ -26,7 +26,8 @@ from converters.calibrate.samples import RawSample
 from converters.interpreter import open_interpreter
 from converters.load import LoadOptions, load
 from edge_sdk.bundle.read import Bundle
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.tensors import Array, TensorSpec
 from edge_sdk.tflite import describe
 from examples.assets import models as assets

@@ -12,7 +12,8 @@ import pytest
 from pydantic import TypeAdapter
 from pymicro_features import MicroFrontend as Frontend
 
-from edge_sdk.contract import Contract, Encoder, contract_from
+from edge_sdk.contract import Contract, contract_from
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import ConfigError, MissingPackageError
 from edge_sdk.features import features_from
 from edge_sdk.features.micro_frontend import STEP, MicroFrontend

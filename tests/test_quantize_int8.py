@@ -15,7 +15,8 @@ from converters.quantize.quantize import quantize
 from converters.quantize.recipe import read_recipe
 from converters.verify.prove import prove
 from converters.verify.sides import Side
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.tasks import RawSettings
 from edge_sdk.tflite import describe
 from tests.tiny_models import TinyModel, conv_options, image_net

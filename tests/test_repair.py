@@ -22,7 +22,8 @@ from converters.repair.judge import sqnr_judge
 from converters.repair.repair import Repaired, repair
 from converters.report.accuracy import Gate
 from converters.verify.prove import prove
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import EngineError, ModelError
 from edge_sdk.tensors import Array
 from tests import repair_models as models

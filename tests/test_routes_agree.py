@@ -21,7 +21,8 @@ from converters.calibrate.ranges import encoded
 from converters.calibrate.samples import RawSample
 from converters.load import load
 from converters.report.accuracy import Metric
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.tensors import Array, TensorSpec
 from tests.repair_models import outputs_of
 

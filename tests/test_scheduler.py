@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from edge_sdk import Loop
 from edge_sdk.edgetpu.costs import Cost
 from edge_sdk.edgetpu.plan import Estimate, Plan
-from edge_sdk.edgetpu.requests import Request
 from edge_sdk.edgetpu.scheduler import Scheduler
 from edge_sdk.engines import Engine, load_engine
 from edge_sdk.engines.several import open_together, packed
@@ -29,6 +28,7 @@ from edge_sdk.errors import (
     RequestRejectedError,
     RequestTimeoutError,
 )
+from edge_sdk.sharing.requests import Request
 from tests.device_engines import STEP_S, ScriptedEngine, number, plus
 from tests.edgetpu_delegate import Device, checksum
 from tests.edgetpu_models import compiled_model
@@ -350,7 +350,7 @@ def test_two_loops_run_on_one_device(face_bundle: Path, carphone: Path) -> None:
 
 
 def test_an_engine_of_no_scheduler_is_refused() -> None:
-    with pytest.raises(ConfigError, match="for a scheduler in this process"):
+    with pytest.raises(ConfigError, match="for a scheduler or batcher of this process"):
         load_engine("scheduled", "", {"scheduler": "none", "model": "a"})
     with pytest.raises(ConfigError, match="no option speed"):
         load_engine("scheduled", "", {"speed": "9"})

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from benchmarks.edgetpu_port import UsbPort
-from edge_sdk.edgetpu.pool import Pool, on_devices
 from edge_sdk.edgetpu.scheduler import Scheduler
 from edge_sdk.edgetpu.segments import Segments
 from edge_sdk.edgetpu.usb import UsbReset
 from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.engines.several import open_together
 from edge_sdk.errors import DeviceError, EngineError
+from edge_sdk.sharing.pool import Pool, on_devices
 from tests.device_engines import STEP_S
 from tests.edgetpu_delegate import Bench, Device, checksum
 from tests.edgetpu_models import compiled_model, custom

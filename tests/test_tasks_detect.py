@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_sdk.contract import Contract, Encoder, Placement
+from edge_sdk.contract import Contract, Placement
+from edge_sdk.encoder import Encoder
 from edge_sdk.engines import load_engine
 from edge_sdk.errors import ConfigError
 from edge_sdk.tasks import DetectSettings, make_task

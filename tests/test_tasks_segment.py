@@ -13,7 +13,8 @@ from benchmarks.formats.data import frames
 from converters.calibrate.samples import RawSample
 from converters.load import load
 from converters.verify.sides import Side
-from edge_sdk.contract import Contract, Encoder, Placement
+from edge_sdk.contract import Contract, Placement
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import ConfigError
 from edge_sdk.tasks import SegmentSettings, Task, make_task
 from edge_sdk.tasks.segment import UNSEEN, Segmentation, best_class

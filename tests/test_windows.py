@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import ContractError, SourceError
 from edge_sdk.sources import Sample
 from edge_sdk.sources.stamps import ClockOffset, EvenTimes

@@ -15,7 +15,8 @@ from converters.interpreter import open_interpreter
 from converters.load.tflite import normalise
 from converters.quantize.quantize import QuantizedModel, quantize
 from converters.quantize.recipe import Recipe, read_recipe
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.tensors import Array, TensorSpec
 from tests.tiny_models import TinyModel, conv_options, options
 

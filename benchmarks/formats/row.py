@@ -28,7 +28,8 @@ from converters.verify.layers import sqnr_db
 from converters.verify.sides import Side
 from edge_sdk.bundle.manifest import Head
 from edge_sdk.bundle.read import Bundle
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import EdgeSdkError, NotIntegerError
 from edge_sdk.tasks.settings import RawSettings, TaskSettings
 from edge_sdk.tensors import Array

@@ -19,7 +19,7 @@ from converters.calibrate.fit import explain_floats
 from converters.calibrate.samples import RawSample
 from converters.calibrate.statistics import DEFAULT_PERCENTILE, RangeMethod, Ranges, Statistics
 from converters.interpreter import THREADS, open_interpreter
-from edge_sdk.contract import Encoder
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import ContractError, DataError, ModelError
 from edge_sdk.tensors import Array
 from edge_sdk.tflite import ModelDescription, describe

@@ -25,7 +25,8 @@ from converters.calibrate.likeness import Likeness
 from converters.calibrate.ranges import encoded
 from converters.calibrate.samples import RawSample, Samples
 from converters.interpreter import open_interpreter
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.tasks import ClassifySettings, DetectSettings, TaskSettings
 from edge_sdk.tensors import Array, TensorSpec
 from edge_sdk.tflite import describe

@@ -33,7 +33,7 @@ def sqnr_judge(float_content: bytes, inputs: Iterable[Array]) -> Judge:
         candidate = open_engine("litert", quantized.content, isolation="none")
         assembler = Assembler(quantized.heads, candidate.outputs)
         spec = candidate.inputs[0]
-        meters = [_Meter(output.shape) for output in assembler.outputs]
+        meters = [Meter(output.shape) for output in assembler.outputs]
         for tensor, wanted in zip(tensors, reference, strict=True):
             stored = _run(candidate.run, candidate.input_arrays[0], spec.quantize(tensor))
             for meter, output, made, real in zip(
@@ -52,7 +52,7 @@ def _run(run: object, entry: Array, tensor: Array) -> Sequence[Array]:
     return outputs
 
 
-class _Meter:
+class Meter:
     """Signal and noise of one output so far: of the whole, and of each entry of each axis."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -61,6 +61,7 @@ class _Meter:
         self._entries = [np.zeros((2, shape[axis])) for axis in self._axes]
 
     def see(self, real: Array, made: Array) -> None:
+        """One more sample: what the output should be, and what it is."""
         squares = np.square(real, dtype=np.float64), np.square(real - made, dtype=np.float64)
         for row, square in enumerate(squares):
             self._whole[row] += square.sum()

@@ -26,7 +26,7 @@ from converters.repair.rewiring import CannotRepairError
 from converters.repair.saturation import saturated_ranges
 from converters.repair.search import Changed, GoalMet, Search, TimeOver, Tools, known
 from converters.repair.split_head import Plan, mixed_outputs, split_head
-from converters.report.figures import Repair
+from converters.report.repair_figures import Repair
 
 _PLANNED_ON = 32  # samples that tell how wide the ranges of an output's entries are
 

@@ -13,7 +13,7 @@ from converters.repair.fit_tables import fit_tables
 from converters.repair.ranges import Method, most_lossy, outliers, with_ranges_of
 from converters.repair.rewiring import CannotRepairError
 from converters.report.accuracy import Layer
-from converters.report.figures import RepairStep
+from converters.report.repair_figures import RepairStep
 from edge_sdk.errors import ConfigError, EngineError, ModelError
 from edge_sdk.tensors import Array
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from converters.load.loaded import NumericCheck
 from converters.report.accuracy import Agreement, Evaluation, Gate, Metric, Parity
 from converters.report.edgetpu_figures import EdgeTpu
+from converters.report.repair_figures import Repair
 from converters.report.strict import Decibels, Strict
 from converters.report.target_figures import TargetFigures
 from edge_sdk.contract import Contract
@@ -169,60 +170,6 @@ class Histogram(Strict):
         return self
 
 
-class RepairStep(Strict):
-    """One thing that repair tried.
-
-    Attributes:
-        action: such as ``"split head"``.
-        target: the tensor, output or layer that it was done to; empty where it was done to the whole model.
-        before, after: the value that repair goes by; None where there was nothing to measure.
-        before_db, after_db: SQNR of the outputs.
-        kept: whether the model stayed so.
-        seconds: how long it took, measuring included.
-        latency_ratio: time of one inference here, after to before.
-        note: what was found, or why it could not be.
-    """
-
-    action: str
-    target: str = ""
-    before: float | None = None
-    after: float | None = None
-    before_db: Decibels = None
-    after_db: Decibels = None
-    kept: bool = False
-    seconds: float = Field(default=0.0, ge=0)
-    latency_ratio: float | None = Field(default=None, ge=0)
-    note: str = ""
-
-
-class Repair(Strict):
-    """What repair did.
-
-    Attributes:
-        reason: why it ran.
-        value: what it went by, such as ``"top-1, %"``; higher is better.
-        goal: the value that was wanted, or None for the best there is.
-        before, after: the value of the model as first quantized, and as it is now; None if that one does not run.
-        reached: whether the goal is met.
-        ended: why it ended, in a sentence.
-        steps: in the order they were tried.
-    """
-
-    value: str
-    reason: str = ""
-    goal: float | None = None
-    before: float | None
-    after: float | None
-    reached: bool
-    ended: str
-    steps: tuple[RepairStep, ...] = ()
-
-    def without_times(self) -> Repair:
-        """The same without what differs from run to run."""
-        update = {"seconds": 0.0, "latency_ratio": None}
-        return self.model_copy(update={"steps": tuple(step.model_copy(update=update) for step in self.steps)})
-
-
 class OtherVariant(Strict):
     """A further variant in the bundle, in one row.
 
@@ -307,6 +254,7 @@ class Figures(Strict):
             "sample_pictures": (),
             "variants": tuple(v.model_copy(update={"p50_ms": 0.0}) for v in self.variants),
             "repair": None if self.repair is None else self.repair.without_times(),
+            "targets": tuple(made.without_times() for made in self.targets),
             "edgetpu": None if self.edgetpu is None else self.edgetpu.model_copy(update={"bundle": ""}),
         }
         return self.model_copy(update=left_out)

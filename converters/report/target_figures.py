@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from converters.report.accuracy import Agreement, Evaluation, Gate, OutputParity
+from converters.report.repair_figures import Repair
 from converters.report.strict import Strict
 
 
@@ -21,6 +22,7 @@ class TargetFigures(Strict):
         with_float, with_int8: agreement with the float model and with the int8 .tflite, on the samples that those two were compared on.
         evaluation: against the right answers, or None without them.
         gate: what ``--max-drop`` came to, or None without it.
+        repair: what was tried to make it better; None where nothing had to be.
         notes: what was done to it, and what a person should know, one sentence each.
     """
 
@@ -34,4 +36,14 @@ class TargetFigures(Strict):
     with_int8: tuple[Agreement, ...] = ()
     evaluation: Evaluation | None = None
     gate: Gate | None = None
+    repair: Repair | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def weakest_db(self) -> float | None:
+        """The lowest SQNR of its outputs; None where none has a number."""
+        return min((o.sqnr_db for o in self.outputs if o.sqnr_db is not None), default=None)
+
+    def without_times(self) -> TargetFigures:
+        """The same without what differs from run to run."""
+        return self.model_copy(update={"repair": None if self.repair is None else self.repair.without_times()})

@@ -26,7 +26,8 @@ from converters.verify.parity import OutputFigures, compare_outputs
 from converters.verify.prove import prove
 from converters.verify.settings import EvaluateSettings
 from converters.verify.sides import Side, task_for_comparison
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import ConfigError, ModelError
 from edge_sdk.tasks import TaskSettings
 from edge_sdk.tensors import Array

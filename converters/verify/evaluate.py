@@ -17,6 +17,7 @@ from converters.verify.sides import Side
 from converters.verify.truth import Answer, locate
 from edge_sdk.bundle.manifest import Head
 from edge_sdk.contract import Contract
+from edge_sdk.engines import Engine
 from edge_sdk.errors import DataError
 from edge_sdk.tasks import TaskSettings
 from edge_sdk.tensors import TensorSpec
@@ -37,7 +38,7 @@ class Truth:
 
     def side(
         self,
-        content: bytes,
+        content: bytes | Engine,
         contract: Contract,
         task: TaskSettings,
         labels: tuple[str, ...],

@@ -13,7 +13,8 @@ from converters.calibrate.samples import RawSample
 from converters.interpreter import open_interpreter
 from converters.report.accuracy import Layer
 from converters.report.figures import Histogram
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.tensors import Array, TensorSpec
 from edge_sdk.tflite import Tensor, describe
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from converters.calibrate.samples import RawSample
 from edge_sdk.bundle.manifest import Head
-from edge_sdk.contract import Contract, Encoder, Placement
+from edge_sdk.contract import Contract, Placement
+from edge_sdk.encoder import Encoder
 from edge_sdk.engines import Engine
 from edge_sdk.engines.isolation import open_engine
 from edge_sdk.errors import ContractError, DataError

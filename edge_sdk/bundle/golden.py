@@ -14,7 +14,7 @@ import numpy as np
 
 from edge_sdk.bundle.manifest import Variant
 from edge_sdk.bundle.read import Bundle
-from edge_sdk.contract import Encoder
+from edge_sdk.encoder import Encoder
 from edge_sdk.engines import Engine
 from edge_sdk.errors import BundleError
 from edge_sdk.tensors import Array, TensorSpec

@@ -11,7 +11,6 @@ from pathlib import Path
 from time import monotonic_ns, perf_counter
 
 import click
-import numpy as np
 
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.bundle.golden import GoldenCheck, check_golden, first_golden_input
@@ -19,18 +18,18 @@ from edge_sdk.choice import choose_variant
 from edge_sdk.cli.engine_options import engine_options_from
 from edge_sdk.cli.milliseconds import milliseconds
 from edge_sdk.cli.model_file import read_model, read_start
-from edge_sdk.contract import Encoder
 from edge_sdk.edgetpu.library import is_compiled
+from edge_sdk.encoder import Encoder
 from edge_sdk.engines import Engine, engine_for, own_options
 from edge_sdk.engines.isolation import Isolation, open_engine
 from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.errors import ConfigError, GateError
 from edge_sdk.loop_report import percentile_line
+from edge_sdk.noise import noise
 from edge_sdk.printable import printable
 from edge_sdk.profiles import load_board
 from edge_sdk.remote.content import content_for
 from edge_sdk.tasks import make_task
-from edge_sdk.tensors import Array
 from edge_sdk.watchdog.durations import Durations, Percentiles
 
 _WARM_UP = 5
@@ -172,8 +171,8 @@ def _whole_way(bundle: Bundle, variant: Variant, engine: Engine) -> tuple[Step, 
     )
     sample = first_golden_input(bundle, variant)
     if sample is None:
-        shape = spec.shape[1:] if contract.window is None else contract.window.shape
-        sample = _noise(shape, "uint8" if contract.input == "image" else "float32")
+        shape = spec.nhwc_shape[1:] if contract.window is None else contract.window.shape
+        sample = noise(shape, "uint8" if contract.input == "image" else "float32")
     stages = {name: Durations() for name in ("whole", "encode", "engine", "decode")}
 
     def step() -> None:
@@ -194,7 +193,7 @@ def _whole_way(bundle: Bundle, variant: Variant, engine: Engine) -> tuple[Step, 
 
 def _engine_alone(engine: Engine) -> tuple[Step, dict[str, Durations]]:
     for array in engine.input_arrays:
-        array[...] = _noise(array.shape, array.dtype.name)
+        array[...] = noise(array.shape, array.dtype.name)
     stages = {"engine": Durations()}
 
     def step() -> None:
@@ -221,11 +220,3 @@ def _processor_s(pids: list[int]) -> float:
     """Processor time of these processes so far, user and system (proc(5), /proc/PID/stat fields 14 and 15)."""
     fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
     return sum(int(f[11]) + int(f[12]) for f in fields) / os.sysconf("SC_CLK_TCK")
-
-
-def _noise(shape: tuple[int, ...], dtype: str) -> Array:
-    generator = np.random.default_rng(0)
-    if np.issubdtype(np.dtype(dtype), np.integer):
-        limits = np.iinfo(dtype)
-        return generator.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
-    return generator.standard_normal(shape).astype(dtype)

@@ -17,6 +17,7 @@ from edge_sdk.cli.engine_options import engine_options_from
 from edge_sdk.cli.milliseconds import milliseconds
 from edge_sdk.cli.supervise import PLAN_FLAG, become_supervisor, plan_of
 from edge_sdk.errors import ConfigError
+from edge_sdk.hybrid.settings import help_from
 from edge_sdk.loop import Loop
 from edge_sdk.printable import printable_lines
 from edge_sdk.result import Event
@@ -59,6 +60,15 @@ from edge_sdk.watchdog.plan import APP_VARIABLE, LIFE_VARIABLE
     help="litert, edgetpu, null, faulty, or one that a package of yours brings; default by the variant's kind.",
 )
 @click.option("--engine-option", "engine_options", multiple=True, metavar="KEY=VALUE", help="Such as threads=2.")
+@click.option("--remote", metavar="URL", help="A server that helps, such as https://host:8443; see docs/hybrid.md.")
+@click.option("--remote-protocol", help="What it speaks: v2-rest, v2-grpc, tfserving-rest, tfserving-grpc, torchserve.")
+@click.option("--remote-model", metavar="NAME", help="The model's name there.")
+@click.option("--remote-policy", type=click.Choice(["local", "remote", "hybrid"]), help="When it is asked.")
+@click.option(
+    "--tuned",
+    type=click.Choice(["stored", "off", "background"]),
+    help="Take what edge-sdk tune has chosen (default), or not, or have it measured beside the loop.",
+)
 @click.option("--isolation", type=click.Choice(["process", "none"]), help="Engine in a child (default) or inline.")
 @click.option("--results", "most", type=click.IntRange(min=1), metavar="N", help="Stop after N results.")
 @click.option("--overwrite", is_flag=True, help="Let sinks replace existing files.")
@@ -84,6 +94,11 @@ def run(
     board: str | None,
     engine: str | None,
     engine_options: tuple[str, ...],
+    remote: str | None,
+    remote_protocol: str | None,
+    remote_model: str | None,
+    remote_policy: str | None,
+    tuned: str | None,
     isolation: str | None,
     most: int | None,
     overwrite: bool,
@@ -110,7 +125,7 @@ def run(
         raise ConfigError("a supervisor needs an app.toml; a bundle is run without, for a trial")
     if isinstance(app, Program):
         raise ConfigError(f"{what} has [app] command, which runs under a supervisor only; leave out --no-supervise")
-    changes = {"variant": variant, "board": board, "engine": engine, "isolation": isolation}
+    changes = {"variant": variant, "board": board, "engine": engine, "isolation": isolation, "tuned": tuned}
     model = app.model.model_copy(update={k: v for k, v in changes.items() if v is not None})
     end_tidily_on_signals()
     _quieten_opencv()
@@ -132,10 +147,13 @@ def run(
             reopen_s=app.loop.reopen_s,
             hop=app.loop.hop,
             governor=app.governor or False,
+            remote=help_from(app.remote, remote, remote_protocol, remote_model, remote_policy),
+            cache=app.cache or False,
             engine=model.engine,
             engine_options={**model.options, **engine_options_from(engine_options)},
             isolation=model.isolation,
             standby=model.standby,
+            tuned=model.tuned,
             variant=model.variant,
             board=model.board,
             task=dict(app.task),
@@ -167,7 +185,15 @@ def _quieten_opencv() -> None:
 
 def _say(event: Event) -> None:
     """On standard error, where no sink shows events to people, what is for them to act upon."""
-    if event.kind in {"sink_failed", "sink_back", "deadline_too_short", "cpu_instead", "no_standby", "standby_on"}:
+    if event.kind in {
+        "sink_failed",
+        "sink_back",
+        "deadline_too_short",
+        "cpu_instead",
+        "no_standby",
+        "standby_on",
+        "tuned",
+    }:
         click.echo(printable_lines(f"{event.kind}: {event.message}"), err=True)
 
 

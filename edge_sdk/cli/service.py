@@ -22,7 +22,7 @@ from edge_sdk.watchdog.ledger import FILE
 from edge_sdk.watchdog.state import StateError, Table, unpack, write_whole
 from edge_sdk.watchdog.unit import MARK, Unit
 
-_SYSTEM_UNITS, _SYSTEM_STATES = Path("/etc/systemd/system"), Path("/var/lib/edge-sdk")
+_SYSTEM_UNITS, SYSTEM_STATES = Path("/etc/systemd/system"), Path("/var/lib/edge-sdk")
 _DEVICE_GROUPS = ("video", "render", "audio", "dialout", "i2c", "spi", "gpio", "plugdev", "input", "iio")
 _SHOWN = ("ActiveState", "SubState", "Result", "MainPID", "NRestarts", "ActiveEnterTimestamp", "StatusText")
 _SYSTEMCTL_S = 330  # a start waits for the first sign of life
@@ -143,7 +143,7 @@ class _Place:
         if app.supervisor.state_dir is not None:
             state_dir = path.absolute().parent / app.supervisor.state_dir
         else:
-            state_dir = default_state_dir(name) if of_user else _SYSTEM_STATES / name
+            state_dir = default_state_dir(name) if of_user else SYSTEM_STATES / name
         return cls(units / f"edge-sdk-{name}.service", state_dir, of_user)
 
     def is_ours(self) -> bool:

@@ -15,32 +15,21 @@ from dataclasses import dataclass
 from statistics import median
 from time import monotonic_ns, perf_counter
 from types import TracebackType
-from typing import Literal, TypedDict
 
 from edge_sdk.audience import Audience
 from edge_sdk.edgetpu.costs import Cost, Costs, expected
 from edge_sdk.edgetpu.plan import Host, Plan
 from edge_sdk.edgetpu.policy import Job, Policy, can_be_on_time
-from edge_sdk.edgetpu.requests import Request, RequestCounts, Requests, check_inputs
-from edge_sdk.edgetpu.shared_device import Device, DeviceReport, end_threads
 from edge_sdk.edgetpu.swap_watch import SwapWatch
-from edge_sdk.engines import Engine, Options
-from edge_sdk.engines.isolation import Isolation
-from edge_sdk.engines.scheduled import registered
+from edge_sdk.engines import Engine
+from edge_sdk.engines.scheduled import Late, LoopOptions, loop_options, registered
 from edge_sdk.errors import ConfigError, EngineError, RequestRejectedError
 from edge_sdk.result import Event
+from edge_sdk.sharing.device import Device, DeviceReport, end_threads
+from edge_sdk.sharing.requests import Request, RequestCounts, Requests, check_inputs
 from edge_sdk.tensors import Array, TensorSpec
 
 _ROUNDS, _RUNS = 3, 3  # at the start, where no plan says what runs take
-Late = Literal["reject", "run"]
-
-
-class LoopOptions(TypedDict):
-    """Arguments of a ``Loop``."""
-
-    engine: str
-    isolation: Isolation
-    engine_options: Options
 
 
 @dataclass(frozen=True)
@@ -212,10 +201,7 @@ class Scheduler:
             deadline_ms: how much of the loop's deadline is for the engine and for waiting for its turn. Later it is run all the same, and
                 the loop says that it is late.
         """
-        options = {"scheduler": self._key, "model": model}
-        if deadline_ms is not None:
-            options["deadline_ms"] = str(deadline_ms)
-        return {"engine": "scheduled", "isolation": "none", "engine_options": options}
+        return loop_options(self._key, model, deadline_ms)
 
     def specs(self, model: str) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         """Inputs and outputs of a model.

@@ -17,12 +17,12 @@ from time import monotonic
 from types import TracebackType
 
 from edge_sdk.audience import Audience
-from edge_sdk.edgetpu.requests import Request, RequestCounts, RequestQueue, Requests, check_inputs
-from edge_sdk.edgetpu.shared_device import Device, DeviceReport, end_threads
 from edge_sdk.edgetpu.wiring import wire
 from edge_sdk.engines import Engine
 from edge_sdk.errors import ConfigError, ContractError, EngineError, RequestRejectedError
 from edge_sdk.result import Event
+from edge_sdk.sharing.device import Device, DeviceReport, end_threads
+from edge_sdk.sharing.requests import Request, RequestCounts, RequestQueue, Requests, check_inputs
 from edge_sdk.tensors import Array
 
 

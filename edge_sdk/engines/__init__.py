@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_sdk.engines.variants import PARTICULAR, known_kind
 from edge_sdk.errors import ConfigError, EngineError
 from edge_sdk.tensors import Array, TensorSpec
 
@@ -32,29 +33,13 @@ _ENGINES = {
     "null": "edge_sdk.engines.null:NullEngine",
     "faulty": "edge_sdk.engines.faulty:FaultyEngine",
 }
-_FOR_KIND = {  # by what the kind of a variant begins with
-    "tflite-": "litert",
-    "edgetpu": "edgetpu",
-    "onnx-": "onnx",
-    "openvino": "openvino",
-    "null": "null",
-}
-_PARTICULAR = ("litert", "edgetpu", "onnx", "openvino")  # run their own kinds only
 OPTIONS = {
-    "litert": ("threads",),
+    "litert": ("threads", "batch", "delegate"),
     "edgetpu": ("device", "library", "interpreter", "threads"),
+    "onnx": ("providers", "threads", "spin", "cache", "build_s", "int8", "fp16", "workspace_mb", "gpu"),
+    "openvino": ("device", "threads", "precision", "cache"),
     "remote": (
-        *(
-            "url",
-            "protocol",
-            "model",
-            "version",
-            "signature",
-            "tensors",
-            "timeout_ms",
-            "connect_ms",
-            "max_response_bytes",
-        ),
+        *("url", "protocol", "model", "version", "signature", "tensors", "timeout_ms", "connect_ms", "max_response_bytes"),
         *("ca_file", "cert_file", "key_file", "token_file", "token_env"),
     ),
 }
@@ -184,9 +169,10 @@ def engine_for(kind: str, named: str | None = None) -> str:
     Raises:
         ConfigError: if the named one cannot run it, or if none is known that can.
     """
-    own = next((name for start, name in _FOR_KIND.items() if kind.startswith(start)), None)
+    known = known_kind(kind)
+    own = known.engine if known else None
     if named is not None:
-        if named in _PARTICULAR and named != own:
+        if named in PARTICULAR and named != own:
             way = f"leave the engine out, or name {own}" if own else "name one that does"
             raise ConfigError(f"engine {named} cannot run a variant of kind {kind}; {way}")
         return named

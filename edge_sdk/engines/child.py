@@ -6,7 +6,7 @@ import os
 import select
 import socket
 
-from edge_sdk.engines import Engine, load_engine
+from edge_sdk.engines import Engine, load_engine, starting
 from edge_sdk.engines.spin import Spin
 from edge_sdk.engines.wire import REOPEN, RESET, SharedTensors, receive, send, specs_to_json
 from edge_sdk.errors import EdgeSdkError
@@ -23,6 +23,7 @@ def serve(engine_name: str, options: dict[str, str], fds: list[int]) -> int:
     """
     model_fd, control_fd, request_fd, response_fd = fds
     control = socket.socket(fileno=control_fd)
+    starting.announce = lambda most_s: send(control, {"takes_s": most_s})
     try:
         engine = load_engine(engine_name, f"/proc/self/fd/{model_fd}", options)
         loaded = {

@@ -58,6 +58,11 @@ class Server:
             self.socket.close()
             raise
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
+
     def await_ready(self, start_ms: float) -> None:
         """Until its libraries are imported.
 
@@ -127,12 +132,14 @@ class Child:
     """One child, that loads a model as soon as it is made.
 
     Attributes:
-        control: carries its first word to us, and the shared tensors to it.
+        takes_ms: how long its start may take, once it has said that it is a long one; 0 before.
+        control: carries its first words to us, and the shared tensors to it.
         request_fd, response_fd: eventfds.
         poll: tells of an answer (``response_fd``) and of its end (anything else).
     """
 
     def __init__(self, server: Server, message: object, model_fd: int) -> None:
+        self.takes_ms = 0.0
         with contextlib.ExitStack() as stack:
             self.request_fd, self.response_fd = (_event(stack) for _ in range(2))
             self.control, theirs = socket_pair()
@@ -145,7 +152,14 @@ class Child:
         self.poll.register(self.control, 0)  # its hang-up is always told
 
     def loaded(self, timeout_ms: float) -> dict[str, object]:
-        """The child's first word; empty if it did not come in time or the child died."""
+        """What the child has loaded; empty if that did not come in time or the child died. It may ask for more time first."""
+        message = self._word(timeout_ms)
+        while "takes_s" in message:
+            self.takes_ms = float(str(message["takes_s"])) * 1000
+            message = self._word(self.takes_ms)
+        return message
+
+    def _word(self, timeout_ms: float) -> dict[str, object]:
         self.control.settimeout(timeout_ms / 1000)
         try:
             message, _ = receive(self.control)
@@ -185,7 +199,7 @@ def _event(stack: contextlib.ExitStack) -> int:
 
 def _started(engine: str, fd: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", _SERVER.format(path=_module_path(), fd=fd, engine=engine)],
+        [sys.executable, "-c", _SERVER.format(path=module_path(), fd=fd, engine=engine)],
         pass_fds=[fd],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -195,7 +209,7 @@ def _started(engine: str, fd: int) -> subprocess.Popen[bytes]:
     )
 
 
-def _module_path() -> list[str]:
+def module_path() -> list[str]:
     """Where the server finds modules: where we do, whatever folder it starts in."""
     home = str(Path(edge_sdk.__file__).parents[1])
     path = [str(Path(entry).absolute()) for entry in sys.path if isinstance(entry, str)]

@@ -27,13 +27,14 @@ def open_engine(
     Args:
         name: see ``edge_sdk.engines``.
         model: the model's content.
-        options: the engine's options.
+        options: the engine's options; those of any engine in a process of its own, see ``ProcessEngine``.
         isolation: ``"process"`` (a hang or crash raises an error, and ``restart`` brings it back) or ``"none"``.
         hang_ms: the hang budget of one run; without a process of its own an engine that hangs cannot be stopped.
         start: whether to start it at once; an engine in a process of its own may wait for its first ``restart``.
 
     Raises:
-        ConfigError, EngineError: as the engine does.
+        ConfigError: if isolation is another word, or ``cores`` are stated without a process to keep on them; as the engine does.
+        EngineError: as the engine does.
     """
     if isolation == "process":
         try:
@@ -44,6 +45,11 @@ def open_engine(
             raise EngineCrashError(exc.reason, hint(name, options or {})) from exc
     if isolation != "none":
         raise ConfigError(f"isolation is process or none; found {isolation!r}")
+    if "cores" in (options or {}):
+        raise ConfigError(
+            "cores keeps the engine's process on them, and isolation=none has none: it would be the application's own thread. Take "
+            "isolation=process, or start the application by taskset"
+        )
     try_out(name, model, options or {})
     fd = memory_file("edge-sdk-model", model)
     try:

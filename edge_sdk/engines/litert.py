@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 from collections.abc import Iterator
 from importlib import import_module
@@ -22,6 +23,8 @@ _MODULES = {
     "tflite_runtime": "tflite_runtime.interpreter",
     "tensorflow": "tensorflow.lite.python.interpreter",
 }
+ETHOS_U = "ethos-u"  # the operator of models that vela compiled
+_ETHOS_DELEGATE = "libethosu_delegate.so"
 _KEEPING = {"VAR_HANDLE", "SVDF", "LSTM", "RNN"}  # operators of streaming models: they go on where the last run ended
 _SEQUENCES = {"UNIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_LSTM"}
 _SEQUENCES |= {"UNIDIRECTIONAL_SEQUENCE_RNN", "BIDIRECTIONAL_SEQUENCE_RNN"}
@@ -60,15 +63,23 @@ class LitertEngine(Engine):
 
     Args:
         model_path: the model.
-        options: ``threads`` (default 1; more is slower on small models, measure with ``edge-sdk bench``).
+        options: ``threads`` (default 1; more is slower on small models, measure with ``edge-sdk bench``), ``batch`` (default 1; so many
+            samples a run, for a model that takes one) and ``delegate`` (name or path of the library that takes the operators of a model
+            compiled for Ethos-U, default libethosu_delegate.so; other models need none).
 
     Raises:
         ConfigError: if an option is unknown.
         EngineError: if the interpreter refuses the model, or a tensor of it has no fixed shape or no numbers.
     """
 
+    _batch = 1
+    _ethos_delegate = _ETHOS_DELEGATE
+    _delegate = ""  # in use
+
     def __init__(self, model_path: str, options: Options) -> None:
         check_options("litert", options, OPTIONS["litert"])
+        self._ethos_delegate = options.get("delegate") or _ETHOS_DELEGATE
+        self._batch = number_of("litert", "batch", options, 1_024)
         self._load(model_path, threads_of("litert", options), find_interpreter())
 
     def _load(self, model_path: str, threads: int, interpreter: tuple[str, Any]) -> None:
@@ -125,14 +136,39 @@ class LitertEngine(Engine):
             self._interpreter = self._open(model_content=self._content)
 
     def _described(self, by: str = "") -> str:
+        if self._delegate:
+            by = f" on Ethos-U by {Path(self._delegate).name}"
         threads = f"{self._threads} thread{'s' if self._threads > 1 else ''}"
         return f"{self._package} {version_of(self._package)}{by}, {threads}"
 
     def _open(self, **model: Any) -> Any:
-        with _engine_errors(f"{self._package} refuses the model"):
-            interpreter = self._module.Interpreter(num_threads=self._threads, **model)
-            interpreter.allocate_tensors()
+        try:
+            with _engine_errors(f"{self._package} refuses the model"):
+                return self._allocated(model)
+        except EngineError as exc:
+            if f"custom op: {ETHOS_U}" not in str(exc):
+                raise
+        model["experimental_delegates"] = [self._loaded_delegate()]
+        with _engine_errors(f"{self._package} with {self._delegate} refuses the model"):
+            return self._allocated(model)
+
+    def _allocated(self, model: dict[str, Any]) -> Any:
+        interpreter = self._module.Interpreter(num_threads=self._threads, **model)
+        if self._batch > 1:
+            _resize(interpreter, self._batch)
+        interpreter.allocate_tensors()
         return interpreter
+
+    def _loaded_delegate(self) -> Any:
+        self._delegate = self._ethos_delegate
+        try:
+            ctypes.CDLL(self._delegate)  # load_delegate would print a traceback of its own where it cannot
+            return self._module.load_delegate(self._delegate)
+        except (OSError, ValueError) as exc:
+            raise EngineError(
+                f"the model is compiled for Ethos-U, and its delegate {self._delegate} cannot be loaded: {exc}. It comes with the "
+                "system of a board that has one; the option delegate names another path"
+            ) from exc
 
 
 @contextlib.contextmanager
@@ -140,10 +176,36 @@ def _engine_errors(said: str) -> Iterator[None]:
     """Turn whatever an interpreter raises into EngineError: tflite-runtime under numpy 2 has SystemError, a damaged name UnicodeError."""
     try:
         yield
+    except EngineError:
+        raise
     except Exception as exc:
         compiled = "edgetpu-custom-op" in str(exc)
         way = ". It is compiled for the Edge TPU: run it with engine edgetpu" if compiled else ""
         raise EngineError(f"{said}: {exc}{way}") from exc
+
+
+def _resize(interpreter: Any, batch: int) -> None:
+    """Have each input take so many samples; each output must then have as many.
+
+    Raises:
+        EngineError: if it has not, as where the model reshapes to a fixed size.
+    """
+    interpreter.allocate_tensors()
+    details = (*interpreter.get_input_details(), *interpreter.get_output_details())
+    wanted = [(d["name"], (batch, *map(int, d["shape"][1:]))) for d in details]
+    if any(d["shape"].size == 0 or d["shape"][0] != 1 for d in details):
+        raise EngineError(f"batch = {batch} needs a model of one sample, whose tensors all begin with an axis of 1")
+    for place, each in enumerate(interpreter.get_input_details()):
+        interpreter.resize_tensor_input(each["index"], wanted[place][1])
+    try:
+        interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as exc:
+        raise EngineError(f"the model does not take batch = {batch}, as it is made for one sample: {exc}") from exc
+    details = (*interpreter.get_input_details(), *interpreter.get_output_details())
+    for each, (name, shape) in zip(details, wanted, strict=True):
+        found = tuple(map(int, each["shape"]))
+        if found != shape:
+            raise EngineError(f"the model mixes samples: with batch = {batch} {name!r} has shape {found}, not {shape}")
 
 
 def check_options(engine: str, options: Options, known: tuple[str, ...]) -> None:
@@ -158,13 +220,22 @@ def threads_of(engine: str, options: Options) -> int:
     Raises:
         ConfigError: if it is no number, or out of range.
     """
+    return number_of(engine, "threads", options, 64)
+
+
+def number_of(engine: str, option: str, options: Options, most: int) -> int:
+    """An option that is a number from 1 to ``most``, by default 1.
+
+    Raises:
+        ConfigError: if it is no number, or out of range.
+    """
     try:
-        threads = int(options.get("threads", "1"))
+        number = int(options.get(option, "1"))
     except ValueError:
-        threads = 0
-    if not 1 <= threads <= 64:
-        raise ConfigError(f"engine {engine}: threads is a number from 1 to 64; found {options['threads']!r}")
-    return threads
+        number = 0
+    if not 1 <= number <= most:
+        raise ConfigError(f"engine {engine}: {option} is a number from 1 to {most}; found {options[option]!r}")
+    return number
 
 
 def _spec(details: Any) -> TensorSpec:

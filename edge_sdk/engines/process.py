@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import NoReturn
 
 from edge_sdk.engines import DeviceReset, Engine, Options, device_reset
+from edge_sdk.engines.cores import as_text, cores_of
 from edge_sdk.engines.family import KILL_MS, Child, Server, raise_named
 from edge_sdk.engines.spin import Spin
 from edge_sdk.engines.wire import REOPEN, RESET, SharedTensors, memory_file, send, specs_from_json
@@ -26,16 +27,18 @@ class ProcessEngine(Engine):
     Args:
         engine: name of the engine, see ``edge_sdk.engines``.
         model: the model's content. It is copied into sealed memory, so restarts need no file.
-        options: the engine's options.
+        options: the engine's options, and ``cores`` (such as ``"4-7"``; default all), which the child is kept on.
         hang_ms: the hang budget of one run, in milliseconds.
         start_ms: the budget for starting the server and for loading the model the first time; a restart may take ten times as long as
             that did, and at least two seconds.
         start: whether to start it at once; otherwise the first ``restart`` does, and nothing is known of the model before.
+        server: makes the child, and others', instead of one of its own; it is ready, and whoever lends it ends it.
 
     Attributes:
         pid: of the child.
 
     Raises:
+        ConfigError: if there are no such cores.
         EngineError: if the engine cannot load the model; ConfigError or MissingPackageError as the engine does.
         EngineHangError, EngineCrashError: if it hangs or dies while loading.
     """
@@ -49,6 +52,7 @@ class ProcessEngine(Engine):
         hang_ms: float,
         start_ms: float = 60_000,
         start: bool = True,
+        server: Server | None = None,
     ) -> None:
         self.pid = 0
         self.inputs = self.outputs = ()
@@ -56,8 +60,9 @@ class ProcessEngine(Engine):
         self.description = f"{engine}, which has not started yet"
         self._has_started = self._interrupted = False
         self._hang_ms, self._start_ms = hang_ms, start_ms
-        self._name, self._options = engine, options or {}
-        self._server: Server | None = None
+        self._name = engine
+        self._cores, self._options = cores_of(options or {})
+        self._server, self._lent = server, server
         self._child: Child | None = None
         self._shared: SharedTensors | None = None
         self._spin = Spin(busy_cores=_threads(self._options))
@@ -100,11 +105,12 @@ class ProcessEngine(Engine):
         self._end_child()
         began = perf_counter()
         try:
-            self._meet_child(self._new_child())
+            child = self._new_child()
+            self._meet_child(child)
         except OSError as exc:
             self._end_child()
             raise EngineError(f"the engine cannot be started: {refusal(exc)}") from exc
-        if not self._has_started:
+        if not self._has_started and not child.takes_ms:  # a long start says nothing of the next
             self._has_started = True
             self._start_ms = max(10_000 * (perf_counter() - began), 2_000)
 
@@ -131,7 +137,8 @@ class ProcessEngine(Engine):
     def close(self) -> None:
         """See the base class."""
         self._end_child()
-        self._end_server()
+        if self._server is not self._lent:
+            self._end_server()
         if self._shared is not None:
             self._shared.close()
             self._shared = None
@@ -161,7 +168,7 @@ class ProcessEngine(Engine):
         return shared.outputs
 
     def _new_child(self) -> Child:
-        order = {"engine": self._name, "options": self._options}
+        order = {"engine": self._name, "options": self._options, "cores": self._cores}
         try:
             return self._child_of_server(order)
         except (ConnectionError, TimeoutError):
@@ -194,12 +201,13 @@ class ProcessEngine(Engine):
         self.pid = child.pid
         loaded = child.loaded(self._start_ms)
         if not loaded:
-            self._fail(None if child.gone_within(0) else self._start_ms)
+            self._fail(None if child.gone_within(0) else child.takes_ms or self._start_ms)
         if "error" in loaded:
             self._end_child()
             raise_named(loaded["error"])
         self.inputs, self.outputs = specs_from_json(loaded["inputs"]), specs_from_json(loaded["outputs"])
-        self.description = f"{loaded['description']}, in a process of its own"
+        on = f" on cores {as_text(self._cores)}" if self._cores else ""
+        self.description = f"{loaded['description']}, in a process of its own{on}"
         self.stateful = bool(loaded["stateful"])
         if self._shared is None:
             self._shared = SharedTensors.create(self.inputs, self.outputs)

@@ -29,8 +29,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def main(server_fd: int, engine: str) -> None:
     """Serve until the application goes away.
 
-    Messages: ``{"engine", "options"}`` with a child's descriptors asks for a child, answered by its pid, or by ``{"refused": errno}``;
-    ``{"kill": pid}`` kills one. The end of every child is told as ``{"exited": pid, "code": code}``.
+    Messages: ``{"engine", "options", "cores"}`` with a child's descriptors asks for a child, answered by its pid, or by
+    ``{"refused": errno}``; ``{"kill": pid}`` kills one. The end of every child is told as ``{"exited": pid, "code": code}``.
     """
     application = socket.socket(fileno=server_fd)
     with contextlib.suppress(ConnectionError):  # the application has gone meanwhile
@@ -107,6 +107,8 @@ class _Server:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 self._application.close()
+                if cores := message.get("cores"):
+                    os.sched_setaffinity(0, cores)  # type: ignore[arg-type]  # before the engine makes its threads
                 code = serve(str(message["engine"]), dict(message["options"]), fds)  # type: ignore[call-overload]
         except BaseException:
             sys.excepthook(*sys.exc_info())

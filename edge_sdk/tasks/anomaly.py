@@ -104,6 +104,7 @@ class _Difference:
     """
 
     def __init__(self, first: TensorSpec, second: TensorSpec) -> None:
+        self._specs = (first, second)
         self._factors = [np.float32(spec.scale if spec.quantized else 1.0) for spec in (first, second)]
         zero = [spec.scale * spec.zero_point if spec.quantized else 0.0 for spec in (first, second)]
         self._constant = np.float32(zero[1] - zero[0])
@@ -112,8 +113,9 @@ class _Difference:
 
     def mean_square(self, first: Array, second: Array) -> float:
         with np.errstate(over="ignore", invalid="ignore"):  # infinity and NaN become the score, and are no normal one
-            for buffer, stored, factor in zip((self._first, self._second), (first, second), self._factors, strict=True):
-                np.multiply(stored.reshape(-1), factor, out=buffer, dtype=np.float32, casting="unsafe")
+            tensors = zip(self._specs, (self._first, self._second), (first, second), self._factors, strict=True)
+            for spec, buffer, stored, factor in tensors:
+                np.multiply(spec.as_nhwc(stored).reshape(-1), factor, out=buffer, dtype=np.float32, casting="unsafe")
             np.subtract(self._first, self._second, out=self._first)
             np.add(self._first, self._constant, out=self._first)
             return float(np.dot(self._first, self._first)) / self._first.size

@@ -67,7 +67,7 @@ class Detect(Task):
         self._box_spec, self._score_spec = outputs[self._layout.boxes_at], outputs[self._layout.scores_at]
         self._classes = self._layout.classes
         self._labels = names_of(self._classes, labels, settings.background)
-        self._size = np.array((input_.shape[2], input_.shape[1]), np.float32)
+        self._size = np.array(input_.image_size, np.float32)
         self._anchors = _anchors(settings, input_, self._layout.count)
         x, y, width, height = settings.box_scale
         self._divisor = np.array([(x, y), (width, height), *[(x, y)] * settings.keypoints], np.float32)
@@ -250,4 +250,4 @@ def _anchors(settings: DetectSettings, input_: TensorSpec, count: int) -> Floats
     """(count, 2, 2): centre and size, relative to the input; without anchors, of the input's size around its corner."""
     if settings.anchors == "none":
         return np.broadcast_to(np.array([[0, 0], [1, 1]], np.float32), (count, 2, 2))
-    return generate_anchors(settings.anchors, (input_.shape[2], input_.shape[1]), count).reshape(count, 2, 2)
+    return generate_anchors(settings.anchors, input_.image_size, count).reshape(count, 2, 2)

@@ -66,7 +66,7 @@ class FindPose(Task):
             found = f"{input_.name!r} has shape {input_.shape}"
             raise ConfigError(f"[task] kind = pose takes an input (1, height, width, channels); {found}")
         self._settings = settings
-        size = (input_.shape[2], input_.shape[1])
+        size = input_.image_size
         self._at = output_of(outputs, settings.points, "points", "pose")
         spec = outputs[self._at]
         self._read: _Coordinates | _Heatmaps = (

@@ -105,7 +105,7 @@ class Segment(Task):
                 f"[task] kind = segment takes an output (1, height, width, classes) or (1, height, width); {spec.name!r} has shape {shape}"
             )
         self._shape = shape[1:3]
-        self._size = (input_.shape[2], input_.shape[1])
+        self._size = input_.image_size
         classes = shape[3] if len(shape) == 4 else 1
         self._decided = is_decided(spec)
         if classes > UNSEEN:

@@ -114,6 +114,13 @@ class Tracker:
             for found, track in zip(detections, seen, strict=True)
         )
 
+    def copy(self) -> Tracker:
+        """One that goes on from here by itself."""
+        other = Tracker(self._settings)
+        other._tracks = [replace(track) for track in self._tracks]
+        other._next_id, other._last_ns = self._next_id, self._last_ns
+        return other
+
     def reset(self) -> None:
         """Forget all tracks; the ids go on."""
         self._tracks.clear()
@@ -175,7 +182,7 @@ class Tracked(Task):
     def follow(self, before: Task) -> None:
         """See the base class."""
         if isinstance(before.core, Tracked):
-            self._tracker = before.core._tracker
+            self._tracker = before.core._tracker.copy()
 
 
 def _classes(things: Sequence[_Track] | Sequence[Detection]) -> npt.NDArray[np.intp]:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from edge_sdk.watchdog import pulse
-from edge_sdk.watchdog.plan import APP_VARIABLE, LIFE_VARIABLE, Plan
+from edge_sdk.watchdog.plan import APP_VARIABLE, LIFE_VARIABLE, STATE_VARIABLE, Plan
 
 
 class Environment:
@@ -30,6 +30,7 @@ class Environment:
             of_this_run: how often by this supervisor.
         """
         environment = {**os.environ, pulse.VARIABLE: self._page.path, "PYTHONFAULTHANDLER": "1"}
+        environment[STATE_VARIABLE] = plan.state_dir
         environment[LIFE_VARIABLE] = f"{life} {of_this_run}"
         if plan.own:
             environment[APP_VARIABLE] = f"{self._checked(plan.app_toml)} {plan.app_path}"

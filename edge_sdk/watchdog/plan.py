@@ -9,6 +9,8 @@ APP_VARIABLE = "EDGE_SDK_APP"  # "FILE PATH": the text of the app.toml at PATH t
 
 LIFE_VARIABLE = "EDGE_SDK_LIFE"  # "3 1": how often the application was started, and how often by this supervisor, this time included
 
+STATE_VARIABLE = "EDGE_SDK_STATE"  # the state directory of the application
+
 
 @dataclass(frozen=True)
 class Plan:

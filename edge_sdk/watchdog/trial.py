@@ -6,7 +6,7 @@ import numpy as np
 
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.bundle.golden import difference
-from edge_sdk.contract import Encoder
+from edge_sdk.encoder import Encoder
 from edge_sdk.engines import Engine
 from edge_sdk.errors import EngineError
 from edge_sdk.tensors import Array, TensorSpec
@@ -30,7 +30,7 @@ class Trial:
         spec = variant.inputs[0]
         inputs = bundle.golden_inputs_of(variant)
         if inputs is None or variant.golden is None:
-            self._input = _noise(spec)
+            self._input = noise(spec)
             return
         self._input = np.zeros(spec.shape, spec.dtype)
         Encoder(bundle.contract_of(variant), spec).encode(bundle.arrays(inputs)["0"], self._input)
@@ -61,8 +61,8 @@ class Trial:
                 )
 
 
-def _noise(spec: TensorSpec) -> Array:
-    """The same at every time."""
+def noise(spec: TensorSpec) -> Array:
+    """A tensor of random numbers, the same at every time."""
     random, dtype = np.random.default_rng(0), np.dtype(spec.dtype)
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
@@ -16,6 +17,20 @@ _MOST_AXES = 6  # of TensorFlow Lite's TRANSPOSE
 
 Block = tuple[tuple[int, ...], tuple[int, ...]]
 """Axes of one shape and axes of another that hold the same numbers; neither can be split further."""
+
+
+class Laid(Protocol):
+    """What has a shape, and axes that lie in an order of their own."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In the order of the axes' numbers."""
+        ...
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The axis at each place."""
+        ...
 
 
 class Layout:
@@ -65,7 +80,8 @@ class Layout:
             raise ModelError(f"it makes shape {shape} of {value.shape}, which holds another number of elements")
         blocks = matching_blocks(value.shape, shape)
         value = self.arranged(value, together(value, blocks, wanted or channels_last(len(shape))))
-        return self.restored(value, shape, _axes_after(value, blocks, shape))
+        known = (plain(len(shape)), channels_last(len(shape)))
+        return self.restored(value, shape, axes_after(value.axes, blocks, shape, known))
 
     def flattened_as_it_lies(self, value: Value, shape: tuple[int, int]) -> Value | None:
         """(rows, columns) with the columns as they lie, or None if the rows do not lie outermost.
@@ -79,7 +95,7 @@ class Layout:
         return replace(self.restored(value, shape, plain(2)), columns=columns)
 
 
-def needs_transpose(value: Value, axes: tuple[int, ...]) -> bool:
+def needs_transpose(value: Laid, axes: tuple[int, ...]) -> bool:
     """Whether bringing ``value`` into the order ``axes`` moves numbers: axes of size 1 may go anywhere."""
     return _wide(value.axes, value.shape) != _wide(axes, value.shape)
 
@@ -97,7 +113,7 @@ def matching_blocks(before: tuple[int, ...], after: tuple[int, ...]) -> list[Blo
     return blocks
 
 
-def together(value: Value, blocks: list[Block], wanted: tuple[int, ...] = ()) -> tuple[int, ...]:
+def together(value: Laid, blocks: list[Block], wanted: tuple[int, ...] = ()) -> tuple[int, ...]:
     """The value's order of axes if in it the axes of every block lie together in ONNX's order, else one in which they do.
 
     Args:
@@ -114,14 +130,16 @@ def together(value: Value, blocks: list[Block], wanted: tuple[int, ...] = ()) ->
     return (*narrow, *(axis for block in ordered for axis in block[0]))
 
 
-def _axes_after(value: Value, blocks: list[Block], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Where the axes of the reshaped tensor lie; those of size 1 go where a well-known order comes of it."""
+def axes_after(
+    axes: tuple[int, ...], blocks: list[Block], shape: tuple[int, ...], known: tuple[tuple[int, ...], ...]
+) -> tuple[int, ...]:
+    """Where the axes of the reshaped tensor lie; those of size 1 go where one of the ``known`` orders comes of it."""
     of = {axis: block for block in blocks for axis in block[0]}
-    order = dict.fromkeys(of[axis] for axis in value.axes if axis in of)
+    order = dict.fromkeys(of[axis] for axis in axes if axis in of)
     wide = tuple(axis for block in order for axis in block[1])
-    for known in (plain(len(shape)), channels_last(len(shape))):
-        if _wide(known, shape) == wide:
-            return known
+    for one in known:
+        if _wide(one, shape) == wide:
+            return one
     return (*(axis for axis in plain(len(shape)) if axis not in wide), *wide)
 
 

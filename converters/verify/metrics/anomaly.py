@@ -115,7 +115,7 @@ class Auc(Measure[bool, tuple[float, bool]]):
         if isinstance(self.told, AnomalySettings):
             return
         spec = outputs[self.output(outputs)]
-        if size_of(spec) != 1 and spec.shape != inputs[0].shape:
+        if size_of(spec) != 1 and spec.shape != inputs[0].nhwc_shape:
             raise self.refuse(spec)
 
     def see(self, side: Side, value: Any, right: bool) -> tuple[float, bool]:
@@ -124,7 +124,8 @@ class Auc(Measure[bool, tuple[float, bool]]):
             return finite(value.score), right
         real = real_output(side, self.output(side.outputs))
         if real.size > 1:
-            entry = side.inputs[0].dequantize(side.input_now).reshape(real.shape)
+            input_ = side.inputs[0]
+            entry = input_.dequantize(input_.as_nhwc(side.input_now)).reshape(real.shape)
             return float(np.square(entry - real, dtype=np.float64).mean()), right
         return float(real.reshape(())), right
 

@@ -118,7 +118,9 @@ class MeanIou(Measure[Mask, tuple[Counts, Counts]]):
             real = real_output(side, self.output(side.outputs))
             real = real.reshape(*spec.shape[1:3], classes)
             found = real.argmax(axis=2) if classes > 1 else real[:, :, 0] >= (self.settings.threshold or 0)
-        mask = _placed(_as_classes(right, max(2, classes)), side.placement_now, side.inputs[0].shape[1:3], found.shape)
+        mask = _placed(
+            _as_classes(right, max(2, classes)), side.placement_now, side.inputs[0].nhwc_shape[1:3], found.shape
+        )
         wanted = range(classes) if classes > 1 else (1,)
         valid = mask >= 0
         shared = [np.count_nonzero((found == c) & (mask == c)) for c in wanted]

@@ -78,7 +78,7 @@ class KeypointError(Measure[Floats, float]):
 
     def see(self, side: Side, value: Any, right: Floats) -> float:
         """Mean distance over the labelled keypoints, in pixels of the input, or as a share of its diagonal."""
-        height, width = side.inputs[0].shape[1:3]
+        width, height = side.inputs[0].image_size
         placed = side.placement_now or Placement((1.0, 1.0), (0.0, 0.0))
         if isinstance(value, Pose):
             found = np.array(value.points) * placed.scale + placed.offset

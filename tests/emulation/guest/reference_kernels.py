@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_sdk.bundle import Bundle
-from edge_sdk.contract import Encoder
+from edge_sdk.encoder import Encoder
 
 
 def reference_outputs(path: Path) -> dict[str, np.ndarray]:

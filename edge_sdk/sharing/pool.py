@@ -18,12 +18,12 @@ from functools import partial
 from types import TracebackType
 
 from edge_sdk.audience import Audience
-from edge_sdk.edgetpu.requests import Request, RequestCounts, RequestQueue, Requests, check_inputs
-from edge_sdk.edgetpu.shared_device import Device, DeviceReport, end_threads
 from edge_sdk.engines import Engine, Options
 from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.errors import ConfigError, EdgeSdkError, EngineError, RequestRejectedError
 from edge_sdk.result import Event
+from edge_sdk.sharing.device import Device, DeviceReport, end_threads
+from edge_sdk.sharing.requests import Request, RequestCounts, RequestQueue, Requests, check_inputs
 from edge_sdk.tensors import Array, TensorSpec
 
 

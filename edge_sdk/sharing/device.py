@@ -111,10 +111,22 @@ class Device:
         Raises:
             EngineError: if it failed; call ``recover`` then.
         """
+        return self.run_rows([inputs])
+
+    def run_rows(self, samples: Sequence[Sequence[Array]]) -> tuple[Array, ...]:
+        """Run it on several samples, each of which fills its row of the tensors; rows without one are what they were.
+
+        Raises:
+            EngineError: as ``run``.
+        """
         assert self.engine is not None  # noqa: S101 - whoever runs it has opened it
         began = perf_counter()
-        for array, given in zip(self.engine.input_arrays, inputs, strict=True):
-            array[...] = given
+        for place, array in enumerate(self.engine.input_arrays):
+            if len(samples) == 1 and array.shape == samples[0][place].shape:
+                array[...] = samples[0][place]
+            else:
+                for row, sample in enumerate(samples):
+                    array[row] = sample[place][0]
         outputs = tuple(output.copy() for output in self.engine.run())
         self._busy_s += perf_counter() - began
         self._runs += 1

@@ -1,0 +1,1 @@
+"""OpenVINO: the int8 model as its intermediate representation, for Intel's processors, GPUs and NPUs."""

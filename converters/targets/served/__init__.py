@@ -1,0 +1,1 @@
+"""Files that travel with an export and run on the server: they need NumPy and one runtime, nothing of this project."""

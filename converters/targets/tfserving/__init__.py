@@ -1,0 +1,1 @@
+"""TensorFlow Serving: a versioned SavedModel with warm-up requests."""

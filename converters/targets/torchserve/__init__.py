@@ -1,0 +1,1 @@
+"""TorchServe: a model archive (.mar) whose handler runs the variant without torch."""

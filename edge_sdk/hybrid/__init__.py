@@ -1,0 +1,1 @@
+"""Hybrid inference: a server helps where it pays, and never makes late what the device could have made in time."""
