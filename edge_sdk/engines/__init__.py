@@ -39,7 +39,17 @@ OPTIONS = {
     "onnx": ("providers", "threads", "spin", "cache", "build_s", "int8", "fp16", "workspace_mb", "gpu"),
     "openvino": ("device", "threads", "precision", "cache"),
     "remote": (
-        *("url", "protocol", "model", "version", "signature", "tensors", "timeout_ms", "connect_ms", "max_response_bytes"),
+        *(
+            "url",
+            "protocol",
+            "model",
+            "version",
+            "signature",
+            "tensors",
+            "timeout_ms",
+            "connect_ms",
+            "max_response_bytes",
+        ),
         *("ca_file", "cert_file", "key_file", "token_file", "token_env"),
     ),
 }
