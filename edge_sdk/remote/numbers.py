@@ -17,7 +17,7 @@ _KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "fiu"}  # of NumPy's dtypes: what
 
 def to_bytes(array: Array) -> memoryview:
     """Its numbers, little-endian, outermost axis first, without padding."""
-    little = np.ascontiguousarray(array, _little(array.dtype.name))
+    little = np.ascontiguousarray(array, _little(array.dtype))
     return little.reshape(-1).view(np.uint8).data
 
 
@@ -74,7 +74,7 @@ def check_shape(spec: TensorSpec, shape: tuple[int, ...]) -> None:
 
 
 @lru_cache
-def _little(dtype: str) -> np.dtype[Any]:
+def _little(dtype: str | np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(dtype).newbyteorder("<")
 
 
