@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import boards
-from boards import Accelerator, Computer, load, names, read_profile
+from boards import Accelerator, Computer, TensorRT, load, lowest_tensorrt, names, read_profile
 from boards.position import line_of
 from edge_sdk.errors import BoardError
 
@@ -227,3 +227,19 @@ def test_wrong_use_ends_with_its_exit_code():
     unknown = edge_sdk("boards", "rasberry-pi-5")
     assert (unknown.returncode, unknown.stderr[:6]) == (1, "error:")
     assert edge_sdk("boards", "coral-usb", "--detect").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("boards", "lowest"),
+    [
+        (["jetson-orin-nano"], TensorRT((8, 5), 17)),
+        (["jetson-agx-orin", "jetson-xavier-nx"], TensorRT((8, 0), 13)),
+        (["jetson-orin-nano", "jetson-nano", "raspberry-pi-5"], TensorRT((8, 0), 13)),
+        (["raspberry-pi-5", "coral-usb"], None),
+        ([], None),
+    ],
+)
+def test_a_model_for_several_boards_is_for_the_lowest_tensorrt_of_them(
+    boards: list[str], lowest: TensorRT | None
+) -> None:
+    assert lowest_tensorrt(boards) == lowest

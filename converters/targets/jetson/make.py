@@ -26,6 +26,7 @@ from edge_sdk.encoder import Encoder
 from edge_sdk.engines import Engine
 from edge_sdk.engines.isolation import open_engine
 from edge_sdk.errors import EngineError, ModelError, needs
+from edge_sdk.onnx.runtime import refuse_telemetry
 from edge_sdk.profiles import our_boards
 from edge_sdk.tensors import Array, TensorSpec
 
@@ -52,6 +53,7 @@ def make(material: Material, kinds: frozenset[str], progress: Progress) -> tuple
     """
     with needs("onnx", for_="making an ONNX variant", extra="onnx"):
         import onnx  # noqa: F401
+    refuse_telemetry()
     with needs("onnxruntime", for_="proving an ONNX variant", extra="onnx"):
         import onnxruntime  # noqa: F401
     work = _Work(material, progress)
@@ -194,7 +196,8 @@ class _Work:
         done += ["biases corrected"] if best.corrected else []
         done += ["channels equalised"] if best.content != self._bench.float_content else []
         yield (
-            f"Ranges and repair: {', '.join(done)}; SQNR on calibration samples {search.first_db:.1f} dB by minmax, {search.db:.1f} dB now, "
+            f"Ranges and repair: {', '.join(done)}; SQNR on calibration samples {search.first_db:.1f} dB by minmax, "
+            f"{search.db:.1f} dB now, "
             f"{self._goal_db:.1f} dB of the int8 .tflite."
         )
         if repair is not None:
@@ -217,7 +220,9 @@ class _Work:
             golden_tolerance=tolerance,
         )
         entries = {variant.file: model.SerializeToString(), f"golden/{kind}.npz": golden_outputs(outputs)}
-        said = f"Golden vectors: TensorRT may differ by {100 * tolerance:.2g} % of the largest value; it was not run here."
+        said = (
+            f"Golden vectors: TensorRT may differ by {100 * tolerance:.2g} % of the largest value; it was not run here."
+        )
         figures = assessed.figures.model_copy(update={"notes": (*assessed.figures.notes, said)})
         return TargetVariant(variant, entries, figures)
 
@@ -237,9 +242,7 @@ def _with_layout(spec: TensorSpec) -> TensorSpec:
     return replace(spec, layout="nchw") if len(spec.shape) == 4 else spec
 
 
-def _golden(
-    kind: str, inputs: Sequence[Array], model: ModelProto, side: Side
-) -> tuple[list[tuple[Array, ...]], float]:
+def _golden(kind: str, inputs: Sequence[Array], model: ModelProto, side: Side) -> tuple[list[tuple[Array, ...]], float]:
     """The outputs for the raw inputs, and what another device's may differ by: twice what two ways to compute differ by here."""
     from converters.targets.jetson.run import Runner
 
@@ -258,7 +261,7 @@ def _taken_by(names: Sequence[str]) -> tuple[int, WeightsAs]:
     """The opset, and how weights are stored, that all boards with TensorRT take."""
     with our_boards():
         import boards
-    told = [t for name in names if (t := getattr(boards.load(name), "tensorrt", None)) is not None]
-    opset = min((t.opset for t in told), default=_DEFAULT_OPSET)
-    stored = bool(told) and all(int(str(t.version).partition(".")[0]) >= _STORED_WEIGHTS for t in told)
-    return opset, "int8" if stored else "float32"
+    lowest = boards.lowest_tensorrt(names)
+    if lowest is None:
+        return _DEFAULT_OPSET, "float32"
+    return lowest.opset, "int8" if lowest.version[0] >= _STORED_WEIGHTS else "float32"

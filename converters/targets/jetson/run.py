@@ -1,7 +1,7 @@
 """Running an ONNX graph exactly as it is written: the arithmetic that TensorRT's explicit quantization promises.
 
-ONNX Runtime would put integer kernels in the place of QuantizeLinear and DequantizeLinear, and on some processors these saturate in 16 bits.
-Without, every DequantizeLinear computes in float32, which int32 sums of int8 products equal to the last bits.
+ONNX Runtime would put integer kernels in the place of QuantizeLinear and DequantizeLinear, and on some processors these saturate in 16
+bits. Without, every DequantizeLinear computes in float32, which int32 sums of int8 products equal to the last bits.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from onnx import ModelProto, helper
 from converters.interpreter import THREADS
 from edge_sdk.engines import Engine
 from edge_sdk.errors import EngineError, ModelError, needs
+from edge_sdk.onnx.runtime import refuse_telemetry
 from edge_sdk.tensors import Array, TensorSpec
 
 
@@ -34,6 +35,7 @@ class Runner:
     """
 
     def __init__(self, model: ModelProto, also: Sequence[str] = ()) -> None:
+        refuse_telemetry()
         with needs("onnxruntime", for_="running an ONNX model", extra="onnx"):
             import onnxruntime
         shown = ModelProto()
