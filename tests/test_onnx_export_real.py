@@ -21,7 +21,7 @@ from converters.targets.onnx import export_onnx
 from examples.assets import models
 from tests.onnx_twins import difference, layers, random_inputs, run_onnx, run_tflite, twins
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # frameworks are slow to start on a busy machine
 
 CLOSE, CLOSE_WITHIN = 1e-5, 1e-4
 TRANSPOSES = {  # one for each map that a head flattens to (boxes, numbers); a mask of one channel needs none
