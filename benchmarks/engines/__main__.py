@@ -1,4 +1,6 @@
-"""``python -m benchmarks.engines [--only KEY] [--quick] [--json FILE] [--write docs/engines.md]``: the table of engines, one process a cell."""
+"""``python -m benchmarks.engines [--only KEY] [--quick] [--json FILE] [--write docs/engines.md]``: one row a variant and engine.
+
+Each in a process of its own."""
 
 from __future__ import annotations
 
