@@ -29,6 +29,7 @@ SECTIONS = {
     "readings": "benchmarks.signal_windows",
     "tpus": "benchmarks.edgetpu_scheduler",
     "batches": "benchmarks.batching",
+    "onnx": "benchmarks.onnx_engine",
 }
 SOAK = {
     "age": "benchmarks.age_soak",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Accelerator", "Board", "Computer", "load", "names", "read_profile"]
+__all__ = ["Accelerator", "Board", "Computer", "load", "names", "onnx_opset", "read_profile"]
 
 _FOLDER = Path(__file__).parent
 _KINDS: dict[str, type[Board]] = {"computer": Computer, "accelerator": Accelerator}
@@ -57,6 +58,19 @@ def load(name: str) -> Board:
         meant = f" Did you mean {' or '.join(near)}?" if near else f" There are {', '.join(names())}."
         raise BoardError(f"no board {name!r}.{meant} List them with: edge-sdk boards")
     return read_profile(_FOLDER / f"{name}.toml")
+
+
+def onnx_opset(boards: Iterable[str]) -> int | None:
+    """The highest ONNX opset that every system of these boards takes, which is the lowest of them; None where no profile states one.
+
+    >>> onnx_opset(["jetson-nano", "jetson-orin-nano"])
+    13
+
+    Raises:
+        BoardError: if there is no such board.
+    """
+    found = [board for board in map(load, boards) if isinstance(board, Computer)]
+    return min((system.opset for board in found for system in board.systems if system.opset is not None), default=None)
 
 
 def read_profile(path: Path) -> Board:

@@ -118,6 +118,8 @@ class System(_Strict):
         python: the version that the system brings.
         supported: whether edge-sdk runs with that Python.
         way_on: what to do where it does not.
+        tensorrt: the lowest version of TensorRT in its releases, and opset: the highest ONNX opset that this version takes.
+        onnxruntime: what installs an ONNX Runtime with the providers of the board's GPU; empty where nobody offers one for its Python.
     """
 
     name: str
@@ -125,6 +127,9 @@ class System(_Strict):
     python: Version
     supported: bool
     way_on: str = ""
+    tensorrt: Version | None = None
+    opset: int | None = Field(default=None, ge=9)
+    onnxruntime: str = ""
 
     @model_validator(mode="after")
     def _says_the_way_on(self) -> System:

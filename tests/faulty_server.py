@@ -25,9 +25,9 @@ from edge_sdk.remote.v2 import DATATYPES
 from edge_sdk.tensors import Array, TensorSpec
 
 Answer = Callable[[Array], tuple[Array, ...]]
-FAULTS = (
+ANSWER_FAULTS = (
     "stall 0.05", "stall 0.3", "stall 1", "never", "error", "unavailable", "redirect", "garbage", "no json", "shape", "dtype", "nan",
-    "wrong", "empty", "cut head", "cut body", "close", "reset", "drip",
+    "empty", "cut head", "cut body", "close", "reset", "drip",
 )  # fmt: skip
 
 
@@ -47,6 +47,7 @@ class FaultyServer:
         faults: each spoils the next inference.
         connection_faults: each spoils the next connection.
         always: spoils all that ``faults`` do not.
+        keeps: whether a connection is good for several requests.
         done: how often each fault was done.
         asked: inferences.
         port: stays the same when it goes down and up.
@@ -64,7 +65,7 @@ class FaultyServer:
         self._answer, self._inputs, self._outputs, self._tls = answer, inputs, outputs, tls
         self.faults: deque[str] = deque()
         self.connection_faults: deque[str] = deque()
-        self.always = "ok"
+        self.always, self.keeps = "ok", True
         self.done: Counter[str] = Counter()
         self.asked, self.port = 0, port
         self._told = threading.Condition()
@@ -152,11 +153,12 @@ class FaultyServer:
                     return
                 if self._tls is not None:
                     connection = self._tls[fault == "another certificate"].wrap_socket(plain, server_side=True)
+                    self._connections.add(connection)  # the plain one is without descriptor now
                 with connection.makefile("rb") as stream:
-                    while self._exchange(connection, stream):
+                    while self._exchange(connection, stream) and self.keeps:
                         pass
         finally:
-            self._connections.discard(plain)
+            self._connections -= {plain, connection}
             for each in {plain, connection}:
                 with suppress(OSError):
                     each.close()
@@ -295,6 +297,8 @@ def main() -> None:
                     server.cut()
                 case "always":
                     server.always = name
+                case "cut":
+                    server.cut()
                 case "down":
                     server.down()
                 case "up":

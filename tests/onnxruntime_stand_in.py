@@ -1,9 +1,14 @@
 """A stand-in for NVIDIA's build of onnxruntime, which runs on its own hardware only: "TensorRT" builds a file, and what it is told is kept.
 
-Copied as ``onnxruntime/__init__.py`` into a folder in front of the real one. ``ORT_STAND_IN`` names a folder: ``calls`` gets one JSON
-object a session; ``orders`` (JSON) may hold ``unoffered`` (providers that are not in it), ``absent`` (those that do not load), ``log`` (what
-is printed then), ``build`` (``"hang"``, ``"fail"``), ``reject`` (engines that were kept are not taken: an error), ``rebuild`` (they are
-built anew in silence).
+Copied as ``onnxruntime/__init__.py`` into a folder in front of the real one. ``ORT_STAND_IN`` names a folder. Its file ``calls`` gets one
+JSON object a session; its file ``orders`` (JSON) may hold:
+
+    unoffered   providers that are not in it
+    absent      providers that do not load
+    log         what is printed then
+    build       "hang" or "fail"
+    reject      engines that were kept are not taken: an error
+    rebuild     they are built anew in silence
 """
 
 from __future__ import annotations

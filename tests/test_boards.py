@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import boards
-from boards import Accelerator, Computer, load, names, read_profile
+from boards import Accelerator, Computer, load, names, onnx_opset, read_profile
 from boards.position import line_of
 from edge_sdk.errors import BoardError
 
@@ -227,3 +227,19 @@ def test_wrong_use_ends_with_its_exit_code():
     unknown = edge_sdk("boards", "rasberry-pi-5")
     assert (unknown.returncode, unknown.stderr[:6]) == (1, "error:")
     assert edge_sdk("boards", "coral-usb", "--detect").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("boards", "opset"),
+    [
+        (["jetson-orin-nano"], 17),
+        (["jetson-agx-orin", "jetson-xavier-nx"], 13),
+        (["jetson-orin-nano", "jetson-nano", "raspberry-pi-5"], 13),
+        (["raspberry-pi-5", "coral-usb"], None),
+        ([], None),
+    ],
+)
+def test_the_lowest_opset_of_the_boards_is_what_a_model_for_all_of_them_may_have(
+    boards: list[str], opset: int | None
+) -> None:
+    assert onnx_opset(boards) == opset

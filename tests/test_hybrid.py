@@ -435,3 +435,26 @@ def test_what_a_report_says_of_a_server(tmp_path: Path, server: FaultyServer) ->
     text = "\n".join(bench.loop.report().lines())
     assert f"remote (hybrid, prefer local): v2-rest http://127.0.0.1:{server.port}" in text and "used" in text
     assert bench.loop.report().as_dict()["remote"]["proofs"]["passed"] >= 1  # type: ignore[index]
+
+
+@pytest.mark.parametrize("prefer", ["local", "remote"])
+def test_nothing_is_taken_over_a_new_connection_from_another_model(
+    tmp_path: Path, server: FaultyServer, prefer: str
+) -> None:
+    """Such as a server that was restarted between two requests: the client connects again, and nothing fails."""
+    with Bench(tmp_path, server, remote={"prefer": prefer}) as bench:
+        bench.more(5, by="remote")
+        server.down()
+        server.always = "wrong"
+        server.up()
+        bench.until_event("remote_down")
+        bench.more(5)
+    values = {round(result.value[0].score, 3) for result in bench.results}
+    assert values <= {0.0, 0.9}, "the wrong model's are others"
+
+
+def test_a_server_that_closes_every_connection_is_asked_all_the_same(tmp_path: Path, server: FaultyServer) -> None:
+    server.keeps = False
+    with Bench(tmp_path, server) as bench:
+        bench.more(5, by="remote")
+    assert bench.remote.used >= 5 and not bench.remote.failed

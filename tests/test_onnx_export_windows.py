@@ -51,7 +51,8 @@ def test_convolutions(size, kernel, stride, dilation, padding, channels, multipl
             numbers(2 * multiplier),
         ]
         content = one_operator("CONV_2D", inputs, options("Conv2D", **fields))
-    assert twins(content).worst < CLOSE
+    # XNNPACK, as the kernel of reference is wrong where one window takes all of a narrow picture
+    assert twins(content, optimised=True).worst < CLOSE
 
 
 @many

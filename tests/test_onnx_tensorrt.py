@@ -6,6 +6,7 @@ They run on NVIDIA's hardware only: a stand-in for its build of onnxruntime, and
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -367,7 +368,7 @@ def test_inline_too_it_is_built_in_a_process_that_can_be_ended(jetson: Jetson) -
 
 
 def test_what_the_board_has_and_the_package_has_not_is_said(
-    jetson: Jetson, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("edge_sdk.onnx.providers.board_providers", lambda: ("tensorrt", "cuda", "cpu"))
     opened = open_engine("onnx", doubling(), isolation="none")  # on the real package, which has the processor alone

@@ -61,6 +61,7 @@ class Meter:
         self._entries = [np.zeros((2, shape[axis])) for axis in self._axes]
 
     def see(self, real: Array, made: Array) -> None:
+        """One more sample: what the output should be, and what it is."""
         squares = np.square(real, dtype=np.float64), np.square(real - made, dtype=np.float64)
         for row, square in enumerate(squares):
             self._whole[row] += square.sum()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from converters.report.repair_figures import Repair, RepairStep
 from converters.report.numbers import maybe
+from converters.report.repair_figures import Repair, RepairStep
 from converters.report.svg import line, mark, svg, text
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 906.0, 16.0, 176.0

@@ -18,6 +18,7 @@ from converters.report.numbers import (
     short,
     size,
 )
+from converters.report.target_figures import TargetFigures
 
 Row = tuple[str, str]
 _NAME = 40
@@ -31,6 +32,7 @@ def summary_lines(figures: Figures) -> list[str]:
         *_comparison(figures),
         *_repair(figures),
         *((f"also {variant.kind}", _variant(variant)) for variant in figures.variants),
+        *(row for target in figures.targets for row in _target(target)),
         *_edgetpu(figures),
         *_making(figures),
         *(("warning", text) for text in figures.warnings),
@@ -158,6 +160,19 @@ def _variant(variant: OtherVariant) -> str:
     parts += [f"{each.name} {quantity(each.value, each.unit)}" for each in variant.agreement]
     parts.append(f"weakest output {decibels(variant.sqnr_db)}")
     return ", ".join([*parts, f"{short(variant.p50_ms)} ms here"])
+
+
+def _target(target: TargetFigures) -> list[Row]:
+    """A variant for an accelerator; its gate too, unless it passed."""
+    parts = [size(target.size_bytes)]
+    metrics = target.evaluation.metrics[:1] if target.evaluation is not None else ()
+    parts += [f"{m.name} {quantity(m.int8_value, m.unit)}" for m in metrics]
+    for other, agreement in (("float", target.with_float), ("int8", target.with_int8)):
+        parts += [f"{each.name} with {other} {quantity(each.value, each.unit)}" for each in agreement[:1]]
+    rows = [(f"also {target.variant}", ", ".join([*parts, f"weakest output {decibels(target.weakest_db)}"]))]
+    if target.gate is not None and target.gate.verdict != "passed":
+        rows.append(("its gate", verdict.gate_sentence(target.gate)))
+    return rows
 
 
 def _making(figures: Figures) -> list[Row]:

@@ -39,6 +39,11 @@ class TargetFigures(Strict):
     repair: Repair | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def weakest_db(self) -> float | None:
+        """The lowest SQNR of its outputs; None where none has a number."""
+        return min((o.sqnr_db for o in self.outputs if o.sqnr_db is not None), default=None)
+
     def without_times(self) -> TargetFigures:
         """The same without what differs from run to run."""
         return self.model_copy(update={"repair": None if self.repair is None else self.repair.without_times()})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from converters.report.accuracy import Gate, Layer, OutputParity, Parity
 from converters.report.figures import Figures
 from converters.report.numbers import change, count, decibels, loss, loss_between, quantity, seconds, short, size
+from converters.report.target_figures import TargetFigures
 
 WITHOUT_FLOAT = "It came so, and is packed as it is: there is no float model to compare with, and what quantization cost is not known."
 
@@ -25,9 +26,16 @@ def scheme(figures: Figures) -> str:
     return figures.kind.removeprefix("tflite-")
 
 
+def failed_target(figures: Figures) -> TargetFigures | None:
+    """The first variant of a target that loses more than allowed."""
+    return next((t for t in figures.targets if t.gate is not None and t.gate.verdict == "failed"), None)
+
+
 def state(figures: Figures) -> str:
     """``"good"``, ``"open"`` where something is left to decide, or ``"bad"``."""
     if figures.gate is not None and figures.gate.verdict == "failed":
+        return "bad"
+    if failed_target(figures) is not None:
         return "bad"
     if not figures.proof.full_integer and not _float_by_recipe(figures):
         return "bad"
@@ -39,6 +47,8 @@ def headline(figures: Figures) -> str:
     gate = figures.gate
     if gate is not None and gate.verdict == "failed":
         return "Refused: it loses more accuracy than allowed, and no bundle was written"
+    if (failed := failed_target(figures)) is not None:
+        return f"Refused: variant {failed.variant} loses more accuracy than allowed, and no bundle was written"
     said = _made(figures)
     if gate is None:
         return said
@@ -64,6 +74,10 @@ def _float_by_recipe(figures: Figures) -> bool:
 def reason(figures: Figures) -> str:
     """What the headline stands on, in a sentence."""
     operators = count(sum(figures.proof.operators.values()), "operator")
+    if figures.gate is not None and figures.gate.verdict == "failed":
+        return gate_sentence(figures.gate)
+    if (failed := failed_target(figures)) is not None and failed.gate is not None:
+        return f"Variant {failed.variant}: {gate_sentence(failed.gate)}"
     if figures.gate is not None and figures.gate.verdict != "passed":
         return gate_sentence(figures.gate)
     if _float_by_recipe(figures):
@@ -111,6 +125,13 @@ def in_steps(figures: Figures, output: OutputParity) -> bool:
 def lists_floats(figures: Figures) -> bool:
     """Whether single tensors that are left in floating point tell something: not where the recipe leaves all."""
     return bool(figures.proof.float_left) and figures.kind not in ("tflite-float16", "tflite-dynamic")
+
+
+def outputs_text(target: TargetFigures) -> list[str]:
+    """Every output of a target's variant, one sentence each."""
+    return [
+        f"Output {o.name}: {decibels(o.sqnr_db)}, at most {short(o.max_abs_difference)} off." for o in target.outputs
+    ]
 
 
 def compared_on(parity: Parity) -> str:

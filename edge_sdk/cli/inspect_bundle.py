@@ -13,7 +13,8 @@ from edge_sdk.cli.inspect_plan import plan_facts, plan_lines
 from edge_sdk.cli.table import facts, heading, paragraph, size, table
 from edge_sdk.contract import Contract
 from edge_sdk.edgetpu.package import read_compiled
-from edge_sdk.errors import MissingPackageError, ModelError
+from edge_sdk.errors import EngineError, MissingPackageError, ModelError
+from edge_sdk.onnx.model import model_in
 from edge_sdk.tasks import TaskSettings
 from edge_sdk.tensors import TensorSpec
 from edge_sdk.tflite import describe
@@ -68,6 +69,8 @@ def _measured_lines(title: str, figures: dict[str, Any]) -> Iterator[str]:
 
 def variant_verdict(bundle: Bundle, variant: Variant) -> str:
     """What the variant's file itself tells, whatever the manifest says of it."""
+    if variant.file.endswith(".onnx"):
+        return onnx_verdict(bundle.read(variant.file))
     if not variant.file.endswith(".tflite"):
         return f"Not looked into: {variant.file} is no .tflite model."
     content = bundle.read(variant.file)
@@ -79,6 +82,20 @@ def variant_verdict(bundle: Bundle, variant: Variant) -> str:
         return f"Damaged: {exc}."
     except MissingPackageError as exc:
         return f"Not looked into: {exc}."
+
+
+def onnx_verdict(content: bytes) -> str:
+    """How an ONNX model computes, and its operators."""
+    try:
+        model = model_in(content)
+    except EngineError as exc:
+        return f"Damaged: {exc}."
+    pairs = ("QuantizeLinear", "DequantizeLinear")
+    listed = ", ".join(f"{n:,} {name}" for name, n in model.operators.most_common() if name not in pairs)
+    if model.quantized:
+        counts = " and ".join(f"{model.operators[name]:,} {name}" for name in pairs)
+        return f"ONNX, quantized (QDQ): {counts} among {listed}."
+    return f"ONNX in {'float16' if model.halves else 'floating point'}: {listed}."
 
 
 def _verdict(bundle: Bundle) -> str:

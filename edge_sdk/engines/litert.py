@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 from collections.abc import Iterator
 from importlib import import_module
@@ -161,6 +162,7 @@ class LitertEngine(Engine):
     def _loaded_delegate(self) -> Any:
         self._delegate = self._ethos_delegate
         try:
+            ctypes.CDLL(self._delegate)  # load_delegate would print a traceback of its own where it cannot
             return self._module.load_delegate(self._delegate)
         except (OSError, ValueError) as exc:
             raise EngineError(

@@ -59,7 +59,8 @@ class OpenVinoEngine(Engine):
         archive = read_archive(Path(model_path))
         if is_old(self._openvino) and b'"FakeQuantize"' in archive.graph:
             raise EngineError(
-                f"OpenVINO {version_of(self._openvino)} crashes on int8 models, and its MYRIAD has no int8: run the variant openvino-float16"
+                f"OpenVINO {version_of(self._openvino)} crashes on int8 models, and its MYRIAD has no int8; run the variant "
+                "openvino-float16"
             )
         core = self._openvino.Core()
         find_device(core, device)

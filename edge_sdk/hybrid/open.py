@@ -71,7 +71,13 @@ class Help:
         runner, settings = local(), self.side.settings
         margin_ms = settings.margin_of(self._deadline_ms)
         try:
-            clock = WaitClock(self._deadline_ms, margin_ms, keep_up=settings.keep_up, live=self._live)
+            clock = WaitClock(
+                self._deadline_ms,
+                margin_ms,
+                keep_up=settings.keep_up,
+                fastest_ms=runner.fastest_ms,
+                live=self._live,
+            )
             return HybridRunner(runner, self.side, clock)
         except BaseException:
             runner.close()

@@ -166,7 +166,8 @@ class RemoteSide:
         assert asker is not None  # noqa: S101 - else ``why_not`` had said so
         began_ns = monotonic_ns()
         placement = self._encoder.encode(sample.data, asker.buffer, colour=sample.colour)
-        request = Request((asker.buffer,), self._judge, proof=False)
+        check = self._check_connection if self.trust.keeps_connections else None
+        request = Request((asker.buffer,), self._judge, proof=False, check=check)
         self.trust.bandwidth.spend(self._size)
         self._asked += 1
         asker.ask(request)
@@ -271,6 +272,9 @@ class RemoteSide:
 
     def _free(self) -> Asker | None:
         return next((asker for asker in self._askers if asker.request is None), None)
+
+    def _check_connection(self, client: Client) -> None:
+        self._proof.judge(0, client.infer((self._proof.questions[0],)))
 
     def _judge(self, number: int, outputs: tuple[Array, ...]) -> None:
         check_finite(outputs, self.variant.outputs)

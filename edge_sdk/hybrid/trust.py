@@ -43,6 +43,7 @@ class Trust:
         took_ms: of the latest answers.
         bandwidth: what may go over the network.
         proofs: passed and failed.
+        keeps_connections: it answers several requests over one. Then a new connection is a sign that it may be another.
     """
 
     def __init__(self, settings: RemoteSettings, now_ns: int, say: Callable[[str, str], None]) -> None:
@@ -55,6 +56,7 @@ class Trust:
         self.proofs: Counter[str] = Counter()
         self._proven_ns, self._is_proving, self._has_bytes = now_ns, False, True
         self._said = ""
+        self.keeps_connections = True
 
     def why_not(self, budget_ms: float, now_ns: int) -> str:
         """Why it is not to be asked for an answer within so long, as a key of ``WHY_NOT``; empty if it is."""
@@ -118,6 +120,7 @@ class Trust:
         if request.failure is not None:
             self._fail(reason_of(request.failure), str(request.failure), now_ns)
             return
+        self.keeps_connections = request.connections <= 1
         for took_ms in request.took_ms[1:]:  # the first one found the connection cold, if any
             self.took_ms.add(took_ms, now_ns)
         if self.breaker.state != "half_open":

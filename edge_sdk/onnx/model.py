@@ -56,6 +56,18 @@ def read_model(path: str) -> OnnxModel:
         raise EngineError(f"engine onnx refuses the model: it is no ONNX model: {exc}") from exc
 
 
+def model_in(content: bytes) -> OnnxModel:
+    """The same of a file's content.
+
+    Raises:
+        EngineError: as ``read_model``.
+    """
+    try:
+        return _read(memoryview(content))
+    except ValueError as exc:
+        raise EngineError(f"engine onnx refuses the model: it is no ONNX model: {exc}") from exc
+
+
 def _read(content: memoryview) -> OnnxModel:
     reading = _Reading(OnnxModel(hashlib.sha256(content).hexdigest()))
     reading.model(content)

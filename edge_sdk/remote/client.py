@@ -72,5 +72,10 @@ class Client(ABC):
         """Bytes received so far."""
         return 0
 
+    @property
+    def connections(self) -> int:
+        """Connections made so far; behind each there may be another server. 0 where the client does not know."""
+        return 0
+
     def close(self) -> None:  # noqa: B027 - as above
         """Let go of the connection; harmless if closed already."""

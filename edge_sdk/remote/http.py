@@ -46,6 +46,7 @@ class HttpConnection:
 
     Attributes:
         sent_bytes, received_bytes: so far, without those of TLS itself.
+        connections: made so far.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
@@ -53,7 +54,7 @@ class HttpConnection:
         self._credentials = Credentials(settings)
         self._connect_s, self._most = settings.connect_ms / 1000, settings.max_response_bytes
         self._connection: Connection | None = None
-        self.sent_bytes = self.received_bytes = 0
+        self.sent_bytes = self.received_bytes = self.connections = 0
 
     def request(
         self,
@@ -89,6 +90,7 @@ class HttpConnection:
             kept.close()
         step = attempt.part(self._connect_s, f"no connection within {self._connect_s * 1000:g} ms")
         fresh = connect(self.address, self._credentials.tls, step)
+        self.connections += 1
         try:
             return self._exchange(fresh, method, parts, attempt)
         except _CLOSED as exc:

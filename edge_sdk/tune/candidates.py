@@ -11,6 +11,7 @@ from edge_sdk.engines.cores import as_text, cores_of
 from edge_sdk.engines.variants import ON_ANY_PROCESSOR, missing_accelerator, needs_accelerator
 from edge_sdk.errors import ConfigError
 
+_SHOWN = ("device", "providers", "precision", "threads", "cores")  # what tells candidates apart
 _EVERY_COUNT = 4  # threads: up to here each number is tried, from here on every other
 
 
@@ -36,7 +37,7 @@ class Candidate:
 
 def name_of(variant: str, engine: str, options: Options) -> str:
     """What a candidate is called."""
-    said = (f"{key}={value}" for key, value in sorted(options.items(), reverse=True) if key in ("threads", "cores"))
+    said = (f"{key}={options[key]}" for key in _SHOWN if key in options)
     return ", ".join((f"{variant} on {engine}", *said))
 
 

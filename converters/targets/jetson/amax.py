@@ -56,7 +56,7 @@ class Magnitudes:
     @property
     def centres(self) -> _Floats:
         """Of the bins."""
-        return (np.arange(self.counts.size) + 0.5) * self.width
+        return np.asarray((np.arange(self.counts.size) + 0.5) * self.width, np.float64)
 
     def percentile(self, percent: float) -> float:
         """The upper edge of the bin in which so much of all lies below."""

@@ -43,7 +43,7 @@ def correct_biases(model: ModelProto, quantized: ModelProto, inputs: Iterable[Ar
 
 
 def _is_quantized(node: NodeProto) -> bool:
-    return node.input[1].endswith("/dequantized")
+    return bool(node.input[1].endswith("/dequantized"))
 
 
 def _mean(outputs: Iterator[Array]) -> Array:

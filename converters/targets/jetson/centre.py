@@ -46,8 +46,8 @@ def centre(
     made.CopyFrom(model)
     shifter = _Shifter(made, {layer.name: layer for layer in layers})
     shifts = {}
-    for name, (low, high) in ends.items():
-        low, high = min(low, 0.0), max(high, 0.0)
+    for name, both in ends.items():
+        low, high = min(*both, 0.0), max(*both, 0.0)
         shift = (low + high) / 2
         if abs(shift) < _LEAST_SKEW * (high - low) / 2 or not shifter.allows(name):
             continue
@@ -64,8 +64,9 @@ class _Shifter:
     def allows(self, name: str) -> bool:
         """Whether all that read a tensor can take a shift into their bias."""
         readers = self._wiring.readers[name]
-        inner = name in self._wiring.makers and name not in self._wiring.outputs
-        return inner and bool(readers) and all(self._absorbs(node, name) for node in readers)
+        if not readers or name not in self._wiring.makers or name in self._wiring.outputs:
+            return False
+        return all(self._absorbs(node, name) for node in readers)
 
     def _absorbs(self, node: NodeProto, name: str) -> bool:
         layer = self._layers.get(node.name)

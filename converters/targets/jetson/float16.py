@@ -1,8 +1,8 @@
 """A float32 graph in float16: weights and activations are halves, inputs and outputs stay float32, and what halves cannot hold stays too.
 
-A pass of our own, as the ones that exist (onnxconverter-common, onnxruntime.transformers) go by lists of operators and clip what is too large
-in silence; here it is measured. A node stays in float32 where one of its tensors goes beyond ``LIMIT`` on a calibration sample, where it has a
-graph of its own, and where its operator takes no halves.
+A pass of our own: the ones that exist (onnxconverter-common, onnxruntime.transformers) go by lists of operators and clip weights that are
+too large; here it is measured. A node stays in float32 where one of its tensors goes beyond ``LIMIT`` on a calibration sample, where it has
+a graph of its own, and where its operator takes no halves.
 """
 
 from __future__ import annotations

@@ -194,7 +194,8 @@ class _Work:
         done += ["biases corrected"] if best.corrected else []
         done += ["channels equalised"] if best.content != self._bench.float_content else []
         yield (
-            f"Ranges and repair: {', '.join(done)}; SQNR on calibration samples {search.first_db:.1f} dB by minmax, {search.db:.1f} dB now, "
+            f"Ranges and repair: {', '.join(done)}; SQNR on calibration samples {search.first_db:.1f} dB by minmax, "
+            f"{search.db:.1f} dB now, "
             f"{self._goal_db:.1f} dB of the int8 .tflite."
         )
         if repair is not None:
@@ -217,7 +218,9 @@ class _Work:
             golden_tolerance=tolerance,
         )
         entries = {variant.file: model.SerializeToString(), f"golden/{kind}.npz": golden_outputs(outputs)}
-        said = f"Golden vectors: TensorRT may differ by {100 * tolerance:.2g} % of the largest value; it was not run here."
+        said = (
+            f"Golden vectors: TensorRT may differ by {100 * tolerance:.2g} % of the largest value; it was not run here."
+        )
         figures = assessed.figures.model_copy(update={"notes": (*assessed.figures.notes, said)})
         return TargetVariant(variant, entries, figures)
 
@@ -237,9 +240,7 @@ def _with_layout(spec: TensorSpec) -> TensorSpec:
     return replace(spec, layout="nchw") if len(spec.shape) == 4 else spec
 
 
-def _golden(
-    kind: str, inputs: Sequence[Array], model: ModelProto, side: Side
-) -> tuple[list[tuple[Array, ...]], float]:
+def _golden(kind: str, inputs: Sequence[Array], model: ModelProto, side: Side) -> tuple[list[tuple[Array, ...]], float]:
     """The outputs for the raw inputs, and what another device's may differ by: twice what two ways to compute differ by here."""
     from converters.targets.jetson.run import Runner
 

@@ -1,9 +1,12 @@
 """Putting QuantizeLinear and DequantizeLinear into a float ONNX graph, in the form that TensorRT's parser takes.
 
-Zero points are int8 zeros, of the length of their scales and always stated (onnx-tensorrt, ``QuantDequantLinearHelper``: "TRT only supports
-symmetric quantization", "requires 3 inputs"). Weights stay float32 behind a pair of both for TensorRT 8, which says "invalid weights type of
-Int8" to int8 constants (NVIDIA/TensorRT#2163, huggingface/optimum#812); TensorRT 10 takes int8 constants behind DequantizeLinear
-("Explicit Quantization" in its documentation: "pre-quantized weights"), a quarter of the size. Biases stay float32 (onnx-tensorrt#850).
+Zero points are int8 zeros, of the length of their scales and always stated (onnx-tensorrt, ``QuantDequantLinearHelper``: "TRT only
+supports symmetric quantization", "requires 3 inputs"). Biases stay float32 (onnx-tensorrt#850).
+
+Weights stay float32 behind a pair of both for TensorRT 8, which says "invalid weights type of Int8" to int8 constants
+(NVIDIA/TensorRT#2163, huggingface/optimum#812). TensorRT 10 takes int8 constants behind DequantizeLinear ("Explicit Quantization" in its
+documentation: "pre-quantized weights"), a quarter of the size. ONNX Runtime folds the pair of weights into such a constant unless its
+graph optimisation is disabled, so that for TensorRT 8 it must be (microsoft/onnxruntime#17312).
 """
 
 from __future__ import annotations

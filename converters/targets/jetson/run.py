@@ -1,7 +1,7 @@
 """Running an ONNX graph exactly as it is written: the arithmetic that TensorRT's explicit quantization promises.
 
-ONNX Runtime would put integer kernels in the place of QuantizeLinear and DequantizeLinear, and on some processors these saturate in 16 bits.
-Without, every DequantizeLinear computes in float32, which int32 sums of int8 products equal to the last bits.
+ONNX Runtime would put integer kernels in the place of QuantizeLinear and DequantizeLinear, and on some processors these saturate in 16
+bits. Without, every DequantizeLinear computes in float32, which int32 sums of int8 products equal to the last bits.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from converters.repair.equalize import By, equalize
 from converters.repair.judge import Meter
 from converters.repair.observe import channel_extremes
 from converters.repair.rewiring import CannotRepairError
-from converters.report.repair_figures import Repair, RepairStep
 from converters.report.numbers import count
+from converters.report.repair_figures import Repair, RepairStep
 from converters.targets.jetson.amax import METHODS
 from converters.targets.jetson.build import Builder, Built, Candidate
 from converters.targets.jetson.run import Runner
@@ -89,7 +89,13 @@ class Search:
         progress: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._builder, self._judge, self._tensors, self._progress, self._clock = builder, judge, tensors, progress, clock
+        self._builder, self._judge, self._tensors, self._progress, self._clock = (
+            builder,
+            judge,
+            tensors,
+            progress,
+            clock,
+        )
         self._start, self._goal_db, self._budget_s, self._ends = start, goal_db, budget_s, clock() + budget_s
         self.best = Candidate(start)
         self.built: Built = builder.build(self.best)

@@ -40,7 +40,7 @@ class Stages:
         keep = [name for name in made if self._last_read.get(name, -1) >= end or name == tensor]
         runner = self._runner(nodes, keep)
         for values in self._live:
-            values |= runner.run_named({name: values[name] for name in runner.fed})
+            values.update(runner.run_named({name: values[name] for name in runner.fed}))
             for name in [name for name in values if self._last_read.get(name, -1) < end and name != tensor]:
                 del values[name]
         self._done = end
