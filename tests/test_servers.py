@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +28,14 @@ from edge_sdk.remote.clients import open_client
 from edge_sdk.remote.settings import ServerSettings
 from edge_sdk.tensors import TensorSpec
 from tests.serving.keys import Keys, make_keys
-from tests.serving.servers import Server, mlserver, tensorflow_serving, torchserve, triton
+from tests.serving.servers import Server, mlserver, python_of, tensorflow_serving, torchserve, triton
 from tests.serving.tls_relay import tls_relay
 from tests.supervised import eventually
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="extra onnx is not installed")
 from converters.targets.onnx import export_onnx  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # an environment may have to be made first
 
 SERVERS = {
     "mlserver": (mlserver, "kserve", ("v2-rest", "v2-grpc")),
@@ -42,8 +43,7 @@ SERVERS = {
     "torchserve": (torchserve, "torchserve", ("torchserve",)),
     "tensorflow": (tensorflow_serving, "tfserving", ("tfserving-rest", "tfserving-grpc")),
 }
-CLIENTS = {"v2-grpc": "edge_sdk.remote.v2_grpc", "tfserving-grpc": "edge_sdk.remote.tfserving_grpc"}
-WAYS = [(server, protocol) for server, (_, _, protocols) in SERVERS.items() for protocol in protocols]
+RUN_ONNX = ("mlserver", "torchserve")
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +109,26 @@ class Way:
         whole = {"url": url, "protocol": self.protocol, "model": "face", "timeout_ms": 20_000, "connect_ms": 5_000}
         return ServerSettings.model_validate({**whole, **tls, "token_file": self.server.token_file, **more})
 
+    @property
+    def port(self) -> int:
+        return int((self.server.grpc_url if self.protocol.endswith("grpc") else self.server.url).rpartition(":")[2])
+
     def client(self, subject: Subject, **more: object) -> Client:
         return open_client(self.settings(**more), subject.variant.inputs, subject.variant.outputs)
+
+
+@dataclass(frozen=True)
+class Ways:
+    """A server, and all the ways to speak to it."""
+
+    name: str
+    server: Server
+    all: tuple[Way, ...]
+
+    @property
+    def tolerance(self) -> float:
+        """Steps; TensorFlow computes the int8 model with float32."""
+        return 2.0 if self.name == "tensorflow" else 0.0
 
 
 @pytest.fixture(scope="module")
@@ -118,33 +136,17 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     return make_keys(tmp_path_factory.mktemp("keys"))
 
 
-@pytest.fixture(scope="module")
-def server(
+@pytest.fixture(scope="module", params=list(SERVERS))
+def ways(
     request: pytest.FixtureRequest, bundle: Path, keys: Keys, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
-    start, to, _ = SERVERS[request.param]
+) -> Iterator[Ways]:
+    start, to, protocols = SERVERS[request.param]
     models = tmp_path_factory.mktemp("models")
     exported(bundle, to, models, "face")
-    if request.param in ("mlserver", "torchserve"):  # what runs ONNX in Triton's package is not there
+    if request.param in RUN_ONNX:
         exported(bundle, to, models, "face-onnx", "onnx")
     with start(models, tmp_path_factory.mktemp(request.param), keys) as running:
-        yield running
-
-
-@pytest.fixture
-def way(request: pytest.FixtureRequest, server: Server) -> Way:
-    module = CLIENTS.get(request.param)
-    if module and importlib.util.find_spec(module) is None:
-        pytest.skip(f"there is no {module}")
-    return Way(server, request.param)
-
-
-each_way = pytest.mark.parametrize(
-    ("server", "way"), WAYS, indirect=True, scope="module", ids=[f"{s}-{p}" for s, p in WAYS]
-)
-runs_onnx = pytest.mark.parametrize(
-    ("server", "way"), [("mlserver", "v2-rest"), ("torchserve", "torchserve")], indirect=True, scope="module"
-)
+        yield Ways(request.param, running, tuple(Way(running, protocol) for protocol in protocols))
 
 
 def assert_equal(client: Client, subject: Subject, tolerance: float) -> None:
@@ -152,103 +154,129 @@ def assert_equal(client: Client, subject: Subject, tolerance: float) -> None:
         found = client.infer(inputs)
         for spec, output, wanted in zip(subject.variant.outputs, found, expected, strict=True):
             assert output.dtype == spec.dtype
-            assert difference(spec, output, wanted) <= tolerance
+            assert difference(spec, output, wanted) <= tolerance, client.description
 
 
-@each_way
-def test_the_golden_vectors_come_back(way: Way, bundle: Path) -> None:
+def test_the_golden_vectors_come_back(ways: Ways, bundle: Path) -> None:
     subject = subject_of(bundle)
-    with_state = way.client(subject)
-    with_state.check()
-    assert_equal(with_state, subject, 2.0 if way.protocol.startswith("tfserving") else 0.0)
-    with_state.close()
+    for way in ways.all:
+        with way.client(subject) as client:
+            client.check()
+            assert_equal(client, subject, ways.tolerance)
 
 
-@runs_onnx
-def test_a_variant_for_onnx_runtime_is_served_too(way: Way, bundle: Path) -> None:
+def test_a_variant_for_onnx_runtime_is_served_too(ways: Ways, bundle: Path) -> None:
+    if ways.name not in RUN_ONNX:
+        pytest.skip("Triton's package has no backend for ONNX, and TensorFlow Serving takes none")
     subject = subject_of(bundle, "onnx")
-    client = way.client(subject, model="face-onnx")
-    client.check()
-    assert_equal(client, subject, subject.variant.golden_tolerance)
-    client.close()
+    for way in ways.all:
+        with way.client(subject, model="face-onnx") as client:
+            client.check()
+            assert_equal(client, subject, subject.variant.golden_tolerance)
 
 
-@each_way
-def test_a_larger_batch_is_refused_and_the_next_request_answered(way: Way, bundle: Path) -> None:
+def test_a_larger_batch_is_refused_and_the_next_request_answered(ways: Ways, bundle: Path) -> None:
     subject = subject_of(bundle)
     (entry,) = subject.variant.inputs
     wide = replace(entry, shape=(2, *entry.shape[1:]))
-    client = open_client(way.settings(), (wide,), subject.variant.outputs)
-    with pytest.raises(RemoteError):
-        client.infer([np.zeros(wide.shape, wide.dtype)])
-    client.close()
-    client = way.client(subject)
-    assert len(client.infer(subject.golden[0])) == 2
-    client.close()
+    for way in ways.all:
+        with open_client(way.settings(), (wide,), subject.variant.outputs) as client, pytest.raises(RemoteError):
+            client.infer([np.zeros(wide.shape, wide.dtype)])
+        with way.client(subject) as client:
+            assert len(client.infer(subject.golden[0])) == 2
 
 
-@each_way
-def test_a_model_that_is_missing_is_named(way: Way, bundle: Path) -> None:
-    client = way.client(subject_of(bundle), model="nobody")
-    with pytest.raises(RemoteError, match=r"nobody|404|not found|unknown|NOT_FOUND"):
-        client.check()
-    client.close()
+def test_a_model_that_is_missing_is_named(ways: Ways, bundle: Path) -> None:
+    for way in ways.all:
+        with (
+            way.client(subject_of(bundle), model="nobody") as client,
+            pytest.raises(RemoteError, match=r"nobody|404|not found|unknown|NOT_FOUND"),
+        ):
+            client.check()
 
 
-@each_way
-def test_over_tls_with_the_right_authority_only(way: Way, bundle: Path, keys: Keys, tmp_path: Path) -> None:
+def test_over_tls_with_the_right_authority_only(ways: Ways, bundle: Path, keys: Keys, tmp_path: Path) -> None:
     """Behind a relay where the server has no TLS of its own."""
-    subject = subject_of(bundle)
-    port = int((way.server.grpc_url if way.protocol.endswith("grpc") else way.server.url).rpartition(":")[2])
-    with tls_relay(port, keys) as relayed:
-        own = "s://" in way.settings().url
-        scheme = "grpcs" if way.protocol.endswith("grpc") else "https"
-        url = way.settings().url if own else f"{scheme}://localhost:{relayed}"
-        client = way.client(subject, url=url, ca_file=keys.authority)
-        assert_equal(client, subject, 2.0)
-        client.close()
-        strange = way.client(subject, url=url, ca_file=make_keys(tmp_path).authority)
-        with pytest.raises(RemoteError, match=r"(?i)certificate|ssl|tls|unavailable"):
-            strange.infer(subject.golden[0])
-        strange.close()
+    subject, strange = subject_of(bundle), make_keys(tmp_path).authority
+    for way in ways.all:
+        with tls_relay(way.port, keys) as relayed:
+            url = way.settings().url
+            if "s://" not in url:
+                url = f"{'grpcs' if way.protocol.endswith('grpc') else 'https'}://localhost:{relayed}"
+            with way.client(subject, url=url, ca_file=keys.authority) as client:
+                assert_equal(client, subject, ways.tolerance)
+            with (
+                way.client(subject, url=url, ca_file=strange) as client,
+                pytest.raises(RemoteError, match=r"(?i)certificate|ssl|tls|unavailable"),
+            ):
+                client.infer(subject.golden[0])
 
 
-@pytest.mark.parametrize(("server", "way"), [("torchserve", "torchserve")], indirect=True, scope="module")
-def test_torchserve_wants_the_token(way: Way, bundle: Path, tmp_path: Path) -> None:
+def test_without_the_token_there_is_no_answer(ways: Ways, bundle: Path, tmp_path: Path) -> None:
+    if ways.name != "torchserve":
+        pytest.skip("it has no tokens of its own: what stands before it checks them")
     subject = subject_of(bundle)
     (tmp_path / "token").write_text("an-old-token")
     for token in (None, tmp_path / "token"):
-        client = way.client(subject, token_file=token)
-        with pytest.raises(RemoteError) as caught:
+        with ways.all[0].client(subject, token_file=token) as client, pytest.raises(RemoteError) as caught:
             client.infer(subject.golden[0])
         assert "an-old-token" not in str(caught.value)
-        client.close()
 
 
-@each_way
-def test_zz_a_server_that_is_killed_in_the_middle_is_an_error_at_once(way: Way, bundle: Path) -> None:
+READ_CONFIG = """
+import sys
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+config = text_format.Parse(sys.stdin.read(), model_config_pb2.ModelConfig())
+print(config.name, config.backend, [list(each.dims) for each in config.input], [each.name for each in config.output])
+"""
+
+
+def test_triton_s_own_messages_read_the_configuration_of_onnx(bundle: Path, tmp_path: Path) -> None:
+    """Its backend for ONNX cannot be had here."""
+    exported(bundle, "kserve", tmp_path, "face-onnx", "onnx")
+    config = (tmp_path / "face-onnx/config.pbtxt").read_text()
+    command = [python_of("triton"), "-c", READ_CONFIG]
+    done = subprocess.run(command, input=config, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [
+        "face-onnx",
+        "onnxruntime",
+        "[[1,",
+        "3,",
+        "128,",
+        "128]]",
+        "['regressors',",
+        "'classificators']",
+    ]
+    assert (tmp_path / "face-onnx/1/model.onnx").is_file() and not (tmp_path / "face-onnx/1/model.py").exists()
+
+
+def test_zz_a_server_that_is_killed_in_the_middle_is_an_error_at_once(ways: Ways, bundle: Path) -> None:
+    """The last one, as the server is gone then."""
     subject = subject_of(bundle)
-    if way.server.process.poll() is None:
-        client = way.client(subject, timeout_ms=60_000)
+    clients = [way.client(subject, timeout_ms=60_000) for way in ways.all]
+    for client in clients:
         client.infer(subject.golden[0])
-        way.server.freeze()
-        failures: list[BaseException] = []
+    ways.server.freeze()
+    failures: list[RemoteError] = []
 
-        def ask() -> None:
-            try:
-                client.infer(subject.golden[0])
-            except RemoteError as exc:
-                failures.append(exc)
+    def ask(client: Client) -> None:
+        try:
+            client.infer(subject.golden[0])
+        except RemoteError as exc:
+            failures.append(exc)
 
-        port, thread = int(client.settings.url.rpartition(":")[2]), threading.Thread(target=ask)
+    threads = [threading.Thread(target=ask, args=[client]) for client in clients]
+    for thread, way in zip(threads, ways.all, strict=True):
         thread.start()
-        eventually(lambda: way.server.has_waiting(port))
-        way.server.kill()
-        killed = time.monotonic()
+        eventually(partial(ways.server.has_waiting, way.port))
+    ways.server.kill()
+    killed = time.monotonic()
+    for thread in threads:
         thread.join(30)
-        assert failures and time.monotonic() - killed < 10
+    assert len(failures) == len(clients) and time.monotonic() - killed < 10
+    for client in clients:
         client.close()
-    gone = way.client(subject)
-    with pytest.raises(RemoteError):
-        gone.infer(subject.golden[0])
-    gone.close()
+    for way in ways.all:
+        with way.client(subject) as client, pytest.raises(RemoteError):
+            client.infer(subject.golden[0])

@@ -159,6 +159,11 @@ class Contender:
         return self.golden is not None and not self.golden.passed
 
     @property
+    def p25_ms(self) -> float:
+        """The lower quartile of all steps timed: what it takes when nothing else holds it up."""
+        return self._quantile(25)
+
+    @property
     def p50_ms(self) -> float:
         """Of all steps timed."""
         return self._quantile(50)

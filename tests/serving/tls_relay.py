@@ -16,6 +16,7 @@ def tls_relay(to_port: int, keys: Keys) -> Iterator[int]:
     """The port of a relay on loopback that speaks TLS, and passes on what it gets to ``to_port`` in clear."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(keys.certificate, keys.key)
+    context.set_alpn_protocols(["h2", "http/1.1"])  # gRPC insists on the first
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="tls relay")
     thread.start()

@@ -151,7 +151,7 @@ def read_subject(bundle: Bundle, id_: str | None, *, name: str | None, version: 
         _check_stateless(bundle, variant, content)
     golden, expected = _golden(bundle, variant)
     return Subject(
-        name=_name(name or bundle.manifest.name),
+        name=_name(bundle.manifest.name if name is None else name),
         version=version,
         source=str(bundle.path),
         variant=variant,
