@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -44,6 +44,7 @@ def test_bytes_come_back_as_they_were(array: Array) -> None:
 
 
 @given(ARRAYS)
+@example(np.array([[0, 1 << 63]], np.uint64))
 def test_numbers_in_json_come_back_as_they_were(array: Array) -> None:
     for given_ in (array.tolist(), array.ravel().tolist()):
         assert same(from_numbers(json.loads(json.dumps(given_)), spec_of(array)), array)

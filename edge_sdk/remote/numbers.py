@@ -44,6 +44,8 @@ def from_numbers(numbers: Any, spec: TensorSpec) -> Array:
     except (ValueError, OverflowError, RecursionError) as exc:
         raise RemoteError(f"output {spec} came as lists of different lengths, or of what are no numbers") from exc
     dtype = np.dtype(spec.dtype)
+    if dtype == np.uint64 and found.dtype.kind == "f":  # what NumPy makes of integers on both sides of 2**63
+        found = _large(np.array(numbers, object), found)
     if found.dtype.kind not in _KINDS[dtype.kind]:
         raise RemoteError(f"output {spec} came as {_kind(found)}")
     if found.size != math.prod(spec.shape):
@@ -71,6 +73,11 @@ def check_shape(spec: TensorSpec, shape: tuple[int, ...]) -> None:
     """Raise RemoteError if an answer's tensor has another shape."""
     if shape != spec.shape:
         raise RemoteError(f"output {spec} came in shape {'x'.join(map(str, shape[:32])) or 'scalar'}")
+
+
+def _large(numbers: Array, otherwise: Array) -> Array:
+    whole = all(type(each) is int and 0 <= each < 1 << 64 for each in numbers.flat)
+    return numbers.astype(np.uint64) if whole else otherwise
 
 
 @lru_cache
