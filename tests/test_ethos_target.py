@@ -97,12 +97,12 @@ def test_what_the_npu_does_not_take_stays_on_the_processor_and_is_named(tmp_path
 
 def test_a_float_model_is_refused_although_vela_ends_well(npu: EthosU) -> None:
     content = depthwise_net()
-    with pytest.raises(ModelError, match="puts nothing on the NPU: .*unsupported DataType Float32"):
+    with pytest.raises(ModelError, match=r"puts nothing on the NPU: .*unsupported DataType Float32"):
         find_mapping(content, run_vela(content, npu))
 
 
 def test_garbage_is_refused_with_velas_last_words(npu: EthosU) -> None:
-    with pytest.raises(ModelError, match="vela ended with exit code 1. It said last: .*Compilation failed"):
+    with pytest.raises(ModelError, match=r"vela ended with exit code 1. It said last: .*Compilation failed"):
         run_vela(b"garbage", npu)
 
 
@@ -133,7 +133,7 @@ def test_a_changed_output_is_refused(made: ConvertResult, npu: EthosU, tmp_path:
     with Bundle(other.bundle) as bundle:
         compiled = run_vela(bundle.read(bundle.variant().file), npu)
     with pytest.raises(
-        ModelError, match="vela changed an output: it was 'scores' int8 1x4, .* it is 'scores' int8 1x5"
+        ModelError, match=r"vela changed an output: it was 'scores' int8 1x4, .* it is 'scores' int8 1x5"
     ):
         find_mapping(content, compiled)
 
@@ -190,7 +190,7 @@ def test_without_its_delegate_it_is_an_error_that_says_so(compiled: bytes) -> No
 def test_a_delegate_that_takes_another_operator_is_no_way_to_the_processor(
     compiled: bytes, edgetpu: Device, edgetpu_library: Path
 ) -> None:
-    with pytest.raises(EngineError, match="with .*libedgetpu.so.1 refuses the model: .*unresolved custom op: ethos-u"):
+    with pytest.raises(EngineError, match=r"with .*libedgetpu.so.1 refuses the model: .*unresolved custom op: ethos-u"):
         open_engine("litert", compiled, {"delegate": str(edgetpu_library)}, isolation="none")
 
 

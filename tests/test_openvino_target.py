@@ -13,6 +13,7 @@ from converters.targets.openvino.executed import executed
 from converters.targets.openvino.ir import Converted, to_ir
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.bundle.golden import check_golden
+from edge_sdk.encoder import Encoder
 from edge_sdk.engines import engine_for
 from edge_sdk.engines.isolation import Isolation, open_engine
 from edge_sdk.errors import MissingPackageError, ModelError
@@ -143,6 +144,39 @@ def test_a_model_that_came_full_integer_gets_it_too(int8: tuple[bytes, Variant],
             assert check is not None and check.passed
 
 
+def _truth(made: ConvertResult, folder: Path) -> Path:
+    """Photos in folders named by what the int8 model says of them."""
+    import cv2
+
+    with Bundle(made.bundle) as bundle, open_engine("litert", bundle.read(bundle.variant().file)) as engine:
+        encoder = Encoder(bundle.manifest.contract, bundle.variant().inputs[0])
+        for number, image in enumerate(np.load(folder / "noise.npy")):
+            encoder.encode(image, engine.input_arrays[0], colour="rgb")
+            label = f"class{int(engine.run()[0].argmax())}"
+            (folder / "truth" / label).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / "truth" / label / f"{number}.png"), image[:, :, ::-1])
+    return folder / "truth"
+
+
+def test_it_is_judged_by_the_right_answers_too(tmp_path: Path) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(f"class{number}" for number in range(4)))
+    truth = _truth(converted(tmp_path, labels=labels), tmp_path)
+    made = converted(tmp_path, *BOARDS, labels=labels, evaluate=truth, max_drop="20%")
+    assert len(made.figures.targets) == 2
+    for figures in made.figures.targets:
+        assert figures.evaluation is not None and figures.gate is not None
+        top1 = figures.evaluation.metrics[0]
+        assert (figures.evaluation.samples, top1.name, figures.gate.basis) == (40, "top-1", "labels")
+        assert top1.int8_value >= 85 and top1.float_value is not None
+    with Bundle(made.bundle) as bundle:
+        content = bundle.read(bundle.variant("tflite-int8").file)
+    made = converted(tmp_path, BOARDS[0], model=content, calibrate=None, labels=labels, evaluate=truth)
+    (ready,) = made.figures.targets
+    assert ready.evaluation is not None and ready.gate is None
+    assert ready.evaluation.metrics[0].float_value is None and ready.evaluation.metrics[0].int8_value >= 85
+
+
 def _only_warning(made: ConvertResult) -> str:
     assert made.figures.targets == ()
     (warning,) = [said for said in made.figures.warnings if said.startswith("There is no variant of kind openvino")]
@@ -186,11 +220,11 @@ def test_a_model_with_variables_is_refused_with_openvinos_reason() -> None:
     content = sum_model()
     with (
         open_engine("litert", content, isolation="none") as engine,
-        pytest.raises(ModelError, match="OpenVINO cannot read the .tflite model: .*RESOURCE"),
+        pytest.raises(ModelError, match=r"OpenVINO cannot read the .tflite model: .*RESOURCE"),
     ):
         to_ir(content, engine.inputs, engine.outputs)
 
 
 def test_garbage_is_refused() -> None:
-    with pytest.raises(ModelError, match="OpenVINO cannot read the .tflite model"):
+    with pytest.raises(ModelError, match=r"OpenVINO cannot read the .tflite model"):
         to_ir(b"garbage" * 99, (), ())

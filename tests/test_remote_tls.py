@@ -133,7 +133,7 @@ def test_a_server_that_answers_plain_http_with_an_alert_has_tls(clients: Clients
 
         thread = threading.Thread(target=alert)
         thread.start()
-        with pytest.raises(RemoteError, match="the server has TLS; the url begins with https"):
+        with pytest.raises(RemoteError, match="the server has TLS; let the url begin with https"):
             clients(f"http://127.0.0.1:{listener.getsockname()[1]}").infer(sample())
         thread.join()
 

@@ -212,7 +212,8 @@ class OutputFigures:
         return self._judge.as_metric()
 
 
-def _judge_for(task: TaskSettings) -> _Judge:
+def judge_for(task: TaskSettings) -> _Judge:
+    """What compares the values of a task."""
     judge: _Judge
     match task:
         case ClassifySettings():
@@ -245,7 +246,7 @@ def compare_outputs(
         DataError: if a sample does not fit the contract.
     """
     outputs = [_Output(spec) for spec in after.outputs]
-    judge = _judge_for(task)
+    judge = judge_for(task)
     with ThreadPoolExecutor(1) as pool:
         coming = iter(samples)
         sample = next(coming, None)

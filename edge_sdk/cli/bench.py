@@ -28,6 +28,7 @@ from edge_sdk.loop_report import percentile_line
 from edge_sdk.noise import noise
 from edge_sdk.printable import printable
 from edge_sdk.profiles import load_board
+from edge_sdk.remote.content import content_for
 from edge_sdk.tasks import make_task
 from edge_sdk.watchdog.durations import Durations, Percentiles
 
@@ -86,12 +87,12 @@ def bench(
         bundle = stack.enter_context(Bundle(model)) if read_start(model)[:2] == b"PK" else None
         if bundle is not None:
             variant = _variant(bundle, variant_id, board, engine_name)
-            content, name = bundle.model_of(variant), f"{model.name}, {variant.id}"
             engine_name = engine_for(variant.kind, engine_name)
+            content, name = content_for(engine_name, bundle, variant), f"{model.name}, {variant.id}"
         else:
             content, name = read_model(model), model.name
             engine_name = engine_name or engine_for("edgetpu" if is_compiled(content) else "tflite-")
-        options = own_options(engine_name, options)
+        options = own_options(engine_name, options, load_board(board).engine_options if board else None)
         engine = stack.enter_context(open_engine(engine_name, content, options, isolation=isolation, hang_ms=hang_ms))
         golden: GoldenCheck | None = None
         if bundle is not None:

@@ -143,7 +143,8 @@ class GrpcChannel:
         connection = connect(self._address, self._tls, step)
         try:
             connection.attempt = attempt.part(_FIRST_FRAME_S, "")
-            connection.readinto(memoryview(bytearray(_FIRST_FRAME_BYTES)))
+            if not connection.readinto(memoryview(bytearray(_FIRST_FRAME_BYTES))):
+                raise ConnectionResetError
         except RemoteTimeoutError:  # it waits for ours: no HTTP/2, perhaps, and grpcio's text says so
             attempt.left_s()
         except OSError as exc:

@@ -51,17 +51,17 @@ def fields(content: Bytes) -> Iterator[tuple[int, Value]]:
         if place == len(view):
             return
         key, place = _read_varint(view, place)
-        kind = key & 7
-        if kind == _VARINT:
+        field, kind = key >> 3, key & 7
+        if kind == _VARINT and field:
             value, place = _read_varint(view, place)
-            yield key >> 3, value
+            yield field, value
             continue
         size = {_FIXED32: 4, _FIXED64: 8}.get(kind)
         if kind == _BYTES:
             size, place = _read_varint(view, place)
-        if size is None or size > len(view) - place or not key >> 3:
+        if size is None or size > len(view) - place or not field:
             raise _damaged()
-        yield key >> 3, view[place : place + size]
+        yield field, view[place : place + size]
         place += size
     raise RemoteError(f"the answer has a message of more than {MOST_FIELDS} fields")
 

@@ -16,6 +16,8 @@ from converters.targets.jetson.graph import Graph, Inputs
 from converters.targets.jetson.qdq import Scale, WeightsAs, insert_qdq
 from edge_sdk.tensors import Array
 
+_LEAST_SAMPLES, _MOST_BYTES = 8, 192 << 20
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -70,9 +72,9 @@ class Builder:
             self._graphs[content] = Graph.of(content, self._measure(content), self.few, self._opset)
         return self._graphs[content]
 
-    def few(self) -> Iterator[Array]:
-        """Some of the calibration samples."""
-        return islice(iter(self._inputs()), SAMPLES)
+    def few(self, largest: int = 1) -> Iterator[Array]:
+        """Some of the calibration samples: fewer where the largest activation of a model, which is kept of each, has many values."""
+        return islice(iter(self._inputs()), max(_LEAST_SAMPLES, min(SAMPLES, _MOST_BYTES // (4 * largest))))
 
     def build(self, candidate: Candidate) -> Built:
         """The QDQ graph of a candidate."""
@@ -88,5 +90,5 @@ class Builder:
             amax |= {name: max(ends[name][1] - shift, shift - ends[name][0]) for name, shift in shifts.items()}
         made = insert_qdq(model, layers, {name: Scale(amax[name] / 127) for name in read}, self._weights_as)
         if candidate.corrected:
-            made = correct_biases(model, made, self.few())
+            made = correct_biases(model, made, self.few(max(graph.sizes.values())))
         return Built(made, len(shifts))

@@ -75,7 +75,7 @@ class _Shifter:
         if len(node.input) > 2 and node.input[2] and node.input[2] not in self._constants:
             return False
         if node.op_type == "Gemm":
-            return attribute(node, "transA", 0) == 0 and attribute(node, "beta", 1.0) == 1.0
+            return bool(attribute(node, "transA", 0) == 0 and attribute(node, "beta", 1.0) == 1.0)
         return not any(attribute(node, "pads", ())) and attribute(node, "auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
 
     def shift(self, name: str, shift: float, *, small: bool) -> bool:

@@ -119,7 +119,6 @@ class Search:
             self._check()
             self._attempt("correct biases", "", replace(self.best, corrected=True))
             self._equalize()
-            self._attempt("centre", "", replace(self.best, centred=True))
             self._attempt("centre and correct", "", replace(self.best, centred=True, corrected=True))
             for method in _AGAIN:
                 self._attempt("ranges again", method, replace(self.best, method=method))
