@@ -21,7 +21,7 @@ from edge_sdk.tasks.settings import ClassifySettings
 from edge_sdk.tensors import Array
 from tests.tiny_models import image_net
 
-SIDE, RATE_HZ, DEADLINE_MS = 224, 40.0, 60.0
+SIDE, RATE_HZ, DEADLINE_MS = 224, 15.0, 100.0
 _SHADES = 8
 
 

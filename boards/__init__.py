@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Accelerator", "Board", "Computer", "load", "names", "onnx_opset", "read_profile"]
+__all__ = ["Accelerator", "Board", "Computer", "TensorRT", "load", "lowest_tensorrt", "names", "read_profile"]
 
 _FOLDER = Path(__file__).parent
 _KINDS: dict[str, type[Board]] = {"computer": Computer, "accelerator": Accelerator}
@@ -60,17 +61,38 @@ def load(name: str) -> Board:
     return read_profile(_FOLDER / f"{name}.toml")
 
 
-def onnx_opset(boards: Iterable[str]) -> int | None:
-    """The highest ONNX opset that every system of these boards takes, which is the lowest of them; None where no profile states one.
+@dataclass(frozen=True)
+class TensorRT:
+    """What a model may count on.
 
-    >>> onnx_opset(["jetson-nano", "jetson-orin-nano"])
-    13
+    Attributes:
+        version: major and minor; opset: the highest ONNX opset.
+    """
+
+    version: tuple[int, int]
+    opset: int
+
+
+def lowest_tensorrt(boards: Iterable[str]) -> TensorRT | None:
+    """The lowest TensorRT and ONNX opset of all systems of these boards: a model for that runs on each. None where no profile states any.
+
+    >>> lowest_tensorrt(["jetson-nano", "jetson-orin-nano"])
+    TensorRT(version=(8, 0), opset=13)
 
     Raises:
         BoardError: if there is no such board.
     """
     found = [board for board in map(load, boards) if isinstance(board, Computer)]
-    return min((system.opset for board in found for system in board.systems if system.opset is not None), default=None)
+    told = [
+        (tuple(map(int, system.tensorrt.split("."))), system.opset)
+        for board in found
+        for system in board.systems
+        if system.tensorrt is not None and system.opset is not None
+    ]
+    if not told:
+        return None
+    major, minor = min(version for version, _ in told)
+    return TensorRT((major, minor), min(opset for _, opset in told))
 
 
 def read_profile(path: Path) -> Board:

@@ -68,6 +68,7 @@ class FaultyServer:
         self.always, self.keeps = "ok", True
         self.done: Counter[str] = Counter()
         self.asked, self.port = 0, port
+        self._random = random.Random(1)
         self._told = threading.Condition()
         self._release = threading.Event()
         self._listener: socket.socket | None = None
@@ -190,6 +191,9 @@ class FaultyServer:
             fault, *numbers = (self.faults.popleft() if self.faults else self.always).split(" ")
             self.done[" ".join([fault, *numbers])] += 1
             self.asked += 1
+            if fault == "sometimes":  # SHARE SECONDS
+                fault = "stall" if self._random.random() < float(numbers[0]) else "ok"
+                numbers = numbers[1:]
             self._told.notify_all()
         match fault:
             case "stall":

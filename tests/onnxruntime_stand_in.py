@@ -6,7 +6,7 @@ JSON object a session; its file ``orders`` (JSON) may hold:
     unoffered   providers that are not in it
     absent      providers that do not load
     log         what is printed then
-    build       "hang" or "fail"
+    build       "hang", "fail", or how many seconds it takes
     reject      engines that were kept are not taken: an error
     rebuild     they are built anew in silence
 """
@@ -77,11 +77,13 @@ class InferenceSession:
             raise RuntimeError("TensorRT EP failed to deserialize engine from cache")
         if kept and not orders.get("rebuild"):
             return
-        if orders.get("build") == "hang":
+        if isinstance(build := orders.get("build"), float):
+            time.sleep(build)
+        if build == "hang":
             time.sleep(3600)
         engine = folder / f"{told['trt_engine_cache_prefix']}_1_sm87.engine"
         engine.write_bytes(b"half")
-        if orders.get("build") == "fail":
+        if build == "fail":
             raise RuntimeError("TensorRT EP failed to create engine from network")
         engine.write_bytes(os.urandom(32))
         if told["trt_timing_cache_enable"] == "1":

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import boards
-from boards import Accelerator, Computer, load, names, onnx_opset, read_profile
+from boards import Accelerator, Computer, TensorRT, load, lowest_tensorrt, names, read_profile
 from boards.position import line_of
 from edge_sdk.errors import BoardError
 
@@ -230,16 +230,16 @@ def test_wrong_use_ends_with_its_exit_code():
 
 
 @pytest.mark.parametrize(
-    ("boards", "opset"),
+    ("boards", "lowest"),
     [
-        (["jetson-orin-nano"], 17),
-        (["jetson-agx-orin", "jetson-xavier-nx"], 13),
-        (["jetson-orin-nano", "jetson-nano", "raspberry-pi-5"], 13),
+        (["jetson-orin-nano"], TensorRT((8, 5), 17)),
+        (["jetson-agx-orin", "jetson-xavier-nx"], TensorRT((8, 0), 13)),
+        (["jetson-orin-nano", "jetson-nano", "raspberry-pi-5"], TensorRT((8, 0), 13)),
         (["raspberry-pi-5", "coral-usb"], None),
         ([], None),
     ],
 )
-def test_the_lowest_opset_of_the_boards_is_what_a_model_for_all_of_them_may_have(
-    boards: list[str], opset: int | None
+def test_a_model_for_several_boards_is_for_the_lowest_tensorrt_of_them(
+    boards: list[str], lowest: TensorRT | None
 ) -> None:
-    assert onnx_opset(boards) == opset
+    assert lowest_tensorrt(boards) == lowest

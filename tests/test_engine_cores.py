@@ -79,3 +79,19 @@ def test_candidates_are_threads_and_on_such_chips_clusters() -> None:
     assert ways((0, 1, 2, 3), threads="2") == ["2"]
     assert ways((0,), (1,), cores="0") == ["1 0"]
     assert _ways("null", "null", {}, [(0, 1)]) == [{}]
+
+
+def test_candidates_are_the_devices_that_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_SDK_ROOT", str(tmp_path))
+    cores = [(0, 1)]
+    assert _ways("openvino", "openvino", {}, cores) == [{"threads": "1"}, {"threads": "2"}]
+    assert _ways("onnx", "onnx-qdq", {}, cores) == [{"threads": "1"}, {"threads": "2"}]
+    for name in ("dri/renderD128", "accel/accel0", "nvhost-gpu"):
+        file = tmp_path / "dev" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    found = _ways("openvino", "openvino", {}, cores)
+    assert found == [{"device": "GPU"}, {"device": "NPU"}, {"threads": "1"}, {"threads": "2"}]
+    assert _ways("openvino", "openvino", {"device": "NPU"}, cores) == [{"device": "NPU"}]
+    assert _ways("onnx", "onnx-qdq", {}, cores)[0] == {}
+    assert _ways("onnx", "onnx-qdq", {}, cores)[1:] == [{"providers": "cpu", "threads": count} for count in "12"]

@@ -47,10 +47,11 @@ def test_the_loop_goes_on_with_the_default_and_its_next_start_takes_the_choice(
     bundle: Path, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(background_module, "DUTY", 0.5)
-    monkeypatch.setattr(background_module, "BUDGET_S", 5.0)
+    monkeypatch.setattr(background_module, "BUDGET_S", 60.0)
     told: list[Event] = []
     source = Paced(0.05)
-    with Loop(bundle, source, deadline_ms=1_000, tuned="background", on_event=told.append) as loop:
+    settings: dict[str, object] = {"tuned": "background", "engine_options": {"threads": "1"}, "on_event": told.append}
+    with Loop(bundle, source, deadline_ms=1_000, **settings) as loop:  # type: ignore[arg-type]
         variants = {result.variant for result in loop if not source.stop_if(bool(tuned_messages(told)))}
     assert variants == {"slow"}
     (said,) = tuned_messages(told)

@@ -164,7 +164,7 @@ def _lines(found: Tuned, *, whole: bool) -> Iterator[str]:
     measured = f"{found.seconds:.1f} s on {found.holds.machine}, board {found.holds.board or 'unknown'}"
     yield from facts((("measured", measured), ("wanted", found.objective)))
     yield ""
-    titles = ("candidate", "golden", "p50 ms", "p95 ms", "MB", "start ms", "verdict")
+    titles = ("candidate", "golden", "p25 ms", "p50 ms", "p95 ms", "MB", "start ms", "verdict")
     yield from table(titles, map(_cells, found.rows), right=titles[1:-1])
     yield ""
     yield from facts((each.name, each.reason) for each in found.rows if each.reason)
@@ -173,6 +173,7 @@ def _lines(found: Tuned, *, whole: bool) -> Iterator[str]:
 def _cells(row: Row) -> tuple[str, ...]:
     numbers = (
         (row.golden, "{:.3g}"),
+        (row.p25_ms, "{:.3f}"),
         (row.p50_ms, "{:.3f}"),
         (row.p95_ms, "{:.3f}"),
         (row.memory_mb, "{:.0f}"),

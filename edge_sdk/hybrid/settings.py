@@ -48,7 +48,7 @@ class RemoteSettings(ServerSettings):
     prove_s: float = Field(default=60.0, gt=0)
     tolerance: float | None = Field(default=None, ge=0)
     first_wait_s: float = Field(default=0.5, gt=0)
-    longest_wait_s: float = Field(default=30.0, gt=0)
+    longest_wait_s: float = Field(default=10.0, gt=0)
     healthy_s: float = Field(default=30.0, ge=0)
     bytes_per_s: float | None = Field(default=None, gt=0)
     bytes_per_day: float | None = Field(default=None, gt=0)

@@ -87,7 +87,7 @@ class Race:
         for number, entry in enumerate(entries, start=1):
             if entry.failed or (entry.contender is not None and not entry.out):
                 continue
-            plain = next((e for e in entries if e.candidate.variant.id == entry.candidate.variant.id), entry)
+            plain = next(e for e in entries if e.candidate.place == entry.candidate.place)
             if plain is not entry and plain.failed:
                 entry.failed, entry.out = True, plain.out
             elif why := self._hopeless(entry, plain, entries):
