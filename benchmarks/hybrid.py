@@ -1,8 +1,8 @@
 """What a server that stalls at random for a second costs a loop that it helps: beside the same loop without it, in turn.
 
 The device is the slower one: its engine takes ``_SLOWER_MS`` longer than that of the server, which has the same model. With
-``prefer = "remote"`` a result comes mostly sooner, so its p99 is compared. With ``prefer = "local"`` every value is uncertain here, and
-comes later by what the server takes, as the user wants it: it must only not miss more deadlines.
+``prefer = "remote"`` a result comes mostly sooner, so its p99 is compared. With ``prefer = "local"`` every value is uncertain here,
+and comes later by what the server takes, as the user wants it: it must only not miss more deadlines.
 """
 
 from __future__ import annotations

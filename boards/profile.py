@@ -210,6 +210,7 @@ class Board(_Strict):
         name: the file's stem.
         title: its name for people.
         variants: kinds of variants it runs, the one to try first in front.
+        engine_options: options of engines, by their name, that make them use it.
         software: versions that work together or do not, those to take in front.
         sources: who says so, by the key or section it covers.
         unverified: keys whose value no source was found for: taken from memory, to be checked.
@@ -218,6 +219,7 @@ class Board(_Strict):
     name: str
     title: str
     variants: tuple[VariantKind, ...] = Field(min_length=1)
+    engine_options: dict[str, dict[str, str]] = {}
     thermal: Thermal = Thermal()
     software: tuple[Software, ...] = ()
     sources: dict[str, tuple[str, ...]]
@@ -228,7 +230,7 @@ class Board(_Strict):
         named = (*self.sources, *self.unverified)
         if strangers := [key for key in named if not _has(self, key.split("."))]:
             raise ValueError(f"sources or unverified name {', '.join(strangers)}, which the profile does not state")
-        facts = self.model_fields_set - {"name", "kind", "title", "software", "sources", "unverified"}
+        facts = self.model_fields_set - {"name", "kind", "title", "engine_options", "software", "sources", "unverified"}
         covered = {key.partition(".")[0] for key in named}
         if bare := sorted(facts - covered):
             raise ValueError(f"neither sources nor unverified names {', '.join(bare)}")

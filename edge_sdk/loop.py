@@ -267,6 +267,7 @@ class Loop:
             tell=self._audience.tell,
             help=self._help_for(bundle, variant, stack),
             cache=self._cache,
+            stated=board.engine_options if board else {},
         )
         self._caches = rungs.caches
 

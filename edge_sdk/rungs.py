@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from time import monotonic_ns
@@ -37,6 +37,7 @@ class Rungs:
         help: a server's, where there is one.
         tell: told of what stands by, and of all that it does.
         cache: of results; None for none.
+        stated: options by the board, for each engine.
         caches: those made so far, one a runner.
     """
 
@@ -53,6 +54,7 @@ class Rungs:
     tell: Callable[[Event], None]
     help: Help | None = None
     cache: CacheSettings | None = None
+    stated: Mapping[str, Options] = field(default_factory=dict)
     caches: list[ResultCache] = field(default_factory=list)
 
     @property
@@ -80,7 +82,7 @@ class Rungs:
     def _local(self, rung: Rung, variant: Variant) -> Runs:
         configured = self.options if rung.engine in (None, self.engine) else {}
         engine = engine_for(variant.kind, rung.engine or self.engine)
-        options = own_options(engine, configured) if rung.options is None else rung.options
+        options = own_options(engine, configured, self.stated) if rung.options is None else rung.options
         standby = self._standby_of(variant, as_configured=rung.variant is rung.engine is None)
         if standby is None:
             return self._runner(variant, engine, options)

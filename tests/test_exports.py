@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import subprocess
 import sys
@@ -25,12 +26,17 @@ from edge_sdk.bundle import Bundle
 from edge_sdk.bundle.golden import golden_outputs
 from edge_sdk.bundle.write import stored_files, write_bundle
 from edge_sdk.cli import group
-from edge_sdk.errors import BundleError, ConfigError, EdgeSdkError, ModelError, OutputError
+from edge_sdk.errors import BundleError, ConfigError, EdgeSdkError, MissingPackageError, ModelError, OutputError
 from tests.small_bundles import null_bundle
 from tests.streaming_model import sum_model
 
 SERVED = Path(served.__file__).parent
 KINDS = ("tflite-", "onnx-")
+HAS_TENSORFLOW = importlib.util.find_spec("tensorflow") is not None
+needs_tensorflow = (
+    pytest.mark.slow,
+    pytest.mark.skipif(not HAS_TENSORFLOW, reason="extra keras is not installed"),
+)
 
 
 def export(*words: object) -> Result:
@@ -133,7 +139,7 @@ def test_a_failure_in_the_middle_leaves_all_as_it_was(tmp_path: Path) -> None:
     assert [path.name for path in place.parent.iterdir()] == ["net"]
 
 
-@pytest.mark.parametrize("server", ["kserve", "torchserve"])
+@pytest.mark.parametrize("server", ["kserve", "torchserve", pytest.param("tfserving", marks=needs_tensorflow)])
 def test_what_differs_from_the_variant_is_an_error_and_nothing_is_written(
     server: str, face_bundle: Path, tmp_path: Path
 ) -> None:
@@ -166,6 +172,13 @@ def test_a_model_that_remembers_is_refused(face_bundle: Path, tmp_path: Path) ->
     remembers = rewritten(face_bundle, tmp_path / "sum.edge", files={file: sum_model()})
     refused = export(remembers, "--to", "kserve", "-o", tmp_path / "models")
     assert isinstance(refused.exception, ModelError) and "VAR_HANDLE" in str(refused.exception)
+
+
+@pytest.mark.skipif(HAS_TENSORFLOW, reason="TensorFlow is installed here")
+def test_without_tensorflow_it_says_what_to_install(face_bundle: Path, tmp_path: Path) -> None:
+    refused = export(face_bundle, "--to", "tfserving", "-o", tmp_path / "models")
+    assert isinstance(refused.exception, MissingPackageError) and "edge-device-sdk[keras]" in str(refused.exception)
+    assert not (tmp_path / "models").exists()
 
 
 def test_names_that_no_server_takes_are_refused(face_bundle: Path, tmp_path: Path) -> None:

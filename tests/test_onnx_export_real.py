@@ -21,7 +21,7 @@ from converters.targets.onnx import export_onnx
 from examples.assets import models
 from tests.onnx_twins import difference, layers, random_inputs, run_onnx, run_tflite, twins
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # frameworks are slow to start on a busy machine
 
 CLOSE, CLOSE_WITHIN = 1e-5, 1e-4
 TRANSPOSES = {  # one for each map that a head flattens to (boxes, numbers); a mask of one channel needs none
@@ -85,7 +85,7 @@ def test_classifiers_of_keras(name):
     assert found.worst <= CLOSE and "Transpose" not in found.operators
 
 
-@pytest.mark.parametrize("name", ["object_detector", "face_detector", "hand_landmarks", "pose_detector"])
+@pytest.mark.parametrize("name", ["object_detector", "pose_detector"])
 def test_an_independent_converter_agrees(name, tmp_path):
     """tf2onnx translates the same .tflite; it needs TensorFlow."""
     for package in ("tf2onnx", "tensorflow"):

@@ -50,6 +50,8 @@ def client(server: RestServer, clients: Clients) -> Client:
         (http("500 \x1b[31mred", b'{"error": "\\u001b[31m' + b"x" * 3000 + b'"}'), "\N{REPLACEMENT CHARACTER}"),
         (http("302 Found", Location="http://user:pw1@evil/"), r"redirects to http://user:\*\*\*@evil/ .*not followed"),
         (http("204 No Content"), "204"),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\n" + http("200 OK", b"{}"), "the server answers 103 Early Hints"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "the server answers 101"),
         (http("200 OK", b"<html>"), "not of this protocol: .*begins with '<html>'"),
         (http("200 OK", b'{"outputs": 3}'), "not of this protocol: it: outputs"),
         (http("200 OK", b"[" * 100_000), "not of this protocol"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -44,6 +44,7 @@ def test_bytes_come_back_as_they_were(array: Array) -> None:
 
 
 @given(ARRAYS)
+@example(np.array([[0, 1 << 63]], np.uint64))
 def test_numbers_in_json_come_back_as_they_were(array: Array) -> None:
     for given_ in (array.tolist(), array.ravel().tolist()):
         assert same(from_numbers(json.loads(json.dumps(given_)), spec_of(array)), array)
@@ -148,3 +149,16 @@ def test_protobuf_reads_what_is_written_and_writes_what_is_read() -> None:
     assert spec.version.value == -7
     tensor = tf.TensorProto(float_val=[1.5, 2.5], int_val=[-1, 300], half_val=[0x3C00])
     assert {field: bytes(v) for field, v in fields(tensor.SerializeToString())}[5] == struct.pack("<2f", 1.5, 2.5)
+
+
+def test_an_answer_like_the_last_one_is_read_as_carefully() -> None:
+    spec = (TensorSpec("t", (2,), "int8"),)
+    codec = V2Codec(spec, spec, ("t",), ("t",), binary=True)
+    said = {"name": "t", "datatype": "INT8", "shape": [2], "parameters": {"binary_data_size": 2}}
+    head = json.dumps({"outputs": [said]}).encode()
+    for content in (b"\1\2", b"\3\4"):
+        assert codec.outputs(bytearray(head + content), len(head))[0].tobytes() == content
+    for content in (b"", b"\1", b"\1\2\3"):
+        with pytest.raises(RemoteError, match=r"ends beyond it|belong to no output"):
+            codec.outputs(bytearray(head + content), len(head))
+    assert codec.outputs(bytearray(head + b"\5\6"), len(head))[0].tobytes() == b"\5\6"

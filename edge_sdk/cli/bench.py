@@ -92,7 +92,7 @@ def bench(
         else:
             content, name = read_model(model), model.name
             engine_name = engine_name or engine_for("edgetpu" if is_compiled(content) else "tflite-")
-        options = own_options(engine_name, options)
+        options = own_options(engine_name, options, load_board(board).engine_options if board else None)
         engine = stack.enter_context(open_engine(engine_name, content, options, isolation=isolation, hang_ms=hang_ms))
         golden: GoldenCheck | None = None
         if bundle is not None:

@@ -75,7 +75,13 @@ def profile(
     options = engine_options_from(engine_options)
     name, engine, content, inputs = _subject(model, variant_id, board, engine_name)
     found = profile_model(
-        name, engine, content, inputs, own_options(engine, options), budget_s=budget_s, progress=_progress
+        name,
+        engine,
+        content,
+        inputs,
+        own_options(engine, options, load_board(board).engine_options if board else None),
+        budget_s=budget_s,
+        progress=_progress,
     )
     found = replace(found, stated=stated_roof(board))
     if sys.stderr.isatty():

@@ -187,8 +187,8 @@ class RemoteSide:
     def take(self, question: Question, queue_ms: float) -> tuple[Any, Stages]:
         """The value of a good answer that is there, and where the time went."""
         request, arrived_ns = question.request, monotonic_ns()
-        value = self.task.decode(request.outputs, question.placement, question.sample.captured_ns, request.questions[0])
         self._settle(question)
+        value = self.task.decode(request.outputs, question.placement, question.sample.captured_ns, request.questions[0])
         waited_ms, decode_ms = (arrived_ns - request.began_ns) * _MS, (monotonic_ns() - arrived_ns) * _MS
         return value, Stages(queue_ms, question.encode_ms, 0.0, decode_ms, waited_ms)
 

@@ -148,6 +148,9 @@ class HybridRunner:
             value = self._run_local(sample, queue_ms, (monotonic_ns() - question.request.began_ns) * _MS)
         except EngineError as exc:
             return self._help(question, queue_ms, exc)
+        except BaseException:
+            self._remote.forsake(question)
+            raise
         self._remote.forsake(question)
         return value
 

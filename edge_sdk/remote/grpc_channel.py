@@ -105,7 +105,7 @@ class GrpcChannel:
             "grpc.max_send_message_length": -1,
             "grpc.enable_http_proxy": 0,
             "grpc.enable_retries": 0,
-            "grpc.use_local_subchannel_pool": 1,  # else a failed connection's back-off is the next channel's too
+            "grpc.use_local_subchannel_pool": 1,  # else a failed connection's back-off is another client's too
             "grpc.min_reconnect_backoff_ms": max(
                 1, round(self._connect_s * 1000)
             ),  # that is also the longest for a connection

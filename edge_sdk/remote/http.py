@@ -140,7 +140,8 @@ class HttpConnection:
         else:
             response = _begun(connection, method)
         body = _unpacked(response, _body(response, self._most), self._most)
-        keep = not response.will_close and connection.sent == sum(map(len, parts))
+        whole = connection.sent == sum(map(len, parts)) and response.status >= 200  # behind 1xx comes the answer itself
+        keep = whole and not response.will_close
         return Answer(response.status, response.reason, response.headers, body), keep
 
     def _head(self, method: str, path: str, body_bytes: int, more: dict[str, str]) -> bytes:

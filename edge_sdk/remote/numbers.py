@@ -17,7 +17,7 @@ _KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "fiu"}  # of NumPy's dtypes: what
 
 def to_bytes(array: Array) -> memoryview:
     """Its numbers, little-endian, outermost axis first, without padding."""
-    little = np.ascontiguousarray(array, _little(array.dtype.name))
+    little = np.ascontiguousarray(array, _little(array.dtype))
     return little.reshape(-1).view(np.uint8).data
 
 
@@ -44,6 +44,8 @@ def from_numbers(numbers: Any, spec: TensorSpec) -> Array:
     except (ValueError, OverflowError, RecursionError) as exc:
         raise RemoteError(f"output {spec} came as lists of different lengths, or of what are no numbers") from exc
     dtype = np.dtype(spec.dtype)
+    if dtype == np.uint64 and found.dtype.kind == "f":  # what NumPy makes of integers on both sides of 2**63
+        found = _large(np.array(numbers, object), found)
     if found.dtype.kind not in _KINDS[dtype.kind]:
         raise RemoteError(f"output {spec} came as {_kind(found)}")
     if found.size != math.prod(spec.shape):
@@ -73,8 +75,13 @@ def check_shape(spec: TensorSpec, shape: tuple[int, ...]) -> None:
         raise RemoteError(f"output {spec} came in shape {'x'.join(map(str, shape[:32])) or 'scalar'}")
 
 
+def _large(numbers: Array, otherwise: Array) -> Array:
+    whole = all(type(each) is int and 0 <= each < 1 << 64 for each in numbers.flat)
+    return numbers.astype(np.uint64) if whole else otherwise
+
+
 @lru_cache
-def _little(dtype: str) -> np.dtype[Any]:
+def _little(dtype: str | np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(dtype).newbyteorder("<")
 
 

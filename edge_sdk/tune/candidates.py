@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edge_sdk.bundle import Bundle, Variant
@@ -57,6 +57,7 @@ def candidates(
     kinds: tuple[str, ...] = (),
     engine: str | None = None,
     options: Options | None = None,
+    stated: Mapping[str, Options] | None = None,
 ) -> tuple[list[Candidate], dict[str, str]]:
     """Those to measure, the plain one of each variant and device first; and by variant, why others are not.
 
@@ -67,6 +68,7 @@ def candidates(
         board, kinds: that the user named, and what it runs; without kinds whatever has an engine here.
         engine: that the user named; default the one for the variant's kind.
         options: of the user's, for the engines that have them.
+        stated: by the board, for each engine.
     """
     found: list[list[Candidate]] = []
     cannot: dict[str, str] = {}
@@ -79,7 +81,7 @@ def candidates(
         except ConfigError as exc:
             cannot[variant.id] = str(exc)
             continue
-        given = own_options(name, options or {})
+        given = own_options(name, options or {}, stated)
         found.append([Candidate(variant, name, each) for each in _ways(name, variant.kind, given, clusters)])
     everything = [way for ways in found for way in ways]
     plain = list({way.place: way for way in reversed(everything)}.values())[::-1]

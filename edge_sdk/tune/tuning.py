@@ -57,7 +57,8 @@ def tune(
         LoopGone: as the pace does.
     """
     pace, family, began_ns = pace or Pace(), servers or Servers(), monotonic_ns()
-    kinds = load_board(board).variants if board is not None else ()
+    profile = load_board(board) if board is not None else None
+    kinds = profile.variants if profile is not None else ()
     judge = Judge(bundle, objective, choose_variant(bundle, kinds=kinds).variant)
 
     def spent_s() -> float:
@@ -65,7 +66,14 @@ def tune(
 
     def measured(variants: Sequence[Variant], until_s: float) -> tuple[list[Entry], dict[str, str]]:
         found, cannot = candidates(
-            bundle, variants, clusters(), board=board or "", kinds=kinds, engine=engine, options=options
+            bundle,
+            variants,
+            clusters(),
+            board=board or "",
+            kinds=kinds,
+            engine=engine,
+            options=options,
+            stated=profile.engine_options if profile is not None else None,
         )
 
         def left_s() -> float:

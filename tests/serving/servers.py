@@ -108,13 +108,7 @@ def mlserver(models: Path, folder: Path, keys: Keys) -> Iterator[Server]:
     """MLServer with a repository of models; it has no TLS."""
     python = python_of("mlserver")
     http, grpc, metrics = free_ports(3)
-    settings = {
-        "host": "127.0.0.1",
-        "http_port": http,
-        "grpc_port": grpc,
-        "metrics_port": metrics,
-        "parallel_workers": 0,
-    }
+    settings = {"host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics}
     given = {f"MLSERVER_{key.upper()}": str(value) for key, value in settings.items()}
     command = [python.with_name("mlserver"), "start", models]
     with _running(command, folder, given, f"http://127.0.0.1:{http}", f"grpc://127.0.0.1:{grpc}") as server:
