@@ -32,7 +32,7 @@ from edge_sdk.loop_report import LoopReport
 from edge_sdk.result import Event, Result
 from tests.faulty_server import ANSWER_FAULTS, CONNECTION_FAULTS
 
-ALONE_S = 5.0  # of each run without a server
+ALONE_S = 15.0  # of each run without a server
 _SETTLED, _LONGEST_S = 3, 120.0  # results of the server in a row; and how long they may take to come
 _REMOTE = {
     "protocol": "v2-rest", "model": "model", "policy": "hybrid", "certain": 1.0, "timeout_ms": 800,
@@ -84,7 +84,7 @@ class Storm:
         self.took_ms: dict[str, list[float]] = defaultdict(list)
         self.events: Counter[str] = Counter()
         self.memory_kb: list[int] = []
-        self._back: threading.Timer | None = None
+        self._giver: threading.Thread | None = None
         self.loop: Loop | None = None
         self._first = self._random.sample(KINDS, len(KINDS))
 
@@ -111,16 +111,14 @@ class Storm:
             remote = {**_REMOTE, "url": server.url, "ca_file": server.ca, "prefer": prefer}
             with self._loop(remote) as loop:
                 self.loop, results = loop, iter(loop)
-                self._await_help(results, server, "start")
+                self._await_help(results, "start")
                 for number in range(faults):
                     kind = self._next()
                     given = time.monotonic()
-                    self._give(server, kind)
-                    self._await_help(results, server, kind)
+                    self._give(server, kind, measure=number % 10 == 9)
+                    self._await_help(results, kind)
                     self.given[kind] += 1
                     self.took_ms[kind].append((time.monotonic() - given) * 1_000)
-                    if number % 10 == 9:
-                        self.memory_kb.append(_memory_kb(server))
                     if number % 50 == 49:
                         self._say(f"{sum(self.given.values())} faults; the last, prefer {prefer}: {kind}")
             self.told["storm"].reports.append(loop.report())
@@ -136,31 +134,42 @@ class Storm:
             return self._first.pop()
         return self._random.choices(KINDS, [_RARE.get(kind, 1.0) for kind in KINDS])[0]
 
-    def _give(self, server: NetworkServer, kind: str) -> None:
-        if kind == "kill":
-            server.kill()
-            self._later(0.2, server.start)
-        elif kind == "down":
-            server.order("down")
-            self._later(self._random.uniform(0.05, 0.5), lambda: server.order("up"))
-        elif kind == "cut":
-            server.order("cut")
-        elif kind == "another model":
-            server.order("down")
-            server.order("always wrong")
-            server.order("up")
-            self._later(0.3, lambda: [server.order(each) for each in ("down", "always ok", "up")])
-        elif kind in CONNECTION_FAULTS:
-            server.order(f"connect {kind}")
-        else:
-            for _ in range(2 if kind in {"close", "reset"} else 1):  # the client tries such a connection once more
-                server.order(f"fault {kind}")
+    def _give(self, server: NetworkServer, kind: str, *, measure: bool) -> None:
+        """In a thread of its own: the loop's own must not wait for the server's process."""
+        lasts_s = self._random.uniform(0.05, 0.5)
 
-    def _later(self, seconds: float, do: Callable[[], object]) -> None:
-        self._back = threading.Timer(seconds, do)
-        self._back.start()
+        def give() -> None:
+            match kind:
+                case "kill":
+                    server.kill()
+                    time.sleep(lasts_s)
+                    server.start()
+                case "down" | "another model":
+                    server.order("down")
+                    if kind == "another model":
+                        server.order("always wrong")
+                        server.order("up")
+                    time.sleep(lasts_s)
+                    for order in ("down", "always ok", "up"):
+                        server.order(order)
+                case "cut":
+                    server.order("cut")
+                case _ if kind in CONNECTION_FAULTS:
+                    server.order(f"connect {kind}")
+                case _:
+                    for _ in range(
+                        2 if kind in {"close", "reset"} else 1
+                    ):  # the client tries such a connection once more
+                        server.order(f"fault {kind}")
+            if measure:
+                self.memory_kb.append(_memory_kb(server))
+            while server.order("count"):
+                time.sleep(0.01)
 
-    def _await_help(self, results: Iterator[Result], server: NetworkServer, kind: str) -> None:
+        self._giver = threading.Thread(target=give, daemon=True)
+        self._giver.start()
+
+    def _await_help(self, results: Iterator[Result], kind: str) -> None:
         """Until the fault is over and the server helps."""
         until, in_a_row = time.monotonic() + _LONGEST_S, 0
         while in_a_row < _SETTLED:
@@ -171,7 +180,7 @@ class Storm:
                     f"{kind}: the server did not help within {_LONGEST_S:g} s: {self.loop and self.loop.report().remote}"
                 )
             by_remote = result.by.endswith("remote")
-            over = by_remote and not (self._back and self._back.is_alive()) and not server.order("count")
+            over = by_remote and not (self._giver and self._giver.is_alive())
             in_a_row = in_a_row + 1 if over else 0
 
     def _heard(self, event: Event) -> None:
@@ -215,6 +224,7 @@ def _promises(drill: Storm, faults: int, seed: int, before: tuple[int, ...], aft
         Row("lost", str(lost), "0", met=not lost),
         Row("wrong", f"{told.wrong} of {told.results}", "0", met=not told.wrong),
         Row("late, but for the server in time", str(len(told.needless)), "0", met=not told.needless),
+        *(Row("  such as", f"{each.by}: {each.age_ms:.0f} ms, {each.stages}") for each in told.needless[:5]),
         Row("late", f"{shares[0]:.2f} %; without a server {shares[1]:.2f} %"),
         Row("dropped", f"{per_result[0]:.2f} %; without a server {per_result[1]:.2f} %"),
         Row("processes, descriptors, threads left", " ".join(map(str, after)), f"as before: {' '.join(map(str, before))}",

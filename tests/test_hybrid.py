@@ -194,13 +194,21 @@ def test_what_a_report_says_of_a_server(tmp_path: Path, server: FaultyServer) ->
     assert bench.loop.report().as_dict()["remote"]["proofs"]["passed"] >= 1  # type: ignore[index]
 
 
+@pytest.mark.parametrize("refractory_ms", [0.0, 60_000.0])
 @pytest.mark.parametrize("prefer", ["local", "remote"])
-def test_both_sides_go_on_from_the_same_memory(tmp_path: Path, server: FaultyServer, prefer: str) -> None:
-    """A word that the server hears in every window is reported once, though the local engine hears nothing in between."""
-    task = KeywordSettings(kind="keyword", activation="softmax", threshold=0.35, refractory_ms=0.0)
+def test_both_sides_go_on_from_the_same_memory(
+    tmp_path: Path, server: FaultyServer, prefer: str, refractory_ms: float
+) -> None:
+    """A word that only the server hears, in every window: new to it wherever the local engine has served before, but for the time for which
+    nothing is to be reported, whoever reported last."""
+    task = KeywordSettings(kind="keyword", activation="softmax", threshold=0.35, refractory_ms=refractory_ms)
     with Bench(tmp_path, server, task=task, remote={"prefer": prefer}) as bench:
-        bench.more(10, by="remote")
-    heard = [(result.by.endswith("remote"), result.value.keyword is not None) for result in bench.results]
-    assert (True, True) in heard
-    for before, after in itertools.pairwise(heard):
-        assert not (before[0] and after == (True, True))
+        for _ in range(3):
+            bench.more(3, by="remote")
+            server.faults.append("error")
+            bench.more(1, by="null")
+    heard = [(False, False)] + [(r.by.endswith("remote"), r.value.keyword is not None) for r in bench.results]
+    began = [after[1] for before, after in itertools.pairwise(heard) if after[0] and not before[0]]
+    went_on = [after[1] for before, after in itertools.pairwise(heard) if after[0] and before[0]]
+    assert began[0] and len(began) >= 3 and not any(went_on)
+    assert all(began) if not refractory_ms else not any(began[1:])

@@ -181,3 +181,4 @@ def test_a_server_that_closes_every_connection_is_asked_all_the_same(tmp_path: P
     with Bench(tmp_path, server) as bench:
         bench.more(5, by="remote")
     assert bench.remote.used >= 5 and not bench.remote.failed
+    assert server.asked <= bench.remote.asked + 3 * sum(bench.remote.proofs.values()) + 3, "nothing is asked twice"
