@@ -96,7 +96,7 @@ class _Bench:
     def search(self) -> Search:
         """Not yet begun; it goes on until nothing helps."""
         judge = Judge(self.builder.graph(self._content).model, list(self._inputs())[:JUDGED])
-        return Search(self._content, self.builder, judge, self._tensors, np.inf, _BUDGET_S, lambda action: None)
+        return Search(self._content, self.builder, judge, self._tensors, None, _BUDGET_S, lambda action: None)
 
     def worth(self, model: ModelProto) -> _Worth:
         """Of a model, on the pictures to compare on."""

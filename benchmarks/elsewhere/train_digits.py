@@ -1,4 +1,4 @@
-"""Trains MobileNetV2 of width 0.35 on digits of 48x48 pixels, the ``images`` and ``labels`` of DATA: train_digits.py DATA.npz MODEL.tflite."""
+"""MobileNetV2 of width 0.35, trained on digits of 48x48 pixels, the images and labels of DATA: train_digits.py DATA.npz MODEL.tflite."""
 
 from __future__ import annotations
 
