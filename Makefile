@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check lint slow test-emulation bench bench-soak wheel clean
+.PHONY: help demo test check lint slow servers test-emulation bench bench-soak wheel clean
 
 help:
 	@echo "make demo        convert a real face detector, prove it, run it over a real video under the watchdog (under 5 minutes)"
 	@echo "make test        the fast tests"
 	@echo "make check       ruff, mypy, the fast tests, then the slow ones"
+	@echo "make servers     make the environments of MLServer, Triton and TorchServe for the slow tests (2 GB; else on demand)"
 	@echo "make test-emulation  the wheel on emulated Arm userlands and in a virtual machine (as root; under 25 minutes from nothing)"
 	@echo "make bench       the benchmark table (under 15 minutes); make bench-soak: the long ones"
 	@echo "make wheel       build the wheel and the source distribution into dist/"
@@ -29,6 +30,9 @@ lint: $(VENV)/dev.stamp
 
 slow: $(VENV)/frameworks.stamp
 	$(BIN)/python -m pytest -m "slow and not emulation"
+
+servers: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.serving.environments
 
 # One line a behaviour; the first time makes root folders and a disk, which are kept in the user's cache folder.
 test-emulation: $(VENV)/dev.stamp

@@ -28,8 +28,13 @@ SECTIONS = {
     "source-hang": "benchmarks.source_hang",
     "frozen": "benchmarks.restart",
     "readings": "benchmarks.signal_windows",
+    "hybrid": "benchmarks.hybrid",
+    "tune": "benchmarks.tune",
     "tpus": "benchmarks.edgetpu_scheduler",
     "batches": "benchmarks.batching",
+    "openvino": "benchmarks.openvino_engine",
+    "onnx": "benchmarks.onnx_engine",
+    "remote": "benchmarks.remote",
 }
 SOAK = {
     "age": "benchmarks.age_soak",
@@ -37,6 +42,7 @@ SOAK = {
     "readings": "benchmarks.signal_soak",
     "frames": "benchmarks.frames_soak",
     "faults": "benchmarks.faults",
+    "network": "benchmarks.network_storm",
     "edgetpu-faults": "benchmarks.edgetpu_faults",
 }
 

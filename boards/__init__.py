@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Accelerator", "Board", "Computer", "load", "names", "read_profile"]
+__all__ = ["Accelerator", "Board", "Computer", "TensorRT", "load", "lowest_tensorrt", "names", "read_profile"]
 
 _FOLDER = Path(__file__).parent
 _KINDS: dict[str, type[Board]] = {"computer": Computer, "accelerator": Accelerator}
@@ -57,6 +59,40 @@ def load(name: str) -> Board:
         meant = f" Did you mean {' or '.join(near)}?" if near else f" There are {', '.join(names())}."
         raise BoardError(f"no board {name!r}.{meant} List them with: edge-sdk boards")
     return read_profile(_FOLDER / f"{name}.toml")
+
+
+@dataclass(frozen=True)
+class TensorRT:
+    """What a model may count on.
+
+    Attributes:
+        version: major and minor; opset: the highest ONNX opset.
+    """
+
+    version: tuple[int, int]
+    opset: int
+
+
+def lowest_tensorrt(boards: Iterable[str]) -> TensorRT | None:
+    """The lowest TensorRT and ONNX opset of all systems of these boards: a model for that runs on each. None where no profile states any.
+
+    >>> lowest_tensorrt(["jetson-nano", "jetson-orin-nano"])
+    TensorRT(version=(8, 0), opset=13)
+
+    Raises:
+        BoardError: if there is no such board.
+    """
+    found = [board for board in map(load, boards) if isinstance(board, Computer)]
+    told = [
+        (tuple(map(int, system.tensorrt.split("."))), system.opset)
+        for board in found
+        for system in board.systems
+        if system.tensorrt is not None and system.opset is not None
+    ]
+    if not told:
+        return None
+    major, minor = min(version for version, _ in told)
+    return TensorRT((major, minor), min(opset for _, opset in told))
 
 
 def read_profile(path: Path) -> Board:

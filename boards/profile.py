@@ -57,6 +57,34 @@ class Gpu(_Strict):
     providers: tuple[Literal["tensorrt", "cuda"], ...] = ()
 
 
+class Roof(_Strict):
+    """What the processor can do at most, by its makers.
+
+    Attributes:
+        memory_gb_s: 10^9 bytes a second between processor and memory.
+        int8_macs_per_cycle: multiply-accumulate operations of one core in each cycle.
+    """
+
+    memory_gb_s: float = Field(gt=0)
+    int8_macs_per_cycle: int | None = Field(default=None, ge=1)
+
+
+class EthosU(_Strict):
+    """Arm's NPU in the processor, and what its compiler, vela, is told of it.
+
+    Attributes:
+        accelerator: vela's name for it; ``system`` for its clock and memories, ``memory`` for which of them it uses.
+        device_file: what its driver makes.
+        delegate: the library by which an interpreter uses it.
+    """
+
+    accelerator: Annotated[str, Field(pattern=r"^ethos-u\d+-\d+$")]
+    system: str
+    memory: str
+    device_file: str
+    delegate: str
+
+
 class Thermal(_Strict):
     """Where heat and throttling can be read. Files may hold ``*``; temperatures in files are in thousandths of a degree Celsius.
 
@@ -90,6 +118,8 @@ class System(_Strict):
         python: the version that the system brings.
         supported: whether edge-sdk runs with that Python.
         way_on: what to do where it does not.
+        tensorrt: the lowest version of TensorRT in its releases, and opset: the highest ONNX opset that this version takes.
+        onnxruntime: what installs an ONNX Runtime with the providers of the board's GPU; empty where nobody offers one for its Python.
     """
 
     name: str
@@ -97,6 +127,9 @@ class System(_Strict):
     python: Version
     supported: bool
     way_on: str = ""
+    tensorrt: Version | None = None
+    opset: int | None = Field(default=None, ge=9)
+    onnxruntime: str = ""
 
     @model_validator(mode="after")
     def _says_the_way_on(self) -> System:
@@ -104,6 +137,8 @@ class System(_Strict):
             raise ValueError(
                 "a system that is not supported needs way_on: a newer Python, a container, or that there is none"
             )
+        if (self.tensorrt is None) != (self.opset is None):
+            raise ValueError("tensorrt and opset are stated together")
         return self
 
 
@@ -175,6 +210,7 @@ class Board(_Strict):
         name: the file's stem.
         title: its name for people.
         variants: kinds of variants it runs, the one to try first in front.
+        engine_options: options of engines, by their name, that make them use it.
         software: versions that work together or do not, those to take in front.
         sources: who says so, by the key or section it covers.
         unverified: keys whose value no source was found for: taken from memory, to be checked.
@@ -183,6 +219,7 @@ class Board(_Strict):
     name: str
     title: str
     variants: tuple[VariantKind, ...] = Field(min_length=1)
+    engine_options: dict[str, dict[str, str]] = {}
     thermal: Thermal = Thermal()
     software: tuple[Software, ...] = ()
     sources: dict[str, tuple[str, ...]]
@@ -193,7 +230,7 @@ class Board(_Strict):
         named = (*self.sources, *self.unverified)
         if strangers := [key for key in named if not _has(self, key.split("."))]:
             raise ValueError(f"sources or unverified name {', '.join(strangers)}, which the profile does not state")
-        facts = self.model_fields_set - {"name", "kind", "title", "software", "sources", "unverified"}
+        facts = self.model_fields_set - {"name", "kind", "title", "engine_options", "software", "sources", "unverified"}
         covered = {key.partition(".")[0] for key in named}
         if bare := sorted(facts - covered):
             raise ValueError(f"neither sources nor unverified names {', '.join(bare)}")
@@ -205,6 +242,7 @@ class Computer(Board):
 
     Attributes:
         memory_mb: the sizes it is sold with.
+        ethos_u: the NPU that variants of kind ``ethos-u`` run on.
         accelerators: names of the accelerators that are built in.
         systems: the recommended one in front.
     """
@@ -212,6 +250,8 @@ class Computer(Board):
     kind: Literal["computer"]
     processor: Processor
     gpu: Gpu | None = None
+    roof: Roof | None = None
+    ethos_u: EthosU | None = None
     memory_mb: tuple[int, ...] = ()
     accelerators: tuple[str, ...] = ()
     camera: Camera

@@ -53,7 +53,7 @@ def boards_run(names: Sequence[str]) -> frozenset[str]:
 
 
 _TO_COMPILE = "On its Edge TPU once it is compiled: edge-sdk edgetpu compile."
-_UNITS = {"edgetpu": "Edge TPU"}  # where a kind of variant runs, if not on the processor
+_UNITS = {"edgetpu": "Edge TPU", "ethos-u": "Ethos-U"}  # where a kind of variant runs, if not on the processor
 
 
 def board_runs(names: Sequence[str], kinds: Sequence[str], *, to_compile: bool = False) -> tuple[BoardRun, ...]:
@@ -73,7 +73,8 @@ def board_runs(names: Sequence[str], kinds: Sequence[str], *, to_compile: bool =
         if found is not None:
             later = "edgetpu" in board.variants[: board.variants.index(found)]
             note = _TO_COMPILE if later and to_compile else ""
-            runs.append(BoardRun(name=name, variant=found, runs_on=_UNITS.get(found, "processor"), note=note))
+            of_board = board.title if isinstance(board, boards.Accelerator) else "processor"
+            runs.append(BoardRun(name=name, variant=found, runs_on=_UNITS.get(found, of_board), note=note))
             continue
         wanted = ", ".join(board.variants)
         note = (

@@ -24,6 +24,7 @@ from pydantic import (
 from edge_sdk import sinks, sources
 from edge_sdk.contract import describe_validation
 from edge_sdk.errors import ConfigError
+from edge_sdk.hybrid.settings import RemoteSettings
 from edge_sdk.inputs import parse_toml, read_text
 from edge_sdk.result_cache import CacheSettings
 from edge_sdk.watchdog.deadline import check_ms
@@ -150,7 +151,8 @@ class Program(_Supervised):
 class App(_Supervised):
     """The whole file. ``[source]`` and ``[[sink]]`` have a ``kind`` and its settings; either may be one line of text instead.
 
-    ``[governor]``, also an empty one, lets the loop climb a ladder under overload and heat; ``[cache]`` gives outputs that are known again.
+    ``[governor]``, also an empty one, lets the loop climb a ladder under overload and heat; ``[cache]`` gives outputs that are known again;
+    with ``[remote]`` a server helps.
     """
 
     model: ModelTable
@@ -158,12 +160,13 @@ class App(_Supervised):
     loop: LoopTable
     task: dict[str, JsonValue] = {}
     governor: GovernorSettings | None = None
+    remote: RemoteSettings | None = None
     cache: CacheSettings | None = None
     sink: Annotated[tuple[Wanted, ...], BeforeValidator(_several)] = ()
 
 
 _TABLES = {
-    App: f"tables are [model], [source], [loop], [task], [governor], [cache], [[sink]], {_OURS}",
+    App: f"tables are [model], [source], [loop], [task], [governor], [cache], [remote], [[sink]], {_OURS}",
     Program: f"with [app] command the tables are {_OURS}: the program has its own settings",
 }
 
@@ -206,7 +209,8 @@ def read_app(path: Path, checked: Path | None = None) -> App | Program:
     sources.KINDS.check(source)
     for each in sink:
         sinks.KINDS.check(each)
-    return app.model_copy(update={"model": model, "source": source, "sink": sink})
+    remote = app.remote and app.remote.below(folder)
+    return app.model_copy(update={"model": model, "source": source, "sink": sink, "remote": remote})
 
 
 def _allowed(kind: type[_Supervised], exc: ValidationError) -> str:

@@ -23,6 +23,8 @@ from edge_sdk.climber import Climber
 from edge_sdk.engines import DeviceReset, Engine, Options
 from edge_sdk.engines.isolation import Isolation
 from edge_sdk.errors import ConfigError
+from edge_sdk.hybrid.open import Help
+from edge_sdk.hybrid.settings import RemoteSettings, remote_settings_from
 from edge_sdk.loop_report import LoopReport
 from edge_sdk.pipeline import Pipeline
 from edge_sdk.profiles import load_board
@@ -69,6 +71,7 @@ class Loop:
             ``"background"`` also measures where nothing is kept, beside the loop, for its next start; ``"off"`` does neither.
         standby: what serves while an accelerator is had back: by default the bundle's tflite-int8 variant, if an accelerator runs; the id
             of a variant; or False for nothing.
+        remote: a server that helps, or runs everything: its settings, or a table of them, as ``[remote]`` has them.
         cache: outputs of inputs that were computed already are given again: the settings, as a ``[cache]`` table has them; True for the
             default ones.
         hop: readings from one window of a signal to the next, where the contract's is not wanted.
@@ -100,6 +103,7 @@ class Loop:
         reopen_s: float = 30.0,
         governor: bool | Mapping[str, object] | GovernorSettings = False,
         standby: bool | str | Standby = True,
+        remote: RemoteSettings | Mapping[str, object] | None = None,
         cache: bool | Mapping[str, object] | CacheSettings = False,
         tuned: Tuned = "stored",
         hop: int | None = None,
@@ -120,6 +124,8 @@ class Loop:
         self._working = threading.RLock()  # held while a sample is in work, so that closing waits for its end
         self._stop = threading.Event()
         self._governor, self._hop = settings_from(governor), hop
+        self._remote = remote_settings_from(remote)
+        self._help: Help | None = None
         self._standby = standby if isinstance(standby, Standby) else Standby(standby)
         self._cache = cache_from(cache)
         self._sinks, self._reopen_s = sinks, reopen_s
@@ -228,6 +234,7 @@ class Loop:
             heat=self._climber.heat,
             event_counts=dict(self._audience.event_counts),
             events=tuple(self._audience.events),
+            remote=self._help.side.figures() if self._help else None,
             cache=summed(self._caches) if self._cache is not None else None,
         )
 
@@ -258,7 +265,9 @@ class Loop:
             deadline_ms=self.deadline.deadline_ms,
             recover=self._recovery_of,
             tell=self._audience.tell,
+            help=self._help_for(bundle, variant, stack),
             cache=self._cache,
+            stated=board.engine_options if board else {},
         )
         self._caches = rungs.caches
 
@@ -281,6 +290,21 @@ class Loop:
         )
         stack.callback(self._climber.close)
         self._say_if_hopeless(self.runner)
+
+    def _help_for(self, bundle: Bundle, variant: Variant, stack: contextlib.ExitStack) -> Help | None:
+        if self._remote is not None:
+            self._help = Help(
+                bundle,
+                variant,
+                self._remote,
+                task=self._task_overrides,
+                deadline_ms=self.deadline.deadline_ms,
+                hang_ms=self.hang_ms,
+                live=lambda: self._reader.live,
+                tell=self._audience.tell,
+            )
+            stack.callback(self._help.side.close)
+        return self._help
 
     def _choose(self, bundle: Bundle, kinds: tuple[str, ...]) -> Variant:
         choice = choose_variant(bundle, self._variant_id, kinds=kinds, engine=self._engine_name)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 
 from edge_sdk.accounting import Counts
+from edge_sdk.hybrid.figures import RemoteFigures
 from edge_sdk.result import Event
 from edge_sdk.result_cache import CacheReport
 from edge_sdk.sources.health import SourceHealth
@@ -20,7 +21,8 @@ _SHOWN = 5
 class LoopReport:
     """Figures of one loop; ages and stages in milliseconds. Of events and recoveries the latest thousand; ``event_counts`` has them all.
 
-    ``served`` has the results of each variant, by its name and its engine's; ``standby_s`` for how long a stand-by served.
+    ``served`` has the results of each variant, by its name and its engine's; ``standby_s`` for how long a stand-by served; ``remote`` what
+    a server did, where there is one.
     """
 
     variant: str
@@ -43,6 +45,7 @@ class LoopReport:
     heat: Heat | None
     event_counts: dict[str, int]
     events: tuple[Event, ...]
+    remote: RemoteFigures | None = None
     cache: CacheReport | None = None
 
     def as_dict(self) -> dict[str, object]:
@@ -90,9 +93,11 @@ class LoopReport:
         for recovery in self.recoveries:
             if recovery.standby is not None:
                 by_kind.setdefault(recovery.kind, []).append(recovery.took_ms)
-        if len(self.served) < 2 and not self.standby_s:
-            return []
-        lines = ["results: " + ", ".join(f"{count} of {name}" for name, count in self.served.items())]
+        lines = self.remote.lines() if self.remote else []
+        if len(self.served) > 1:
+            lines.append("results: " + ", ".join(f"{count} of {name}" for name, count in self.served.items()))
+        if not self.standby_s:
+            return lines
         lines.append(f"a stand-by served for {self.standby_s:.1f} s of {self.seconds:.1f} s")
         for kind, took_ms in by_kind.items():
             lines.append(

@@ -83,9 +83,8 @@ class Pipeline:
         self._time(stages)
         dropped_before = sample.sequence - self._last_result - 1
         self._last_result = sample.sequence
-        return Result(
-            value, sample.sequence, sample.captured_ns, age_ms, late, stages, runner.variant.id, dropped_before, sample
-        )
+        made_by = runner.variant.id, dropped_before, sample, runner.name
+        return Result(value, sample.sequence, sample.captured_ns, age_ms, late, stages, *made_by)
 
     def _follow(self, sample: Sample, runner: Runs) -> None:
         """Have the runner forget what it saw where this sample does not go on from there."""
@@ -110,3 +109,5 @@ class Pipeline:
         self.stages["encode"].add(stages.encode_ms)
         self.stages["engine"].add(stages.engine_ms)
         self.stages["decode"].add(stages.decode_ms)
+        if stages.remote_ms:
+            self.stages.setdefault("remote", Durations()).add(stages.remote_ms)

@@ -10,12 +10,13 @@ from edge_sdk.sources import Sample
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Where a sample's time went, in milliseconds: waiting in the mailbox, then each step."""
+    """Where a sample's time went, in milliseconds: waiting in the mailbox, each step, and waiting for a server, also in vain."""
 
     queue_ms: float
     encode_ms: float
     engine_ms: float
     decode_ms: float
+    remote_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Result:
         variant: id of the variant that made it.
         dropped_before: samples captured since the last result that gave none (dropped, skipped or lost).
         sample: the raw sample.
+        by: what made it: the variant, and the engine or ``remote``, such as ``"tflite-int8 on litert"``.
     """
 
     value: Any
@@ -43,6 +45,7 @@ class Result:
     variant: str
     dropped_before: int
     sample: Sample
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Event:
             ``bad_sample``, ``gap``, ``abandoned``, ``climbed``, ``descended``, ``ladder_ended``, ``heat_unknown``, ``deadline_too_short``,
             ``cpu_instead``, ``sink_failed``, ``sink_back``; ``standby_ready``, ``no_standby``, ``standby_on``, ``retried``, ``reopened``,
             ``restarted``, ``device_reset``, ``step_failed``: see ``edge_sdk.standby_runner``;
+            ``remote_up``, ``remote_down``, ``remote_slow``, ``remote_bytes``, ``remote_unproven``, ``remote_left_behind``: see
+            ``edge_sdk.hybrid``;
             ``tuned``: which choice that was measured here is taken, or why none is: see ``edge_sdk.tune``;
             and ``source_dark``, ``source_stuck``, ``source_changed``, ``source_cleared``: see
             ``edge_sdk.sources.health``.

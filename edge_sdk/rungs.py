@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from time import monotonic_ns
@@ -11,6 +11,7 @@ from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.engines import OPTIONS, DeviceReset, Engine, Options, device_reset, engine_for, hint, own_options
 from edge_sdk.engines.isolation import Isolation
 from edge_sdk.errors import ConfigError
+from edge_sdk.hybrid.open import Help
 from edge_sdk.result import Event
 from edge_sdk.result_cache import CacheSettings, ResultCache
 from edge_sdk.runner import Runner, Runs
@@ -33,8 +34,10 @@ class Rungs:
         engine, options: as configured; without an engine, the one for a variant's kind.
         isolation, hang_ms, task, standby, deadline_ms: see ``edge_sdk.loop.Loop``.
         recover: makes an engine's recovery.
+        help: a server's, where there is one.
         tell: told of what stands by, and of all that it does.
         cache: of results; None for none.
+        stated: options by the board, for each engine.
         caches: those made so far, one a runner.
     """
 
@@ -49,7 +52,9 @@ class Rungs:
     deadline_ms: float
     recover: Callable[[Engine, DeviceReset | None], EngineRecovery]
     tell: Callable[[Event], None]
+    help: Help | None = None
     cache: CacheSettings | None = None
+    stated: Mapping[str, Options] = field(default_factory=dict)
     caches: list[ResultCache] = field(default_factory=list)
 
     @property
@@ -70,9 +75,14 @@ class Rungs:
             raise ConfigError(
                 f"[governor] variant {variant.id} takes other windows of the signal than rung 0; all rungs share one source"
             )
+        if self.help is None:
+            return self._local(rung, variant)
+        return self.help.runner(lambda: self._local(rung, variant))
+
+    def _local(self, rung: Rung, variant: Variant) -> Runs:
         configured = self.options if rung.engine in (None, self.engine) else {}
         engine = engine_for(variant.kind, rung.engine or self.engine)
-        options = own_options(engine, configured) if rung.options is None else rung.options
+        options = own_options(engine, configured, self.stated) if rung.options is None else rung.options
         standby = self._standby_of(variant, as_configured=rung.variant is rung.engine is None)
         if standby is None:
             return self._runner(variant, engine, options)

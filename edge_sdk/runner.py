@@ -11,6 +11,7 @@ from edge_sdk.encoder import Encoder
 from edge_sdk.engines import DeviceReset, Engine, Options, device_reset
 from edge_sdk.engines.isolation import Isolation, open_engine
 from edge_sdk.errors import ConfigError, EngineError
+from edge_sdk.remote.content import content_for
 from edge_sdk.result import Stages
 from edge_sdk.result_cache import ResultCache
 from edge_sdk.sources import Sample
@@ -127,7 +128,7 @@ class Runner:
         )
         self._encoder = Encoder(bundle.contract_of(variant), spec)
         self.engine: Engine = open_engine(
-            engine, bundle.model_of(variant), options, isolation=isolation, hang_ms=hang_ms, start=start
+            engine, content_for(engine, bundle, variant), options, isolation=isolation, hang_ms=hang_ms, start=start
         )
         try:
             if start:

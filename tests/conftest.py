@@ -14,15 +14,18 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from converters import convert
+from edge_sdk.onnx.runtime import refuse_telemetry
 from examples.assets import carphone_video, face_detector
 from tests.supervised import eventually
 
-pytest_plugins = ["tests.edgetpu_fixtures"]
+pytest_plugins = ["tests.edgetpu_fixtures", "tests.remote_fixtures"]
 
 settings.register_profile(
     "here", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )  # a busy machine is no failure
 settings.load_profile("here")
+
+refuse_telemetry()
 
 LATE = (
     "test_independent_judges",
@@ -34,8 +37,15 @@ ENDS = os.environ.get(
 )  # seconds since the epoch; tests that would begin later are skipped, and say so
 
 
+ON_HARDWARE = os.environ.get("EDGE_SDK_HARDWARE") == "1"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.stem in LATE)
+    skip = pytest.mark.skip(reason="needs the hardware that it names: EDGE_SDK_HARDWARE=1 on such a machine")
+    for item in items:
+        if item.get_closest_marker("hardware") and not ON_HARDWARE:
+            item.add_marker(skip)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

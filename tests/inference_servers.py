@@ -8,30 +8,16 @@ with RestServer(model=add_one, inputs=..., outputs=...) as server:
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import ssl
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from edge_sdk.engines import Engine, load_engine
 from edge_sdk.tensors import Array, TensorSpec
-
-Model = Callable[[list[Array]], list[Array]]
-DATATYPES = {"int8": "INT8", "uint8": "UINT8", "int32": "INT32", "int64": "INT64", "float32": "FP32", "bool": "BOOL"}
-TF_DTYPES = {"int8": "DT_INT8", "uint8": "DT_UINT8", "int32": "DT_INT32", "int64": "DT_INT64", "float32": "DT_FLOAT"}
-
-
-@dataclass
-class Request:
-    method: str
-    path: str
-    head: dict[str, str]
-    body: bytes
+from tests.inference_answers import Model, Request, RestAnswers
 
 
 @dataclass
@@ -42,7 +28,6 @@ class Talk:
     socket: socket.socket
     request: Request
     keep: bool = True
-    gone: threading.Event = field(default_factory=threading.Event)
 
     def send(self, *parts: bytes) -> None:
         self.socket.sendall(b"".join(parts))
@@ -74,19 +59,11 @@ class Talk:
 Script = Callable[[Talk], None]
 
 
-def http(status: str, body: bytes = b"", **fields: str) -> bytes:
-    """An answer; ``Content_Type="..."`` becomes ``Content-Type: ...``."""
-    named = {"Content-Length": str(len(body)), **{key.replace("_", "-"): value for key, value in fields.items()}}
-    lines = [f"HTTP/1.1 {status}", *(f"{key}: {value}" for key, value in named.items() if value)]
-    return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-class RestServer:
+class RestServer(RestAnswers):
     """Speaks v2, TensorFlow Serving's REST and TorchServe's, each on its own paths, for one model.
 
     Attributes:
-        script: what it does with a request in place of answering it.
-        only: the script is for requests for predictions; metadata are answered as they should be.
+        script: what it does with a request for a prediction in place of answering it; metadata are answered as they should be.
         requests: those that came.
         connections: how many were made.
     """
@@ -159,16 +136,18 @@ class RestServer:
         connection = raw
         try:
             if self.tls is not None:
-                connection = self.tls.wrap_socket(raw, server_side=True)
+                connection = self.tls.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
+                with self._lock:
+                    self._open[connection] = self._open.pop(raw)
+                connection.do_handshake()
             while self._serve_one(connection):
                 pass
         except (OSError, ValueError):  # the client has gone, or does not trust this server
             pass
         finally:
             with self._lock:
-                self._open.pop(raw, None)
+                self._open.pop(connection, None)
             connection.close()
-            raw.close()
 
     def _serve_one(self, connection: socket.socket) -> bool:
         request = _read_request(connection)
@@ -181,108 +160,6 @@ class RestServer:
         else:
             talk.send(talk.answer())
         return talk.keep
-
-    def answer(self, request: Request) -> bytes:
-        if self.token is not None and request.head.get("authorization") != f"Bearer {self.token}":
-            return http("401 Unauthorized", b'{"error": "who are you?"}')
-        steps = request.path.strip("/").split("/")
-        if steps[0] == "v2":
-            return self._v2(request, steps[1:])
-        if steps[0] == "v1":
-            return self._tfserving(request, request.path)
-        if request.path == "/ping":
-            return http("200 OK", b'{"status": "Healthy"}')
-        if steps[:2] == ["predictions", self.name]:
-            return self._torchserve(request)
-        return http("404 Not Found", b'{"code": 404, "type": "ModelNotFoundException", "message": "Model not found"}')
-
-    def _v2(self, request: Request, steps: list[str]) -> bytes:
-        if not steps:
-            extensions = ["binary_tensor_data"] if self.binary else []
-            return _json({"name": "test", "version": "1", "extensions": extensions})
-        if steps[:2] != ["models", self.name]:
-            return http("404 Not Found", json.dumps({"error": f"unknown model {steps[1:2]}"}).encode())
-        if request.method == "GET":
-            return http("200 OK") if steps[-1] == "ready" else _json(self.metadata())
-        length = int(request.head.get("inference-header-content-length", len(request.body)))
-        head, tensors = self.v2_infer(request.body[:length], request.body[length:])
-        fields = {"Inference_Header_Content_Length": str(len(head))} if tensors else {}
-        return http("200 OK", head + tensors, **fields)
-
-    def _torchserve(self, request: Request) -> bytes:
-        if request.head["content-type"] == "application/json":
-            return http("200 OK", self.v2_infer(request.body, b"")[0])
-        length = int.from_bytes(request.body[:4], "little")
-        head, tensors = self.v2_infer(request.body[4 : 4 + length], request.body[4 + length :])
-        return http("200 OK", len(head).to_bytes(4, "little") + head + tensors)
-
-    def metadata(self) -> dict[str, object]:
-        def listed(specs: tuple[TensorSpec, ...]) -> list[dict[str, object]]:
-            return [{"name": s.name, "datatype": DATATYPES[s.dtype], "shape": [-1, *s.shape[1:]]} for s in specs]
-
-        return {"name": self.name, "inputs": listed(self.inputs), "outputs": listed(self.outputs)}
-
-    def v2_infer(self, head: bytes, tensors: bytes) -> tuple[bytes, bytes]:
-        """JSON and bytes of an answer."""
-        asked = json.loads(head)
-        arrays = {}
-        for each in asked["inputs"]:
-            dtype = next(d for d, name in DATATYPES.items() if name == each["datatype"])
-            size = each.get("parameters", {}).get("binary_data_size")
-            if size is None:
-                array = np.array(each["data"], dtype)
-            else:
-                array, tensors = np.frombuffer(tensors[:size], dtype), tensors[size:]
-            arrays[each["name"]] = array.reshape(each["shape"])
-        made = self.model([arrays[spec.name] for spec in self.inputs])
-        by_name = {spec.name: array for spec, array in zip(self.outputs, made, strict=True)}
-        outputs, content = [], b""
-        for each in asked["outputs"]:
-            array = by_name[each["name"]]
-            said = {"name": each["name"], "datatype": DATATYPES[array.dtype.name], "shape": list(array.shape)}
-            if each.get("parameters", {}).get("binary_data"):
-                said["parameters"] = {"binary_data_size": array.nbytes}
-                content += array.tobytes()
-            else:
-                said["data"] = array.ravel().tolist()
-            outputs.append(said)
-        return json.dumps({"model_name": self.name, "outputs": outputs}).encode(), content
-
-    def _tfserving(self, request: Request, path: str) -> bytes:
-        base = f"/v1/models/{self.name}"
-        path = path.replace("/versions/1", "")
-        if path == base:
-            status = {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
-            return _json({"model_version_status": [status]})
-        if path == f"{base}/metadata":
-            sides = {"inputs": _tf_infos(self.inputs), "outputs": _tf_infos(self.outputs)}
-            signatures = {"serving_default": {**sides, "method_name": "tensorflow/serving/predict"}}
-            spec = {"name": self.name, "signature_name": "", "version": "1"}
-            return _json({"model_spec": spec, "metadata": {"signature_def": {"signature_def": signatures}}})
-        if path != f"{base}:predict":
-            return http("404 Not Found", b'{"error": "Servable not found for request"}')
-        asked = json.loads(request.body)["inputs"]
-        made = self.model([np.array(asked[spec.name], spec.dtype) for spec in self.inputs])
-        outputs = {spec.name: array.tolist() for spec, array in zip(self.outputs, made, strict=True)}
-        return _json({"outputs": next(iter(outputs.values())) if len(outputs) == 1 else outputs})
-
-
-def _tf_infos(specs: tuple[TensorSpec, ...]) -> dict[str, object]:
-    return {
-        s.name: {
-            "dtype": TF_DTYPES[s.dtype],
-            "tensor_shape": {
-                "dim": [{"size": str(n), "name": ""} for n in (-1, *s.shape[1:])],
-                "unknown_rank": False,
-            },
-            "name": f"{s.name}:0",
-        }
-        for s in specs
-    }
-
-
-def _json(content: object) -> bytes:
-    return http("200 OK", json.dumps(content).encode(), Content_Type="application/json")
 
 
 def _read_request(connection: socket.socket) -> Request | None:
@@ -305,74 +182,6 @@ def _read_request(connection: socket.socket) -> Request | None:
         missing -= len(piece)
     method, path, _ = first.split(" ")
     return Request(method, path, fields, b"".join(pieces))
-
-
-# What goes wrong, by name.
-
-
-def stall(talk: Talk) -> None:
-    """Never answer."""
-    talk.until_gone()
-
-
-def drip(talk: Talk) -> None:
-    """A byte every 20 ms."""
-    talk.close()
-    for byte in talk.answer():
-        talk.send(bytes([byte]))
-        talk.pause(0.02)
-
-
-def late(seconds: float) -> Script:
-    """Answer after so long."""
-
-    def script(talk: Talk) -> None:
-        talk.pause(seconds)
-        talk.send(talk.answer())
-
-    return script
-
-
-def says(content: bytes) -> Script:
-    """Answer these bytes, and close."""
-
-    def script(talk: Talk) -> None:
-        talk.send(content)
-        talk.close()
-
-    return script
-
-
-def cut(talk: Talk) -> None:
-    """Break off in the middle of the answer."""
-    answer = talk.answer()
-    talk.send(answer[: len(answer) - 2])
-    talk.close()
-
-
-def reset(talk: Talk) -> None:
-    """Reset the connection without an answer."""
-    talk.reset()
-
-
-def hang_up(talk: Talk) -> None:
-    """Close without an answer."""
-    talk.close()
-
-
-FAULTS: dict[str, Script] = {
-    "stall": stall,
-    "drip": drip,
-    "cut": cut,
-    "reset": reset,
-    "hang up": hang_up,
-    "error": says(http("500 Internal Server Error", b'{"error": "out of memory"}')),
-    "busy": says(http("503 Service Unavailable")),
-    "garbage": says(b"\x00\xff garbage \x1b[31m\r\n\r\n"),
-    "not JSON": says(http("200 OK", b"<html>hello</html>")),
-    "redirect": says(http("307 Temporary Redirect", Location="http://127.0.0.1:1/elsewhere")),
-    "endless": says(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\n"),
-}
 
 
 class LitertModel:

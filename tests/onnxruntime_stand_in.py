@@ -1,9 +1,14 @@
 """A stand-in for NVIDIA's build of onnxruntime, which runs on its own hardware only: "TensorRT" builds a file, and what it is told is kept.
 
-Copied as ``onnxruntime/__init__.py`` into a folder in front of the real one. ``ORT_STAND_IN`` names a folder: ``calls`` gets one JSON
-object a session; ``orders`` (JSON) may hold ``unoffered`` (providers that are not in it), ``absent`` (those that do not load), ``log`` (what
-is printed then), ``build`` (``"hang"``, ``"fail"``), ``reject`` (engines that were kept are not taken: an error), ``rebuild`` (they are
-built anew in silence).
+Copied as ``onnxruntime/__init__.py`` into a folder in front of the real one. ``ORT_STAND_IN`` names a folder. Its file ``calls`` gets one
+JSON object a session; its file ``orders`` (JSON) may hold:
+
+    unoffered   providers that are not in it
+    absent      providers that do not load
+    log         what is printed then
+    build       "hang", "fail", or how many seconds it takes
+    reject      engines that were kept are not taken: an error
+    rebuild     they are built anew in silence
 """
 
 from __future__ import annotations
@@ -72,11 +77,13 @@ class InferenceSession:
             raise RuntimeError("TensorRT EP failed to deserialize engine from cache")
         if kept and not orders.get("rebuild"):
             return
-        if orders.get("build") == "hang":
+        if isinstance(build := orders.get("build"), float):
+            time.sleep(build)
+        if build == "hang":
             time.sleep(3600)
         engine = folder / f"{told['trt_engine_cache_prefix']}_1_sm87.engine"
         engine.write_bytes(b"half")
-        if orders.get("build") == "fail":
+        if build == "fail":
             raise RuntimeError("TensorRT EP failed to create engine from network")
         engine.write_bytes(os.urandom(32))
         if told["trt_timing_cache_enable"] == "1":

@@ -25,7 +25,20 @@ def sample(seed: int = 0) -> list[Array]:
     return [random.integers(-128, 128, (1, 2, 3), np.int8), random.normal(size=(1, 1)).astype(np.float32)]
 
 
-def client_of(url: str, protocol: str = "v2-rest", **settings: object) -> Client:
+def client_of(
+    url: str,
+    protocol: str = "v2-rest",
+    *,
+    inputs: tuple[TensorSpec, ...] = INPUTS,
+    outputs: tuple[TensorSpec, ...] = OUTPUTS,
+    **settings: object,
+) -> Client:
     """A client of the model, called ``m`` there."""
     whole = {"timeout_ms": 2_000, "model": "m", **settings}
-    return open_client(ServerSettings(url=url, protocol=protocol, **whole), INPUTS, OUTPUTS)  # type: ignore[arg-type]
+    return open_client(ServerSettings(url=url, protocol=protocol, **whole), inputs, outputs)  # type: ignore[arg-type]
+
+
+def assert_right(found: tuple[Array, ...], inputs: list[Array]) -> None:
+    """The outputs are what ``rows`` makes, bit for bit."""
+    for array, wanted in zip(found, rows(inputs), strict=True):
+        assert array.dtype == wanted.dtype and np.array_equal(array, wanted, equal_nan=wanted.dtype.kind == "f")

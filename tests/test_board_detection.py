@@ -27,6 +27,7 @@ MODELS = [
     ("NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super", "jetson-orin-nano"),
     ("NVIDIA Jetson AGX Orin Developer Kit", "jetson-agx-orin"),
     ("Jetson AGX Orin", "jetson-agx-orin"),
+    ("NXP i.MX93 11X11 EVK board", "imx93"),
 ]
 RELEASE = "# R32 (release), REVISION: 7.1, GCID: 29818004, BOARD: t210ref, EABI: aarch64, DATE: Sat Feb 19 17:05:08 UTC 2022\n"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import boards
-from boards import Accelerator, Computer, load, names, read_profile
+from boards import Accelerator, Computer, TensorRT, load, lowest_tensorrt, names, read_profile
 from boards.position import line_of
 from edge_sdk.errors import BoardError
 
@@ -22,10 +22,14 @@ ALL = (
     "coral-usb",
     "generic-arm64",
     "generic-x86-64",
+    "imx93",
+    "intel-gpu",
+    "intel-npu",
     "jetson-agx-orin",
     "jetson-nano",
     "jetson-orin-nano",
     "jetson-xavier-nx",
+    "movidius-ncs2",
     "raspberry-pi-3",
     "raspberry-pi-4",
     "raspberry-pi-5",
@@ -96,12 +100,13 @@ def test_profile_loads_and_agrees_with_the_others(name: str):
     board = load(name)
     assert board.name == name
     if isinstance(board, Accelerator):
-        assert board.variants == ("edgetpu",)
+        assert all(kind.startswith(("edgetpu", "openvino")) for kind in board.variants)
         return
     assert isinstance(board, Computer)
     built_in = [load(accelerator) for accelerator in board.accelerators]
     assert all(isinstance(accelerator, Accelerator) for accelerator in built_in)
     assert ("edgetpu" in board.variants) == bool(built_in)
+    assert ("ethos-u" in board.variants) == (board.ethos_u is not None)
     assert "tflite-int8" in board.variants
 
 
@@ -222,3 +227,19 @@ def test_wrong_use_ends_with_its_exit_code():
     unknown = edge_sdk("boards", "rasberry-pi-5")
     assert (unknown.returncode, unknown.stderr[:6]) == (1, "error:")
     assert edge_sdk("boards", "coral-usb", "--detect").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("boards", "lowest"),
+    [
+        (["jetson-orin-nano"], TensorRT((8, 5), 17)),
+        (["jetson-agx-orin", "jetson-xavier-nx"], TensorRT((8, 0), 13)),
+        (["jetson-orin-nano", "jetson-nano", "raspberry-pi-5"], TensorRT((8, 0), 13)),
+        (["raspberry-pi-5", "coral-usb"], None),
+        ([], None),
+    ],
+)
+def test_a_model_for_several_boards_is_for_the_lowest_tensorrt_of_them(
+    boards: list[str], lowest: TensorRT | None
+) -> None:
+    assert lowest_tensorrt(boards) == lowest

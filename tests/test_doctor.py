@@ -20,8 +20,9 @@ from edge_sdk.contract import Contract
 from edge_sdk.doctor import CHECKS, Environment, Finding, examine
 from edge_sdk.doctor.interpreter import INTERPRETERS, check_interpreter, check_python
 from edge_sdk.doctor.machine import check_board, check_camera, check_shared_memory, check_watchdog
+from edge_sdk.doctor.onnx import check_onnxruntime
 from edge_sdk.doctor.packages import check_namesakes, check_opencv
-from edge_sdk.doctor.probe import Probe, try_import, try_interpreter
+from edge_sdk.doctor.probe import Probe, try_import, try_interpreter, try_providers
 from edge_sdk.engines import litert
 from edge_sdk.tasks.settings import RawSettings
 from edge_sdk.tensors import TensorSpec
@@ -292,6 +293,58 @@ def test_the_watchdog_is_information_only(machine: Environment, tmp_path: Path):
     assert "only root or a udev rule may feed it" in only(check_watchdog(closed), "ok").found
 
 
+# ONNX Runtime
+
+
+JETSON_TREE = "NVIDIA Jetson Orin Nano Developer Kit\0"
+ALL_PROVIDERS = "TensorrtExecutionProvider, CUDAExecutionProvider, CPUExecutionProvider"
+JP6 = "pip install onnxruntime-gpu 'numpy<2' --extra-index-url https://pypi.jetson-ai-lab.io/jp6/cu126"
+
+
+def on_a_jetson(machine: Environment, tmp_path: Path, providers: str = ALL_PROVIDERS, **versions: str) -> Environment:
+    put(machine.root, "proc/device-tree/model", JETSON_TREE)
+    found = with_packages(machine, tmp_path, **versions)
+    return dataclasses.replace(found, python=(3, 10), providers_probe=lambda path: Probe(True, providers))
+
+
+def test_a_jetson_with_nvidias_onnxruntime_is_well(machine: Environment, tmp_path: Path):
+    found = only(check_onnxruntime(on_a_jetson(machine, tmp_path, onnxruntime_gpu="1.23.0")), "ok")
+    assert found.found == f"onnxruntime-gpu 1.23.0 has {ALL_PROVIDERS}"
+
+
+def test_a_jetson_without_onnxruntime_is_told_what_installs_it(machine: Environment, tmp_path: Path):
+    found = only(check_onnxruntime(on_a_jetson(machine, tmp_path, numpy="1.26.4")), "warning")
+    assert "the GPU of this board cannot be used" in found.found
+    assert found.fix == JP6
+    newer = dataclasses.replace(on_a_jetson(machine, tmp_path / "newer", numpy="1.26.4"), python=(3, 12))
+    assert "there is no package for this Python" in only(check_onnxruntime(newer), "warning").fix
+
+
+def test_an_onnxruntime_without_the_boards_gpu_is_a_warning(machine: Environment, tmp_path: Path):
+    env = on_a_jetson(machine, tmp_path, providers="CPUExecutionProvider", onnxruntime="1.32.0")
+    found = only(check_onnxruntime(env), "warning")
+    assert "has CPUExecutionProvider, and not this board's tensorrt, cuda: models run on the processor" in found.found
+    assert found.fix == f"pip uninstall onnxruntime; {JP6}"
+
+
+def test_two_packages_of_one_module_are_a_fault(machine: Environment, tmp_path: Path):
+    env = on_a_jetson(machine, tmp_path, onnxruntime="1.32.0", onnxruntime_gpu="1.23.0")
+    found = only(check_onnxruntime(env), "fault")
+    assert found.fix == f"pip uninstall onnxruntime onnxruntime-gpu; {JP6}"
+
+
+def test_an_onnxruntime_that_cannot_be_imported_is_a_fault(machine: Environment, tmp_path: Path):
+    env = with_packages(machine, tmp_path, onnxruntime="1.32.0")
+    broken = dataclasses.replace(env, providers_probe=lambda path: Probe(False, "ImportError: libcudart.so.12"))
+    found = only(check_onnxruntime(broken), "fault")
+    assert "ImportError: libcudart.so.12" in found.found and found.fix == "pip install --force-reinstall onnxruntime"
+
+
+def test_this_machines_onnxruntime_is_asked_without_telemetry():
+    probe = try_providers(tuple(sys.path))
+    assert probe.worked and "CPUExecutionProvider" in probe.said
+
+
 # A bundle
 
 
@@ -320,6 +373,14 @@ def test_a_bundle_for_another_board_and_a_damaged_one(machine: Environment, tmp_
     found = examine(machine, bundle=path)[-1]
     assert (found.state, found.check) == ("fault", "bundle")
     assert "is not a bundle" in found.found
+
+
+def test_a_bundle_whose_variant_needs_onnxruntime_says_so(machine: Environment, tmp_path: Path):
+    path = bundle_of(tmp_path / "m.edge", "onnx-qdq")
+    found = examine(on_a_jetson(machine, tmp_path, numpy="1.26.4"), bundle=path)[-1]
+    assert (found.state, found.fix) == ("fault", JP6)
+    found = examine(on_a_jetson(machine, tmp_path / "well", onnxruntime_gpu="1.23.0"), bundle=path)[-1]
+    assert (found.state, found.found) == ("ok", f"{path} is whole; this board runs its variant onnx-qdq")
 
 
 def test_a_bundle_without_numpy_is_a_fault_and_no_crash(machine: Environment, tmp_path: Path):

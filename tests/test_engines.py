@@ -34,7 +34,7 @@ def orders(tmp_path: Path) -> Path:
     return tmp_path / "orders"
 
 
-@pytest.fixture(params=["litert", "null", "faulty", "edgetpu", "onnx", "openvino"])
+@pytest.fixture(params=["litert", "null", "faulty", "edgetpu", "onnx", "openvino", "remote"])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -42,6 +42,9 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def options(name: str, request: pytest.FixtureRequest, orders: Path) -> dict[str, str]:
     """What an engine needs here."""
+    if name == "remote":
+        server = request.getfixturevalue("face_server")
+        return {"url": server.url, "protocol": "v2-rest", "model": "m", "timeout_ms": "5000"}
     if name == "edgetpu":
         request.getfixturevalue("edgetpu")
         return {"library": str(request.getfixturevalue("edgetpu_library"))}

@@ -104,6 +104,17 @@ def test_transposes_of_the_model_only_rename_axes():
     assert checked(net.reshape(1, 96).dense(3).done()).operators == ["Conv", "Relu", "Conv", "Reshape", "Gemm"]
 
 
+def test_transposes_of_the_export_cancel():
+    """What is flattened in order and shaped as before lies as before."""
+    net = Net(1, 4, 6, 3).conv().reshape(1, 96)
+    assert checked(net.reshape(1, 4, 6, 4).conv().reshape(1, 96).dense(2).done()).operators == [
+        "Conv",
+        "Conv",
+        "Reshape",
+        "Gemm",
+    ]
+
+
 def test_signals_stay_channels_first_between_convolutions():
     net = (
         Net(1, 32, 3).reshape(1, 1, 32, 3).conv().reshape(1, 32, 4).then("RELU", (1, 32, 4)).reshape(1, 1, 32, 4).conv()

@@ -51,7 +51,8 @@ def test_convolutions(size, kernel, stride, dilation, padding, channels, multipl
             numbers(2 * multiplier),
         ]
         content = one_operator("CONV_2D", inputs, options("Conv2D", **fields))
-    assert twins(content).worst < CLOSE
+    # XNNPACK, as the kernel of reference is wrong where one window takes all of a narrow picture
+    assert twins(content, optimised=True).worst < CLOSE
 
 
 @many
@@ -85,6 +86,14 @@ def test_resizing(size, wanted, how, nearest):
     )
     fields = options(kind, alignCorners=bool(how[0]), halfPixelCenters=bool(how[1]))
     assert twins(one_operator(name, [(1, *size, 2), np.array(wanted, np.int32)], fields)).worst < CLOSE
+
+
+@pytest.mark.parametrize(("size", "wanted", "how"), [(2, 82, (0, 0)), (4, 41, (0, 1)), (14, 23, (1, 0))])
+def test_nearest_where_rounding_decides(size, wanted, how):
+    """TensorFlow Lite computes the place in float32 as a product, ONNX Runtime as a quotient: here they fall on different rows."""
+    fields = options("ResizeNearestNeighbor", alignCorners=bool(how[0]), halfPixelCenters=bool(how[1]))
+    found = twins(one_operator("RESIZE_NEAREST_NEIGHBOR", [(1, size, 3, 2), np.array((wanted, 6), np.int32)], fields))
+    assert found.worst == 0 and "Gather" in found.operators
 
 
 @many

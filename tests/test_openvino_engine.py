@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -218,9 +219,21 @@ def test_the_import_starts_no_thread_and_tells_nobody(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())  # where the telemetry keeps its number of this user
 
 
-def test_no_core_is_reserved() -> None:
-    """Pinned, two engines of one thread each would both run on the first core."""
-    before = os.sched_getaffinity(0)
-    _run({})
-    _run({"device": "AUTO"})
-    assert os.sched_getaffinity(0) == before
+@pytest.mark.parametrize("device", ["CPU", "AUTO"])
+def test_no_thread_is_pinned_while_it_runs(device: str) -> None:
+    """Pinned, the first threads of two processes would share the first core."""
+    allowed, runs_on, done = os.sched_getaffinity(0), threading.get_native_id(), threading.Event()
+    seen: set[frozenset[int]] = set()
+
+    def watch() -> None:
+        while not done.is_set():
+            seen.add(frozenset(os.sched_getaffinity(runs_on)))
+
+    with open_engine("openvino", adding((1, 1 << 20)).packed(), {"device": device}, isolation="none") as engine:
+        watching = threading.Thread(target=watch)
+        watching.start()
+        for _ in range(200):
+            engine.run()
+        done.set()
+        watching.join()
+    assert seen == {frozenset(allowed)}

@@ -204,9 +204,10 @@ def test_json_lines_hold_every_result_and_event(tmp_path: Path) -> None:
         "captured_ns": 99_999_999,
         "age_ms": 12.3,
         "late": False,
-        "stages": {"queue_ms": 0.5, "encode_ms": 1, "engine_ms": 8, "decode_ms": 0.5},
+        "stages": {"queue_ms": 0.5, "encode_ms": 1, "engine_ms": 8, "decode_ms": 0.5, "remote_ms": 0.0},
         "variant": "tflite-int8",
         "dropped_before": 2,
+        "by": "",
     }
     assert second == {
         "type": "event", "kind": "hang", "message": "the engine did not come back", "at_ns": 5, "sequence": 7, "took_ms": 120.4,

@@ -62,9 +62,7 @@ def translate(module: str, path: Path, options: LoadOptions, **request: JsonValu
     """
     with tempfile.TemporaryDirectory(prefix="edge-sdk-load-") as name:
         folder = Path(name)
-        told: Mapping[str, JsonValue] = {**options.model_dump(mode="json"), "path": str(path.resolve()), **request}
-        (folder / "request.json").write_text(json.dumps(told))
-        _run(module, folder, path, options)
+        run_child(module, folder, path, options, {"path": str(path.resolve()), **request})
         said = Said(**json.loads((folder / "said.json").read_text()))
         return Loaded(
             content=(folder / "model.tflite").read_bytes(),
@@ -75,7 +73,20 @@ def translate(module: str, path: Path, options: LoadOptions, **request: JsonValu
         )
 
 
-def _run(module: str, folder: Path, path: Path, options: LoadOptions) -> None:
+def run_child(module: str, folder: Path, path: Path, options: LoadOptions, request: Mapping[str, JsonValue]) -> None:
+    """Run a module's ``convert`` in a child process; it leaves ``said.json``, and what else it makes, in the folder.
+
+    Args:
+        module: such as ``"converters.load.keras_child"``.
+        folder: empty, or with what the child is to find.
+        path: of the model, for messages.
+        options: limits, and what the child is told.
+        request: more to tell it.
+
+    Raises:
+        ModelError, MissingPackageError: see ``translate``.
+    """
+    (folder / "request.json").write_text(json.dumps({**options.model_dump(mode="json"), **request}))
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-c", _START, str(_ROOT), module, str(folder)]
     limit_mb = options.memory_mb or 0.9 * available_mb()

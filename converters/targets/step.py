@@ -42,15 +42,20 @@ def make_targets(
     wanted = boards_run(material.boards)
     variants, warnings = list[TargetVariant](), list[str]()
     for name, (kinds, maker) in (_OF_FLOAT | _OF_INTEGER).items():
-        kinds_wanted = wanted.intersection(kinds)
-        if not kinds_wanted:
-            continue
-        with step(f"target {name}"):
-            try:
-                variants += _made(name, maker, material, kinds_wanted, progress)
-            except (MissingPackageError, ModelError) as exc:
-                warnings.append(f"There is no variant of kind {' or '.join(sorted(kinds_wanted))}: {exc}")
+        for kinds_wanted in _together(name, wanted.intersection(kinds)):
+            with step(f"target {name}"):
+                try:
+                    variants += _made(name, maker, material, kinds_wanted, progress)
+                except (MissingPackageError, ModelError) as exc:
+                    warnings.append(f"There is no variant of kind {' or '.join(sorted(kinds_wanted))}: {exc}")
     return Targets(tuple(variants), tuple(warnings))
+
+
+def _together(name: str, kinds: frozenset[str]) -> list[frozenset[str]]:
+    """Kinds that are made at once: each by itself, where what stands in the way of one does not concern the others."""
+    if name in _OF_INTEGER:
+        return [frozenset({kind}) for kind in sorted(kinds)]
+    return [kinds] if kinds else []
 
 
 def _made(

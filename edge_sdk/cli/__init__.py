@@ -24,6 +24,7 @@ _COMMANDS = {
     "export": ("converters.targets.export.cli:export", "Write a variant in the form that a server takes."),
     "edgetpu": ("converters.targets.edgetpu.cli:edgetpu", "Plan, compile and pack a model for the Edge TPU (Coral)."),
     "tune": ("edge_sdk.cli.tune:tune", "Choose variant, engine and threads by measuring on this machine."),
+    "profile": ("edge_sdk.cli.profile:profile", "Show where the time of a model goes, operator by operator."),
     "bench": ("edge_sdk.cli.bench:bench", "Measure a bundle or a .tflite model on this machine."),
     "boards": ("edge_sdk.cli.boards:boards", "List the boards, show one, or say which one this is."),
     "doctor": ("edge_sdk.cli.doctor:doctor", "Check this machine, and give the exact fix for what is wrong."),

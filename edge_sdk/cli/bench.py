@@ -11,7 +11,6 @@ from pathlib import Path
 from time import monotonic_ns, perf_counter
 
 import click
-import numpy as np
 
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.bundle.golden import GoldenCheck, check_golden, first_golden_input
@@ -26,10 +25,11 @@ from edge_sdk.engines.isolation import Isolation, open_engine
 from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.errors import ConfigError, GateError
 from edge_sdk.loop_report import percentile_line
+from edge_sdk.noise import noise
 from edge_sdk.printable import printable
 from edge_sdk.profiles import load_board
+from edge_sdk.remote.content import content_for
 from edge_sdk.tasks import make_task
-from edge_sdk.tensors import Array
 from edge_sdk.watchdog.durations import Durations, Percentiles
 
 _WARM_UP = 5
@@ -87,12 +87,12 @@ def bench(
         bundle = stack.enter_context(Bundle(model)) if read_start(model)[:2] == b"PK" else None
         if bundle is not None:
             variant = _variant(bundle, variant_id, board, engine_name)
-            content, name = bundle.model_of(variant), f"{model.name}, {variant.id}"
             engine_name = engine_for(variant.kind, engine_name)
+            content, name = content_for(engine_name, bundle, variant), f"{model.name}, {variant.id}"
         else:
             content, name = read_model(model), model.name
             engine_name = engine_name or engine_for("edgetpu" if is_compiled(content) else "tflite-")
-        options = own_options(engine_name, options)
+        options = own_options(engine_name, options, load_board(board).engine_options if board else None)
         engine = stack.enter_context(open_engine(engine_name, content, options, isolation=isolation, hang_ms=hang_ms))
         golden: GoldenCheck | None = None
         if bundle is not None:
@@ -172,7 +172,7 @@ def _whole_way(bundle: Bundle, variant: Variant, engine: Engine) -> tuple[Step, 
     sample = first_golden_input(bundle, variant)
     if sample is None:
         shape = spec.nhwc_shape[1:] if contract.window is None else contract.window.shape
-        sample = _noise(shape, "uint8" if contract.input == "image" else "float32")
+        sample = noise(shape, "uint8" if contract.input == "image" else "float32")
     stages = {name: Durations() for name in ("whole", "encode", "engine", "decode")}
 
     def step() -> None:
@@ -193,7 +193,7 @@ def _whole_way(bundle: Bundle, variant: Variant, engine: Engine) -> tuple[Step, 
 
 def _engine_alone(engine: Engine) -> tuple[Step, dict[str, Durations]]:
     for array in engine.input_arrays:
-        array[...] = _noise(array.shape, array.dtype.name)
+        array[...] = noise(array.shape, array.dtype.name)
     stages = {"engine": Durations()}
 
     def step() -> None:
@@ -220,11 +220,3 @@ def _processor_s(pids: list[int]) -> float:
     """Processor time of these processes so far, user and system (proc(5), /proc/PID/stat fields 14 and 15)."""
     fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
     return sum(int(f[11]) + int(f[12]) for f in fields) / os.sysconf("SC_CLK_TCK")
-
-
-def _noise(shape: tuple[int, ...], dtype: str) -> Array:
-    generator = np.random.default_rng(0)
-    if np.issubdtype(np.dtype(dtype), np.integer):
-        limits = np.iinfo(dtype)
-        return generator.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
-    return generator.standard_normal(shape).astype(dtype)

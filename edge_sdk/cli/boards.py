@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from edge_sdk.profiles import our_boards
 if TYPE_CHECKING:
     from boards import Board
 
+_MAKERS = r"^(Arm Cortex-|NVIDIA )"  # of cores, that the list has no room for
 _ORDER = (
     "processor",
     "gpu",
@@ -83,7 +85,7 @@ def _row(board: Board) -> tuple[str, ...]:
     if not isinstance(board, Computer):
         return (board.name, board.title, "its host's", "", board.variants[0])
     processor = board.processor
-    core = processor.instruction_set if processor.core == "unknown" else processor.core.removeprefix("Arm ")
+    core = processor.instruction_set if processor.core == "unknown" else re.sub(_MAKERS, "", processor.core)
     cores = f"{processor.cores} x " if processor.cores else ""
     clock = f", {processor.clock_mhz / 1000:g} GHz" if processor.clock_mhz else ""
     return (board.name, board.title, f"{cores}{core}{clock}", _memory(board.memory_mb), board.variants[0])

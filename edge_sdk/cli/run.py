@@ -17,6 +17,7 @@ from edge_sdk.cli.engine_options import engine_options_from
 from edge_sdk.cli.milliseconds import milliseconds
 from edge_sdk.cli.supervise import PLAN_FLAG, become_supervisor, plan_of
 from edge_sdk.errors import ConfigError
+from edge_sdk.hybrid.settings import help_from
 from edge_sdk.loop import Loop
 from edge_sdk.printable import printable_lines
 from edge_sdk.result import Event
@@ -59,6 +60,10 @@ from edge_sdk.watchdog.plan import APP_VARIABLE, LIFE_VARIABLE
     help="litert, edgetpu, null, faulty, or one that a package of yours brings; default by the variant's kind.",
 )
 @click.option("--engine-option", "engine_options", multiple=True, metavar="KEY=VALUE", help="Such as threads=2.")
+@click.option("--remote", metavar="URL", help="A server that helps, such as https://host:8443; see docs/hybrid.md.")
+@click.option("--remote-protocol", help="What it speaks: v2-rest, v2-grpc, tfserving-rest, tfserving-grpc, torchserve.")
+@click.option("--remote-model", metavar="NAME", help="The model's name there.")
+@click.option("--remote-policy", type=click.Choice(["local", "remote", "hybrid"]), help="When it is asked.")
 @click.option(
     "--tuned",
     type=click.Choice(["stored", "off", "background"]),
@@ -89,6 +94,10 @@ def run(
     board: str | None,
     engine: str | None,
     engine_options: tuple[str, ...],
+    remote: str | None,
+    remote_protocol: str | None,
+    remote_model: str | None,
+    remote_policy: str | None,
     tuned: str | None,
     isolation: str | None,
     most: int | None,
@@ -138,6 +147,7 @@ def run(
             reopen_s=app.loop.reopen_s,
             hop=app.loop.hop,
             governor=app.governor or False,
+            remote=help_from(app.remote, remote, remote_protocol, remote_model, remote_policy),
             cache=app.cache or False,
             engine=model.engine,
             engine_options={**model.options, **engine_options_from(engine_options)},

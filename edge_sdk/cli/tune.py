@@ -161,9 +161,10 @@ def _lines(found: Tuned, *, whole: bool) -> Iterator[str]:
     yield printable(f"{row.name}: p50 {row.p50_ms:.3g} ms, p95 {row.p95_ms:.3g} ms; {found.why}")
     if not whole:
         return
-    yield printable(f"measured in {found.seconds:.1f} s on {found.holds.machine}; wanted: {found.objective}")
+    measured = f"{found.seconds:.1f} s on {found.holds.machine}, board {found.holds.board or 'unknown'}"
+    yield from facts((("measured", measured), ("wanted", found.objective)))
     yield ""
-    titles = ("candidate", "golden", "p50 ms", "p95 ms", "MB", "start ms", "verdict")
+    titles = ("candidate", "golden", "p25 ms", "p50 ms", "p95 ms", "MB", "start ms", "verdict")
     yield from table(titles, map(_cells, found.rows), right=titles[1:-1])
     yield ""
     yield from facts((each.name, each.reason) for each in found.rows if each.reason)
@@ -172,6 +173,7 @@ def _lines(found: Tuned, *, whole: bool) -> Iterator[str]:
 def _cells(row: Row) -> tuple[str, ...]:
     numbers = (
         (row.golden, "{:.3g}"),
+        (row.p25_ms, "{:.3f}"),
         (row.p50_ms, "{:.3f}"),
         (row.p95_ms, "{:.3f}"),
         (row.memory_mb, "{:.0f}"),

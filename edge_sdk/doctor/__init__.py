@@ -11,6 +11,7 @@ from edge_sdk.doctor.environment import Environment
 from edge_sdk.doctor.finding import Finding
 from edge_sdk.doctor.interpreter import check_interpreter, check_python
 from edge_sdk.doctor.machine import check_board, check_camera, check_shared_memory, check_watchdog
+from edge_sdk.doctor.onnx import check_onnxruntime
 from edge_sdk.doctor.packages import check_namesakes, check_opencv
 
 __all__ = ["CHECKS", "Environment", "Finding", "examine"]
@@ -21,6 +22,7 @@ CHECKS: tuple[Callable[[Environment], list[Finding]], ...] = (
     check_namesakes,
     check_opencv,
     check_board,
+    check_onnxruntime,
     check_coral,
     check_camera,
     check_shared_memory,

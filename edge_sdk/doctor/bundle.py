@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edge_sdk.doctor.environment import Environment
 from edge_sdk.doctor.finding import Finding, fault, ok, warning
+from edge_sdk.doctor.onnx import PACKAGES, install_line
 from edge_sdk.errors import BoardError, EdgeSdkError
 
 
@@ -34,6 +35,14 @@ def check_bundle(env: Environment, path: Path) -> list[Finding]:
     except EdgeSdkError as exc:
         return [
             fault(check, str(exc), "convert again with --board for this board, or copy the file again if it is damaged")
+        ]
+    if variant.kind.startswith("onnx-") and not any(name in env.packages for name in PACKAGES):
+        return [
+            fault(
+                check,
+                f"{path} is whole, but its variant {variant.id} needs ONNX Runtime, which is not installed",
+                install_line(env),
+            )
         ]
     return [ok(check, f"{path} is whole; this board runs its variant {variant.id}")]
 

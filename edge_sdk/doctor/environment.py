@@ -15,7 +15,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_sdk.doctor.probe import Probe, try_import, try_interpreter
+from edge_sdk.doctor.probe import Probe, try_import, try_interpreter, try_providers
 from edge_sdk.profiles import our_boards
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Environment:
         machine: the kernel's name of itself.
         in_virtual_environment: whether system packages may be out of sight.
         page_size_bytes: of the kernel.
-        interpreter_probe, import_probe: see ``edge_sdk.doctor.probe``.
+        interpreter_probe, import_probe, providers_probe: see ``edge_sdk.doctor.probe``.
         can_open: whether a device may be read and written by this user.
         kernel: its release.
         user, user_id: who runs this.
@@ -72,6 +72,7 @@ class Environment:
     group_ids: frozenset[int] = field(default_factory=lambda: frozenset((os.getegid(), *os.getgroups())))
     interpreter_probe: Callable[[str, tuple[str, ...]], Probe] = try_interpreter
     import_probe: Callable[[str, tuple[str, ...]], Probe] = try_import
+    providers_probe: Callable[[tuple[str, ...]], Probe] = try_providers
     can_open: Callable[[Path], bool] = lambda path: os.access(path, os.R_OK | os.W_OK)
     shared_memory_error: Callable[[], str] = try_shared_memory
 

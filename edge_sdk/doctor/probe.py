@@ -17,6 +17,13 @@ module = importlib.import_module(sys.argv[1])
 print(getattr(module, "__version__", ""))
 """
 
+_PROVIDERS = """
+import os
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime
+print(", ".join(name for name in onnxruntime.get_available_providers() if name != "AzureExecutionProvider"))
+"""
+
 # Importing is not enough: tflite-runtime 2.14 imports under NumPy 2 and fails when the first interpreter is made. So one ADD of a
 # float with itself is run. The model is 276 bytes, made with ai_edge_litert.schema_py_generated: tensors x, y; y = x + x.
 _INTERPRETER = """
@@ -51,6 +58,11 @@ class Probe:
 def try_import(module: str, search_path: Sequence[str], timeout_s: float = TIMEOUT_S) -> Probe:
     """Import ``module`` in a fresh Python that searches the folders of ``search_path``."""
     return _run(_IMPORT, [module], search_path, timeout_s)
+
+
+def try_providers(search_path: Sequence[str], timeout_s: float = TIMEOUT_S) -> Probe:
+    """Import ONNX Runtime, without its telemetry; says its providers."""
+    return _run(_PROVIDERS, [], search_path, timeout_s)
 
 
 def try_interpreter(module: str, search_path: Sequence[str], timeout_s: float = TIMEOUT_S) -> Probe:

@@ -151,6 +151,14 @@ class Table:
         """Entries of a vector of references."""
         return self._vector(field, 4)[1]
 
+    def reference(self, field: int) -> int:
+        """Where the reference to a vector or table lies; 0 where this table has none."""
+        return self._at(field) or 0
+
+    def vector_at(self, field: int) -> int:
+        """Where a vector begins, with its number of entries; 0 where this table has none."""
+        return self._referred(field) or 0
+
     def _at(self, field: int) -> int | None:
         """Where a field lies; None where this table has none."""
         entry = 4 + 2 * field

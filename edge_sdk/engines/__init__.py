@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -34,10 +34,24 @@ _ENGINES = {
     "faulty": "edge_sdk.engines.faulty:FaultyEngine",
 }
 OPTIONS = {
-    "litert": ("threads", "batch"),
+    "litert": ("threads", "batch", "delegate"),
     "edgetpu": ("device", "library", "interpreter", "threads"),
     "onnx": ("providers", "threads", "spin", "cache", "build_s", "int8", "fp16", "workspace_mb", "gpu"),
     "openvino": ("device", "threads", "precision", "cache"),
+    "remote": (
+        *(
+            "url",
+            "protocol",
+            "model",
+            "version",
+            "signature",
+            "tensors",
+            "timeout_ms",
+            "connect_ms",
+            "max_response_bytes",
+        ),
+        *("ca_file", "cert_file", "key_file", "token_file", "token_env"),
+    ),
 }
 
 Options = dict[str, str]
@@ -180,10 +194,17 @@ def engine_for(kind: str, named: str | None = None) -> str:
     return own
 
 
-def own_options(name: str, options: Options) -> Options:
-    """Without those that only another engine has: options are stated once, for whichever engine a variant needs."""
+def own_options(name: str, options: Options, stated: Mapping[str, Options] | None = None) -> Options:
+    """Those of this engine: options are given once, for whichever engine a variant needs.
+
+    Args:
+        name: of the engine.
+        options: that the user gives, some of them for other engines.
+        stated: by the board, for each engine; the user's go over them.
+    """
     others = {key for keys in OPTIONS.values() for key in keys} - set(OPTIONS.get(name, ()))
-    return {key: value for key, value in options.items() if name not in OPTIONS or key not in others}
+    own = {key: value for key, value in options.items() if name not in OPTIONS or key not in others}
+    return {**(stated or {}).get(name, {}), **own}
 
 
 def engine_class(name: str) -> Callable[[str, Options], Engine]:

@@ -19,10 +19,12 @@ from typing import NoReturn
 import edge_sdk.errors
 from edge_sdk.engines.wire import above_standard, receive, send, socket_pair
 from edge_sdk.errors import EdgeSdkError, EngineError
+from edge_sdk.watchdog.pulse import extend_all
 
 KILL_MS = 1_000  # a process that outlives SIGKILL by this is in an uninterruptible kernel call
 _ANSWER_S = 2  # a fork takes milliseconds; a server that needs longer was stopped, and is replaced
 _REASON_S = 0.5
+_MARGIN_S = 15  # after a long start, until the loop's next sign of life
 
 # Ctrl-C and a terminal that closes concern the application alone: it decides what becomes of its family.
 _SERVER = """
@@ -155,7 +157,9 @@ class Child:
         """What the child has loaded; empty if that did not come in time or the child died. It may ask for more time first."""
         message = self._word(timeout_ms)
         while "takes_s" in message:
-            self.takes_ms = float(str(message["takes_s"])) * 1000
+            takes_s = float(str(message["takes_s"]))
+            extend_all(takes_s + _MARGIN_S)
+            self.takes_ms = takes_s * 1000
             message = self._word(self.takes_ms)
         return message
 

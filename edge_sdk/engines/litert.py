@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 from collections.abc import Iterator
 from importlib import import_module
@@ -22,6 +23,8 @@ _MODULES = {
     "tflite_runtime": "tflite_runtime.interpreter",
     "tensorflow": "tensorflow.lite.python.interpreter",
 }
+ETHOS_U = "ethos-u"  # the operator of models that vela compiled
+_ETHOS_DELEGATE = "libethosu_delegate.so"
 _KEEPING = {"VAR_HANDLE", "SVDF", "LSTM", "RNN"}  # operators of streaming models: they go on where the last run ended
 _SEQUENCES = {"UNIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_LSTM"}
 _SEQUENCES |= {"UNIDIRECTIONAL_SEQUENCE_RNN", "BIDIRECTIONAL_SEQUENCE_RNN"}
@@ -60,8 +63,9 @@ class LitertEngine(Engine):
 
     Args:
         model_path: the model.
-        options: ``threads`` (default 1; more is slower on small models, measure with ``edge-sdk bench``) and ``batch`` (default 1; so many
-            samples a run, for a model that takes one).
+        options: ``threads`` (default 1; more is slower on small models, measure with ``edge-sdk bench``), ``batch`` (default 1; so many
+            samples a run, for a model that takes one) and ``delegate`` (name or path of the library that takes the operators of a model
+            compiled for Ethos-U, default libethosu_delegate.so; other models need none).
 
     Raises:
         ConfigError: if an option is unknown.
@@ -69,9 +73,12 @@ class LitertEngine(Engine):
     """
 
     _batch = 1
+    _ethos_delegate = _ETHOS_DELEGATE
+    _delegate = ""  # in use
 
     def __init__(self, model_path: str, options: Options) -> None:
         check_options("litert", options, OPTIONS["litert"])
+        self._ethos_delegate = options.get("delegate") or _ETHOS_DELEGATE
         self._batch = number_of("litert", "batch", options, 1_024)
         self._load(model_path, threads_of("litert", options), find_interpreter())
 
@@ -129,16 +136,39 @@ class LitertEngine(Engine):
             self._interpreter = self._open(model_content=self._content)
 
     def _described(self, by: str = "") -> str:
+        if self._delegate:
+            by = f" on Ethos-U by {Path(self._delegate).name}"
         threads = f"{self._threads} thread{'s' if self._threads > 1 else ''}"
         return f"{self._package} {version_of(self._package)}{by}, {threads}"
 
     def _open(self, **model: Any) -> Any:
-        with _engine_errors(f"{self._package} refuses the model"):
-            interpreter = self._module.Interpreter(num_threads=self._threads, **model)
-            if self._batch > 1:
-                _resize(interpreter, self._batch)
-            interpreter.allocate_tensors()
+        try:
+            with _engine_errors(f"{self._package} refuses the model"):
+                return self._allocated(model)
+        except EngineError as exc:
+            if f"custom op: {ETHOS_U}" not in str(exc):
+                raise
+        model["experimental_delegates"] = [self._loaded_delegate()]
+        with _engine_errors(f"{self._package} with {self._delegate} refuses the model"):
+            return self._allocated(model)
+
+    def _allocated(self, model: dict[str, Any]) -> Any:
+        interpreter = self._module.Interpreter(num_threads=self._threads, **model)
+        if self._batch > 1:
+            _resize(interpreter, self._batch)
+        interpreter.allocate_tensors()
         return interpreter
+
+    def _loaded_delegate(self) -> Any:
+        self._delegate = self._ethos_delegate
+        try:
+            ctypes.CDLL(self._delegate)  # load_delegate would print a traceback of its own where it cannot
+            return self._module.load_delegate(self._delegate)
+        except (OSError, ValueError) as exc:
+            raise EngineError(
+                f"the model is compiled for Ethos-U, and its delegate {self._delegate} cannot be loaded: {exc}. It comes with the "
+                "system of a board that has one; the option delegate names another path"
+            ) from exc
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from edge_sdk.openvino.library import (
     check_device_name,
     check_execution,
     find_device,
+    is_old,
     load_openvino,
     openvino_errors,
     reason,
@@ -54,7 +55,13 @@ class OpenVinoEngine(Engine):
         device = options.get("device") or "CPU"
         check_device_name(device)
         self._openvino = load_openvino()
+        self._how = {} if is_old(self._openvino) else {"share_outputs": True}  # else it copies each of them once more
         archive = read_archive(Path(model_path))
+        if is_old(self._openvino) and b'"FakeQuantize"' in archive.graph:
+            raise EngineError(
+                f"OpenVINO {version_of(self._openvino)} crashes on int8 models, and its MYRIAD has no int8; run the variant "
+                "openvino-float16"
+            )
         core = self._openvino.Core()
         find_device(core, device)
         with openvino_errors("OpenVINO refuses the model"):
@@ -93,7 +100,7 @@ class OpenVinoEngine(Engine):
         if self.input_arrays is not self._bound:
             self._bind()
         try:
-            self._request.infer(share_outputs=True)
+            self._request.infer(**self._how)
         except Exception as exc:
             if self._request is None:
                 raise EngineError("the engine is closed") from None
@@ -181,8 +188,8 @@ def _spec(model: Any, kind: str, number: int, port: Any) -> TensorSpec:
             raise EngineError(f"{kind} {name!r} has shape {port.partial_shape}; convert the model with fixed shapes")
         dtype = np.dtype(port.element_type.to_dtype()).name
         path = [NOTES, f"{kind}_{number}"]
-        note = str(model.get_rt_info(path).value) if model.has_rt_info(path) else "0 0"
-        scale, zero_point = note.split()
+        note = model.get_rt_info(path) if model.has_rt_info(path) else "0 0"
+        scale, zero_point = str(getattr(note, "value", note)).split()  # text up to release 2022.3
         spec = TensorSpec(name, tuple(port.shape), dtype, float(scale), int(zero_point))
         spec.check()
     return spec

@@ -27,21 +27,25 @@ class Request:
         questions: the input tensor of each.
         judge: raises RemoteError if the answer to the question of a number is no good.
         proof: whether it is for knowing the server, not for a result.
+        check: called where an answer came over a new connection, behind which there may be another server; raises RemoteError if so.
         began_ns: when it was made.
         took_ms: of each question that was answered.
         outputs: of the last answer.
         failure: why there is none.
         transferred: bytes that went both ways.
+        connections: made for it.
     """
 
     questions: Sequence[Array]
     judge: Judge
     proof: bool
+    check: Callable[[Client], None] | None = None
     began_ns: int = field(default_factory=monotonic_ns)
     took_ms: list[float] = field(default_factory=list)
     outputs: tuple[Array, ...] = ()
     failure: EngineError | None = None
     transferred: int = 0
+    connections: int = 0
     _over: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -55,7 +59,7 @@ class Request:
 
     def ask(self, client: Client, closing: threading.Event) -> None:
         """Ask. Called in the thread of the client."""
-        before = client.sent_bytes + client.received_bytes
+        before, connections = client.sent_bytes + client.received_bytes, client.connections
         try:
             for number, question in enumerate(self.questions):
                 if closing.is_set():
@@ -65,11 +69,14 @@ class Request:
                 self.took_ms.append((monotonic_ns() - began_ns) * _MS)
                 self.judge(number, outputs)
                 self.outputs = outputs
+            if self.check is not None and client.connections > connections:
+                self.check(client)
         except EngineError as exc:
             self.failure = exc
         except Exception as exc:  # noqa: BLE001 - told as every failure is: no answer may end the thread, and with it all help
             self.failure = RemoteError(f"the client failed, which is a fault of its own: {type(exc).__name__}: {exc}")
         self.transferred = client.sent_bytes + client.received_bytes - before
+        self.connections = client.connections - connections
         self._over.set()
 
 

@@ -64,7 +64,9 @@ def certainty_of(settings: TaskSettings, certain: float) -> Callable[..., bool]:
             return keyword
         case AnomalySettings(smoothing_results=1):
             return anomaly
-        case PoseSettings() if settings.score is not None or settings.visibility is not None or settings.form == "heatmaps":
+        case PoseSettings() if (
+            settings.score is not None or settings.visibility is not None or settings.form == "heatmaps"
+        ):
             return pose
     raise ConfigError(
         f"[remote] prefer = local asks where the local score is uncertain; [task] kind = {settings.kind} with these settings has no score "

@@ -17,18 +17,21 @@ _MS = 1e-6  # of nanoseconds
 class WaitClock:
     """Says until when to wait for a server such that the local engine, begun then, is in time.
 
-    In time is before the deadline and, with ``keep_up``, before the next sample of a live source would be dropped. What the local engine could
-    not keep anyway, by the median of its times, binds nobody. Its p99 is of the latest hundred runs, so the longest of them.
+    In time is before the deadline and, with ``keep_up``, before the next sample of a live source would be dropped. What the local engine
+    could not keep anyway, by the median of its times, binds nobody. Its p99 is of the latest hundred runs: nearly the longest of them.
 
     Args:
         deadline_ms: the longest age that is of use.
         margin_ms: kept free before it.
         keep_up: see above.
+        fastest_ms: what the local engine takes at least, also where a cache has hidden it of late.
         live: whether samples come at their own pace.
     """
 
-    def __init__(self, deadline_ms: float, margin_ms: float, *, keep_up: bool, live: Callable[[], bool]) -> None:
-        self._deadline_ms, self._margin_ms = deadline_ms, margin_ms
+    def __init__(
+        self, deadline_ms: float, margin_ms: float, *, keep_up: bool, fastest_ms: float, live: Callable[[], bool]
+    ) -> None:
+        self._deadline_ms, self._margin_ms, self._fastest_ms = deadline_ms, margin_ms, fastest_ms
         self._keep_up, self._live = keep_up, live
         self._local_ms, self._periods_ms = Recent(_LOCAL), Recent(_PERIODS)
         self._last: Sample | None = None
@@ -52,7 +55,8 @@ class WaitClock:
     def before_local_ms(self, queue_ms: float) -> float:
         """How long may be waited, from the sample's coming out of the queue, with the local engine still to run; 0 for not at all."""
         left_ms, period_ms = self._deadline_ms - queue_ms, self._period_ms
-        p50_ms, taken_ms = self._local_ms.quantile(0.5), self._local_ms.quantile(0.99) + self._margin_ms
+        p50_ms = max(self._local_ms.quantile(0.5), self._fastest_ms)
+        taken_ms = max(self._local_ms.quantile(0.99), self._fastest_ms) + self._margin_ms
         by_deadline_ms = left_ms - (self._margin_ms if p50_ms > left_ms else taken_ms)
         by_period_ms = math.inf if p50_ms > period_ms else period_ms - taken_ms
         return max(min(by_deadline_ms, by_period_ms), 0.0)

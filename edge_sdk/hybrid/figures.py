@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edge_sdk.hybrid.trust import WHY_NOT
 
+
 @dataclass(frozen=True)
 class RemoteFigures:
     """Counts and times of one loop; asked = used + late + failed + in_flight, exact at any moment.
@@ -54,7 +55,7 @@ class RemoteFigures:
             + (f" ({failed})" if failed else "")
             + f", {self.in_flight} in flight; local served {self.rescued} of them",
             f"  p50 {self.p50_ms:.1f} ms, p95 {self.p95_ms:.1f} ms, {self.transferred_bytes / 1e6:.1f} MB; proofs: "
-            f"{self.proofs.get('passed', 0)} passed, {self.proofs.get('failed', 0)} failed",
+            f"{self.proofs['passed']} passed, {self.proofs['failed']} failed",
         ]
         if self.kept_back:
             reasons = ", ".join(f"{count} as {WHY_NOT[reason]}" for reason, count in self.kept_back.items())

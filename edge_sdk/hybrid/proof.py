@@ -6,7 +6,7 @@ import numpy as np
 
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.bundle.golden import difference
-from edge_sdk.contract import Encoder
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import RemoteAnswerError
 from edge_sdk.tensors import Array, TensorSpec
 from edge_sdk.watchdog.trial import noise

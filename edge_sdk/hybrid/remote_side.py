@@ -9,7 +9,9 @@ from time import monotonic_ns
 from typing import Any
 
 from edge_sdk.bundle import Bundle, Variant
-from edge_sdk.contract import Encoder, Placement
+from edge_sdk.contract import Placement
+from edge_sdk.encoder import Encoder
+from edge_sdk.errors import ConfigError
 from edge_sdk.hybrid.asking import Asker, Request
 from edge_sdk.hybrid.figures import RemoteFigures
 from edge_sdk.hybrid.proof import Proof, check_finite
@@ -30,13 +32,14 @@ _MS = 1e-6  # of nanoseconds
 
 @dataclass(eq=False)
 class Question:
-    """One sample that the server is asked about; ``forsaken`` once nobody waits for the answer."""
+    """One sample that the server is asked about; ``forsaken`` once nobody waits for the answer, after ``waited_ms``."""
 
     request: Request
     placement: Placement | None
     sample: Sample
     encode_ms: float
     forsaken: bool = False
+    waited_ms: float = 0.0
 
 
 class RemoteSide:
@@ -80,7 +83,7 @@ class RemoteSide:
             self.task_settings, input_=spec, outputs=variant.outputs, labels=bundle.labels(), heads=variant.heads
         )
         self._encoder = Encoder(bundle.contract_of(variant), spec)
-        if self._encoder.stateful:
+        if self._encoder.stateful or "VAR_HANDLE" in variant.operators:
             refuse_stateful(variant)
         self._proof = Proof(bundle, variant, settings.tolerance)
         self._teller = Teller(tell)
@@ -163,7 +166,8 @@ class RemoteSide:
         assert asker is not None  # noqa: S101 - else ``why_not`` had said so
         began_ns = monotonic_ns()
         placement = self._encoder.encode(sample.data, asker.buffer, colour=sample.colour)
-        request = Request((asker.buffer,), self._judge, proof=False)
+        check = self._check_connection if self.trust.keeps_connections else None
+        request = Request((asker.buffer,), self._judge, proof=False, check=check)
         self.trust.bandwidth.spend(self._size)
         self._asked += 1
         asker.ask(request)
@@ -183,18 +187,16 @@ class RemoteSide:
     def take(self, question: Question, queue_ms: float) -> tuple[Any, Stages]:
         """The value of a good answer that is there, and where the time went."""
         request, arrived_ns = question.request, monotonic_ns()
-        value = self.task.decode(
-            request.outputs, question.placement, question.sample.captured_ns, request.questions[0]
-        )
         self._settle(question)
+        value = self.task.decode(request.outputs, question.placement, question.sample.captured_ns, request.questions[0])
         waited_ms, decode_ms = (arrived_ns - request.began_ns) * _MS, (monotonic_ns() - arrived_ns) * _MS
-        return value, Stages(queue_ms, question.encode_ms, waited_ms, decode_ms)
+        return value, Stages(queue_ms, question.encode_ms, 0.0, decode_ms, waited_ms)
 
     def forsake(self, question: Question) -> None:
         """Nobody waits for its answer any more."""
         if question in self._open:
             self.rescued += 1
-            question.forsaken = True
+            question.forsaken, question.waited_ms = True, (monotonic_ns() - question.request.began_ns) * _MS
 
     def reset(self) -> None:
         """Forget what was seen."""
@@ -216,7 +218,7 @@ class RemoteSide:
             in_flight=len(self._open),
             rescued=self.rescued,
             kept_back=dict(self._kept_back),
-            proofs=dict(trust.proofs),
+            proofs={end: trust.proofs[end] for end in ("passed", "failed")},
             p50_ms=trust.took_ms.quantile(0.5, now_ns) if known else 0.0,
             p95_ms=trust.took_ms.quantile(0.95, now_ns) if known else 0.0,
             transferred_bytes=trust.bandwidth.used,
@@ -259,6 +261,7 @@ class RemoteSide:
         self.trust.answered(request.took_ms[0], monotonic_ns())
         if question.forsaken:
             self._late += 1
+            self.trust.late(request.took_ms[0], question.waited_ms, monotonic_ns())
         else:
             self._used += 1
 
@@ -269,6 +272,9 @@ class RemoteSide:
 
     def _free(self) -> Asker | None:
         return next((asker for asker in self._askers if asker.request is None), None)
+
+    def _check_connection(self, client: Client) -> None:
+        self._proof.judge(0, client.infer((self._proof.questions[0],)))
 
     def _judge(self, number: int, outputs: tuple[Array, ...]) -> None:
         check_finite(outputs, self.variant.outputs)
@@ -281,6 +287,6 @@ def refuse_stateful(variant: Variant) -> None:
         ConfigError: always.
     """
     raise ConfigError(
-        f"[remote] variant {variant.id} remembers what it saw from one window to the next; a server that is asked now and then does not see "
-        "all of them. Leave [remote] out"
+        f"[remote] variant {variant.id} remembers what it saw from one window to the next; a server that is asked now and then does not "
+        "see all of them. Leave [remote] out"
     )

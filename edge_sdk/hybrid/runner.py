@@ -24,10 +24,12 @@ _MS = 1e-6  # of nanoseconds
 class HybridRunner:
     """A local runner that a server helps, by the policy ``hybrid``.
 
-    - ``prefer = "local"``: the local value comes first, and stands ready. Where it is uncertain, and the server's p95 fits the time left, the
-      server is asked, and its value counts if it comes in time.
-    - ``prefer = "remote"``: the server is asked where its p95 fits the time that the local engine leaves. If the answer is not there at the
-      latest moment at which the local engine is still in time, that runs, and its value counts.
+    - ``prefer = "local"``: the local value comes first, and stands ready. Where it is uncertain, and the server's p95 fits the time left,
+      the server is asked, and its value counts if it comes in time.
+    - ``prefer = "remote"``: the server is asked where its p95 fits the time that the local engine leaves. If the answer is not there at
+      the latest moment at which the local engine is still in time, that runs, and its value counts.
+
+    An answer is not waited for longer than twice the server's p95: the rest of the time is worth more as a reserve.
 
     So a server never makes a result late, nor lost, which the local engine could have made in time. It also serves for a local engine that
     failed, if time is left.
@@ -138,7 +140,7 @@ class HybridRunner:
         if self._remote.why_not(self._left_ms(wait_ms)):
             return self._run_local(sample, queue_ms)
         question = self._remote.ask(sample)
-        if self._answered(question, wait_ms):
+        if self._answered(question, min(wait_ms, self._patience_ms())):
             if not self._by_remote:
                 self._remote.task.follow(self.local.task)
             return self._take(question, queue_ms)
@@ -146,6 +148,9 @@ class HybridRunner:
             value = self._run_local(sample, queue_ms, (monotonic_ns() - question.request.began_ns) * _MS)
         except EngineError as exc:
             return self._help(question, queue_ms, exc)
+        except BaseException:
+            self._remote.forsake(question)
+            raise
         self._remote.forsake(question)
         return value
 
@@ -166,11 +171,13 @@ class HybridRunner:
         if self._remote.why_not(self._left_ms(wait_ms)):
             return value, stages
         question = self._remote.ask(sample)
-        if self._answered(question, wait_ms):
-            return self._take(question, queue_ms)
+        if self._answered(question, min(wait_ms, self._patience_ms())):
+            value, of_remote = self._take(question, queue_ms)
+            encode_ms, decode_ms = stages.encode_ms + of_remote.encode_ms, stages.decode_ms + of_remote.decode_ms
+            return value, replace(of_remote, encode_ms=encode_ms, engine_ms=stages.engine_ms, decode_ms=decode_ms)
         self._remote.forsake(question)
-        waited_ms = (monotonic_ns() - question.request.began_ns) * _MS + question.encode_ms
-        return value, replace(stages, engine_ms=stages.engine_ms + waited_ms)
+        waited_ms = (monotonic_ns() - question.request.began_ns) * _MS
+        return value, replace(stages, encode_ms=stages.encode_ms + question.encode_ms, remote_ms=waited_ms)
 
     def _run_local(self, sample: Sample, queue_ms: float, waited_ms: float = 0.0) -> tuple[Any, Stages]:
         if self._by_remote:
@@ -181,7 +188,7 @@ class HybridRunner:
         ended_ns = monotonic_ns()
         self._clock.ran((ended_ns - began_ns) * _MS, ended_ns)
         if waited_ms:
-            stages = replace(stages, queue_ms=queue_ms, engine_ms=stages.engine_ms + waited_ms)
+            stages = replace(stages, queue_ms=queue_ms, remote_ms=waited_ms)
         return value, stages
 
     def _take(self, question: Question, queue_ms: float) -> tuple[Any, Stages]:
@@ -203,6 +210,11 @@ class HybridRunner:
     def _answered(self, question: Question, wait_ms: float) -> bool:
         """Whether a good answer is there so long after this sample's begin."""
         return self._remote.answered(question, self._began_ns + round(wait_ms / _MS))
+
+    def _patience_ms(self) -> float:
+        """The same, of what an answer is worth waiting for from now on."""
+        now_ns = monotonic_ns()
+        return (now_ns - self._began_ns) * _MS + self._remote.trust.patience_ms(now_ns)
 
     def _left_ms(self, wait_ms: float) -> float:
         """Of a time that began with this sample."""

@@ -25,7 +25,7 @@ class RemoteSettings(ServerSettings):
             p95 fits, and has the local engine begin at the latest moment at which it is still in time.
         certain: from which score on a local value is certain; see ``edge_sdk.hybrid.certainty``.
         variant: id of the variant whose tensors the server takes; default the loop's own.
-        margin_ms: kept free before the deadline; default a tenth of it, at least 2.
+        margin_ms: kept free before the deadline; default a tenth of it, 2 to 5 ms.
         keep_up: of ``hybrid``: nor wait for the server so long that the next sample is dropped which the device could have taken.
         in_flight: requests under way at once; a further one needs a further connection.
         window_s: how old what was measured of the server may be.
@@ -48,14 +48,14 @@ class RemoteSettings(ServerSettings):
     prove_s: float = Field(default=60.0, gt=0)
     tolerance: float | None = Field(default=None, ge=0)
     first_wait_s: float = Field(default=0.5, gt=0)
-    longest_wait_s: float = Field(default=30.0, gt=0)
+    longest_wait_s: float = Field(default=10.0, gt=0)
     healthy_s: float = Field(default=30.0, ge=0)
     bytes_per_s: float | None = Field(default=None, gt=0)
     bytes_per_day: float | None = Field(default=None, gt=0)
 
     def margin_of(self, deadline_ms: float) -> float:
         """Milliseconds that are kept free before a deadline."""
-        return self.margin_ms if self.margin_ms is not None else max(0.1 * deadline_ms, 2.0)
+        return self.margin_ms if self.margin_ms is not None else min(max(0.1 * deadline_ms, 2.0), 5.0)
 
     def below(self, folder: Path) -> RemoteSettings:
         """With relative paths taken from ``folder``."""
@@ -77,3 +77,21 @@ def remote_settings_from(given: RemoteSettings | Mapping[str, object] | None) ->
         except ValidationError as exc:
             raise ConfigError(describe_validation(exc, "[remote]")) from exc
     return None if settings is None or settings.policy == "local" else settings
+
+
+def help_from(
+    given: RemoteSettings | None, url: str | None, protocol: str | None, model: str | None, policy: str | None
+) -> RemoteSettings | None:
+    """``[remote]`` with what flags change in it.
+
+    Raises:
+        ConfigError: if the flags alone are too few, or do not fit.
+    """
+    flags = {"url": url, "protocol": protocol, "model": model, "policy": policy}
+    wanted = {key: value for key, value in flags.items() if value is not None}
+    if not wanted:
+        return given
+    try:
+        return RemoteSettings.model_validate({**(given.model_dump(exclude_unset=True) if given else {}), **wanted})
+    except ValidationError as exc:
+        raise ConfigError(describe_validation(exc, "--remote")) from exc

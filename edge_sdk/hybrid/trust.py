@@ -16,6 +16,7 @@ from edge_sdk.hybrid.settings import RemoteSettings
 _KEPT = 64  # answers whose times are known
 _LEAST = 10  # budgets that are known before a server is called too slow for them
 _FITS = 0.8  # of the budget, to which a server that was too slow must keep
+_PATIENCE, _STALL, _LEAST_PATIENCE_MS = 2.0, 2.0, 5.0
 WHY_NOT = {
     "certain": "the local value was certain",
     "no_time": "no time was left",
@@ -30,7 +31,7 @@ WHY_NOT = {
 
 class Trust:
     """Judges a server. Its p95 is of the latest 64 answers, none older than ``window_s``; it must fit the time that a sample has left. A
-    server whose p95 does not fit the median of what samples had left is out, as one that fails is.
+    server whose p95 does not fit the median of what samples had left, or that stalls, is out, as one that fails is.
 
     Args:
         settings: of the server.
@@ -42,6 +43,7 @@ class Trust:
         took_ms: of the latest answers.
         bandwidth: what may go over the network.
         proofs: passed and failed.
+        keeps_connections: it answers several requests over one. Then a new connection is a sign that it may be another.
     """
 
     def __init__(self, settings: RemoteSettings, now_ns: int, say: Callable[[str, str], None]) -> None:
@@ -54,6 +56,7 @@ class Trust:
         self.proofs: Counter[str] = Counter()
         self._proven_ns, self._is_proving, self._has_bytes = now_ns, False, True
         self._said = ""
+        self.keeps_connections = True
 
     def why_not(self, budget_ms: float, now_ns: int) -> str:
         """Why it is not to be asked for an answer within so long, as a key of ``WHY_NOT``; empty if it is."""
@@ -81,6 +84,17 @@ class Trust:
         """An answer came, in time or not."""
         self.took_ms.add(took_ms, now_ns)
 
+    def late(self, took_ms: float, waited_ms: float, now_ns: int) -> None:
+        """An answer came when nobody waited any more. One that missed by far was a stall, which is a failure as any other."""
+        if took_ms > _STALL * waited_ms:
+            self._fail(
+                "stall", f"the server stalled: it took {took_ms:.0f} ms, of which {waited_ms:.1f} were waited", now_ns
+            )
+
+    def patience_ms(self, now_ns: int) -> float:
+        """How long an answer is worth waiting for: one that takes twice the p95, and more than a busy machine adds, has gone astray."""
+        return max(_PATIENCE * self.took_ms.quantile(0.95, now_ns), _LEAST_PATIENCE_MS)
+
     def failed(self, failure: EngineError, now_ns: int) -> None:
         """A request failed."""
         self._fail(reason_of(failure), str(failure), now_ns)
@@ -106,7 +120,8 @@ class Trust:
         if request.failure is not None:
             self._fail(reason_of(request.failure), str(request.failure), now_ns)
             return
-        for took_ms in request.took_ms:
+        self.keeps_connections = request.connections <= 1
+        for took_ms in request.took_ms[1:]:  # the first one found the connection cold, if any
             self.took_ms.add(took_ms, now_ns)
         if self.breaker.state != "half_open":
             return
@@ -129,7 +144,7 @@ class Trust:
         self.breaker.failed(reason, now_ns)
         if self._said != reason:  # what goes on failing in one way is said once
             self._said = reason
-            self._say("remote_slow" if reason == "slow" else "remote_down", message)
+            self._say("remote_slow" if reason in ("slow", "stall") else "remote_down", message)
 
 
 def reason_of(failure: EngineError) -> str:

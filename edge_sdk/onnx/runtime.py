@@ -32,6 +32,11 @@ class Printed:
         return "; ".join(line.strip() for line in lines)
 
 
+def refuse_telemetry() -> None:
+    """Before the import of ``onnxruntime``: it shall send nothing."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+
 def find_runtime() -> Any:
     """The module ``onnxruntime``.
 
@@ -39,7 +44,7 @@ def find_runtime() -> Any:
         MissingPackageError: if it is not installed.
         EngineError: if it is, but cannot be imported.
     """
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    refuse_telemetry()
     with needs("onnxruntime", for_="running an ONNX model", extra="onnx-runtime"), hold_stderr():
         try:
             import onnxruntime

@@ -107,7 +107,7 @@ class _Opening:
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(self.settings.spin)))
         if "cpu" not in self.names:  # else ONNX Runtime adds it in silence
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        elif len(self.names) > 1:
+        if len(self.names) > 1:
             options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         return options
 

@@ -42,6 +42,11 @@ def load_openvino() -> Any:
             sys.modules[_TELEMETRY] = had
 
 
+def is_old(openvino: Any) -> bool:
+    """Whether it is of release 2022.3, whose interface lacks a few things."""
+    return str(openvino.__name__) == "openvino.runtime"
+
+
 def version_of(openvino: Any) -> str:
     """Of the library, such as ``"2026.4.1-22982-e213a147257"``."""
     return "-".join(str(openvino.get_version()).split("-")[:3])

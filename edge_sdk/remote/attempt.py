@@ -26,8 +26,7 @@ class Attempt:
     """
 
     def __init__(self, timeout_s: float, late: str = "") -> None:
-        self._end = monotonic() + timeout_s
-        self._late = late or f"no answer within {timeout_s * 1000:g} ms"
+        self._end, self._timeout_s, self._late = monotonic() + timeout_s, timeout_s, late
         self._cancellation = _Cancellation()
 
     def part(self, longest_s: float, late: str) -> Attempt:
@@ -35,7 +34,7 @@ class Attempt:
         part = Attempt(longest_s, late)
         part._cancellation = self._cancellation
         if self._end < part._end:
-            part._end, part._late = self._end, self._late
+            part._end, part._timeout_s, part._late = self._end, self._timeout_s, self._late
         return part
 
     def left_s(self) -> float:
@@ -49,7 +48,7 @@ class Attempt:
             raise RemoteError("the request was cancelled")
         left_s = self._end - monotonic()
         if left_s <= 0:
-            raise RemoteTimeoutError(self._late)
+            raise RemoteTimeoutError(self._late or f"no answer within {self._timeout_s * 1000:g} ms")
         return left_s
 
     def cancel(self) -> None:

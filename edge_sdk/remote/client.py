@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from types import TracebackType
 
 from edge_sdk.remote.settings import ServerSettings
 from edge_sdk.tensors import Array, TensorSpec
@@ -23,6 +24,14 @@ class Client(ABC):
         self, settings: ServerSettings, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
     ) -> None:
         self.settings, self.inputs, self.outputs = settings, inputs, outputs
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @property
     @abstractmethod
@@ -61,6 +70,11 @@ class Client(ABC):
     @property
     def received_bytes(self) -> int:
         """Bytes received so far."""
+        return 0
+
+    @property
+    def connections(self) -> int:
+        """Connections made so far; behind each there may be another server. 0 where the client does not know."""
         return 0
 
     def close(self) -> None:  # noqa: B027 - as above

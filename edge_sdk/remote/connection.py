@@ -31,6 +31,8 @@ class Connection:
         self._socket = sock
         self.attempt = attempt
         self.sent = self.received = 0
+        self._readable = select.poll()
+        self._readable.register(sock, select.POLLIN)
 
     def send(self, parts: Sequence[Bytes]) -> None:
         """All bytes of all parts.
@@ -63,9 +65,7 @@ class Connection:
         """Whether it was closed by the server since the last answer, or speaks out of turn, so that it cannot be used again."""
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
             return True
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(0))
+        return bool(self._readable.poll(0))
 
     def abort(self) -> None:
         """From any thread: whoever waits for it is woken."""

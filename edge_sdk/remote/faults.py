@@ -47,11 +47,12 @@ def fault_of_exchange(exc: Exception, *, tls: bool, received: int) -> str:
     if isinstance(exc, ssl.SSLError) and not isinstance(exc, ssl.SSLEOFError):
         return _fault_of_tls(exc)
     if isinstance(exc, RemoteDisconnected | OSError) and not received:
-        hint = "" if tls else "; if the server has TLS, the url begins with https"
-        return f"the server closed the connection without an answer{hint}"
+        hint = "if it asks for a certificate of ours, give cert_file and key_file"
+        hint = hint if tls else "if the server has TLS, the url begins with https or grpcs"
+        return f"the server closed the connection without an answer; {hint}"
     if isinstance(exc, BadStatusLine):
         if not tls and str(exc).startswith(_TLS_ALERT):
-            return "the server has TLS; the url begins with https"
+            return "the server has TLS; let the url begin with https"
         return f"the answer is no HTTP: it begins with {shown(str(exc))!r}; check port and protocol"
     if isinstance(exc, IncompleteRead | OSError):
         return f"the connection broke off in the middle of the answer, of which {received} bytes came"

@@ -46,14 +46,20 @@ class HttpConnection:
 
     Attributes:
         sent_bytes, received_bytes: so far, without those of TLS itself.
+        connections: made so far.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
         self.address = Address.parse(settings.url)
         self._credentials = Credentials(settings)
         self._connect_s, self._most = settings.connect_ms / 1000, settings.max_response_bytes
+        self._fixed = (
+            f"Host: {self.address.netloc}",
+            f"User-Agent: edge-sdk/{__version__}",
+            "Accept-Encoding: identity",
+        )
         self._connection: Connection | None = None
-        self.sent_bytes = self.received_bytes = 0
+        self.sent_bytes = self.received_bytes = self.connections = 0
 
     def request(
         self,
@@ -89,6 +95,7 @@ class HttpConnection:
             kept.close()
         step = attempt.part(self._connect_s, f"no connection within {self._connect_s * 1000:g} ms")
         fresh = connect(self.address, self._credentials.tls, step)
+        self.connections += 1
         try:
             return self._exchange(fresh, method, parts, attempt)
         except _CLOSED as exc:
@@ -133,21 +140,20 @@ class HttpConnection:
         else:
             response = _begun(connection, method)
         body = _unpacked(response, _body(response, self._most), self._most)
-        keep = not response.will_close and connection.sent == sum(map(len, parts))
+        whole = connection.sent == sum(map(len, parts)) and response.status >= 200  # behind 1xx comes the answer itself
+        keep = whole and not response.will_close
         return Answer(response.status, response.reason, response.headers, body), keep
 
     def _head(self, method: str, path: str, body_bytes: int, more: dict[str, str]) -> bytes:
-        fields = {
-            "Host": self.address.netloc,
-            "User-Agent": f"edge-sdk/{__version__}",
-            "Accept-Encoding": "identity",
-            "Content-Length": str(body_bytes),
-            **more,
-        }
+        fields = {"Content-Length": str(body_bytes), **more}
         token = self._credentials.token()
         if token is not None:
             fields["Authorization"] = f"Bearer {token}"
-        lines = [f"{method} {self.address.path}{path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items())]
+        lines = [
+            f"{method} {self.address.path}{path} HTTP/1.1",
+            *self._fixed,
+            *(f"{k}: {v}" for k, v in fields.items()),
+        ]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
     def _fault(self, exc: Exception, received: int) -> RemoteError:
@@ -194,8 +200,8 @@ def _body_to_its_end(response: HTTPResponse, most: int) -> bytearray:
 
 def _unpacked(response: HTTPResponse, body: bytearray, most: int) -> bytearray:
     """Some servers compress though they were asked not to."""
-    coding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if coding == "identity":
+    coding = response.headers.get("Content-Encoding", "").strip().lower()
+    if coding in ("", "identity"):
         return body
     if coding not in ("gzip", "x-gzip", "deflate"):
         raise RemoteError(f"the answer is encoded as {shown(coding)!r}; allowed are identity, gzip and deflate")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ _KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "fiu"}  # of NumPy's dtypes: what
 
 def to_bytes(array: Array) -> memoryview:
     """Its numbers, little-endian, outermost axis first, without padding."""
-    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    little = np.ascontiguousarray(array, _little(array.dtype))
     return little.reshape(-1).view(np.uint8).data
 
 
@@ -26,10 +27,10 @@ def from_bytes(content: Bytes, spec: TensorSpec) -> Array:
     Raises:
         RemoteError: if there are more or fewer bytes.
     """
-    if len(content) != spec.size_bytes:
+    dtype = _little(spec.dtype)
+    if len(content) != math.prod(spec.shape) * dtype.itemsize:
         raise RemoteError(f"output {spec} came with {len(content)} bytes; it has {spec.size_bytes}")
-    little = np.frombuffer(content, np.dtype(spec.dtype).newbyteorder("<"))
-    return little.astype(spec.dtype).reshape(spec.shape)
+    return np.frombuffer(content, dtype).astype(spec.dtype).reshape(spec.shape)
 
 
 def from_numbers(numbers: Any, spec: TensorSpec) -> Array:
@@ -43,6 +44,8 @@ def from_numbers(numbers: Any, spec: TensorSpec) -> Array:
     except (ValueError, OverflowError, RecursionError) as exc:
         raise RemoteError(f"output {spec} came as lists of different lengths, or of what are no numbers") from exc
     dtype = np.dtype(spec.dtype)
+    if dtype == np.uint64 and found.dtype.kind == "f":  # what NumPy makes of integers on both sides of 2**63
+        found = _large(np.array(numbers, object), found)
     if found.dtype.kind not in _KINDS[dtype.kind]:
         raise RemoteError(f"output {spec} came as {_kind(found)}")
     if found.size != math.prod(spec.shape):
@@ -70,6 +73,16 @@ def check_shape(spec: TensorSpec, shape: tuple[int, ...]) -> None:
     """Raise RemoteError if an answer's tensor has another shape."""
     if shape != spec.shape:
         raise RemoteError(f"output {spec} came in shape {'x'.join(map(str, shape[:32])) or 'scalar'}")
+
+
+def _large(numbers: Array, otherwise: Array) -> Array:
+    whole = all(type(each) is int and 0 <= each < 1 << 64 for each in numbers.flat)
+    return numbers.astype(np.uint64) if whole else otherwise
+
+
+@lru_cache
+def _little(dtype: str | np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(dtype).newbyteorder("<")
 
 
 def _kind(found: Array) -> str:

@@ -46,6 +46,11 @@ class RestClient(ServerClient):
         """See the base class."""
         return self._http.received_bytes
 
+    @property
+    def connections(self) -> int:
+        """See the base class."""
+        return self._http.connections
+
     def close(self) -> None:
         """See the base class."""
         self._http.close()

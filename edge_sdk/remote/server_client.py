@@ -7,12 +7,12 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from edge_sdk.edgetpu.requests import check_inputs
 from edge_sdk.errors import RemoteError, RemoteTimeoutError
 from edge_sdk.remote.address import Address
 from edge_sdk.remote.attempt import Attempt
 from edge_sdk.remote.client import Client
 from edge_sdk.remote.settings import ServerSettings
+from edge_sdk.sharing.requests import check_inputs
 from edge_sdk.tensors import Array, TensorSpec
 
 _T = TypeVar("_T")

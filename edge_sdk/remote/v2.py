@@ -56,6 +56,9 @@ class _Server(BaseModel):
     extensions: list[str] = []
 
 
+_Place = tuple[TensorSpec, _Tensor, "slice | None"]
+
+
 class V2Codec:
     """Writes requests for these tensors, and reads the answers.
 
@@ -83,6 +86,7 @@ class V2Codec:
                 head["parameters"] = {"binary_data_size": spec.size_bytes}
             for wanted in self._wanted:
                 wanted["parameters"] = {"binary_data": True}
+        self._last, self._places = (0, b""), list[_Place]()
         self._fixed = json.dumps({"inputs": self._heads, "outputs": self._wanted}).encode()
 
     def request(self, arrays: Sequence[Array]) -> list[Bytes]:
@@ -106,32 +110,43 @@ class V2Codec:
         if not 0 <= end <= len(body):
             raise RemoteError(f"the answer is damaged: it states {end} bytes of JSON, and has {len(body)} in all")
         view = memoryview(body)
-        tensors = parsed(_Answer, view[:end]).outputs
+        if end == len(body):
+            return tuple(from_numbers(tensor.data, spec) for spec, tensor, _ in self._described(view, 0))
+        answer = len(body), bytes(view[:end])
+        if answer != self._last:  # the JSON before tensors as bytes is mostly the same
+            self._places = self._described(view[:end], len(body) - end)
+            self._last = answer
+        return tuple(
+            from_numbers(tensor.data, spec) if place is None else from_bytes(view[end:][place], spec)
+            for spec, tensor, place in self._places
+        )
+
+    def _described(self, head: Bytes, rest_bytes: int) -> list[_Place]:
+        """Each output, in our order, and where its bytes stand behind the JSON."""
+        tensors = parsed(_Answer, head).outputs
         if sorted(tensor.name for tensor in tensors) != sorted(self._outputs):
             raise RemoteError(
                 f"the answer has other outputs than were asked for: found {listed([shown(t.name) for t in tensors])}; "
                 f"asked for {listed(list(self._outputs))}"
             )
-        found = {}
+        places: dict[str, _Place] = {}
+        end = 0
         for tensor in tensors:
-            array, end = self._output(tensor, view, end)
-            found[tensor.name] = array
-        if end != len(body):
-            raise RemoteError(f"the answer is damaged: it has {len(body) - end} bytes that belong to no output")
-        return tuple(found[name] for name in self._outputs)
-
-    def _output(self, tensor: _Tensor, body: memoryview, start: int) -> tuple[Array, int]:
-        """The output, and where the next one's bytes begin."""
-        spec = self._outputs[tensor.name]
-        if tensor.datatype != DATATYPES[spec.dtype]:
-            raise RemoteError(f"output {spec} came as {shown(tensor.datatype)}")
-        check_shape(spec, tuple(tensor.shape))
-        size = (tensor.parameters or {}).get("binary_data_size")
-        if size is None:
-            return from_numbers(tensor.data, spec), start
-        if not isinstance(size, int) or not 0 <= size <= len(body) - start:
-            raise RemoteError(f"the answer is damaged: output {spec} ends beyond it")
-        return from_bytes(body[start : start + size], spec), start + size
+            spec = self._outputs[tensor.name]
+            if tensor.datatype != DATATYPES[spec.dtype]:
+                raise RemoteError(f"output {spec} came as {shown(tensor.datatype)}")
+            check_shape(spec, tuple(tensor.shape))
+            size = (tensor.parameters or {}).get("binary_data_size")
+            if size is None:
+                places[tensor.name] = spec, tensor, None
+                continue
+            if not isinstance(size, int) or not 0 <= size <= rest_bytes - end:
+                raise RemoteError(f"the answer is damaged: output {spec} ends beyond it")
+            places[tensor.name] = spec, tensor, slice(end, end + size)
+            end += size
+        if end != rest_bytes:
+            raise RemoteError(f"the answer is damaged: it has {rest_bytes - end} bytes that belong to no output")
+        return [places[name] for name in self._outputs]
 
 
 def parsed_model(body: Bytes) -> tuple[list[ServerTensor], list[ServerTensor]]:

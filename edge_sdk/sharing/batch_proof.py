@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edge_sdk.errors import ConfigError
+from edge_sdk.noise import noise
 from edge_sdk.sharing.device import Device
 from edge_sdk.tensors import Array, TensorSpec
 
@@ -21,7 +22,7 @@ def prove_rows(
         EngineError: if a run failed.
     """
     rng = np.random.default_rng(0)
-    samples = [[_noise(spec, rng) for spec in inputs] for _ in range(size)]
+    samples = [[noise(spec.shape, spec.dtype, rng) for spec in inputs] for _ in range(size)]
     together = batch.run_rows(samples)
     for row, sample in enumerate(samples):
         for spec, one, several in zip(outputs, single.run(sample), together, strict=True):
@@ -30,16 +31,6 @@ def prove_rows(
                     f"the model mixes the samples of a batch: output {spec.name!r} of sample {row} is another one in a batch of {size}. "
                     "Run it one by one"
                 )
-
-
-def _noise(spec: TensorSpec, rng: np.random.Generator) -> Array:
-    dtype = np.dtype(spec.dtype)
-    if dtype.kind == "f":
-        return rng.uniform(-1, 1, spec.shape).astype(dtype)
-    if dtype.kind == "b":
-        return rng.integers(0, 2, spec.shape).astype(dtype)
-    limits = np.iinfo(dtype)
-    return rng.integers(limits.min, limits.max, spec.shape, dtype, endpoint=True)
 
 
 def _alike(spec: TensorSpec, one: Array, other: Array) -> bool:

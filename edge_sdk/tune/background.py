@@ -14,7 +14,7 @@ from edge_sdk.engines.family import module_path
 from edge_sdk.errors import EdgeSdkError
 from edge_sdk.tune.pace import MissPage
 
-DUTY = 0.1
+DUTY, BUDGET_S = 0.1, 30.0  # so it takes five minutes at most, but for the loop's misses
 _LOOK_NS = 1_000_000_000
 _CODE = """
 import sys
@@ -35,7 +35,13 @@ class Background:
 
     def __init__(self, bundle: Path, board: str | None, options: Options) -> None:
         self._page = MissPage()
-        order = json.dumps({"bundle": str(bundle.absolute()), "board": board, "options": options})
+        order = json.dumps(
+            {
+                "bundle": str(bundle.absolute()),
+                "tune": {"board": board, "options": options, "budget_s": BUDGET_S},
+                "duty": DUTY,
+            }
+        )
         self._process = subprocess.Popen(
             [sys.executable, "-c", _CODE.format(path=module_path(), fd=self._page.fd, order=order)],
             pass_fds=[self._page.fd],
@@ -85,12 +91,11 @@ def main(page_fd: int, order: str) -> None:
         signal.signal(number, signal.SIG_IGN)
     gentle_now()
     wanted = json.loads(order)
-    pace = BackgroundPace(MissPage(page_fd), sys.stdin.fileno(), duty=DUTY)
+    pace = BackgroundPace(MissPage(page_fd), sys.stdin.fileno(), duty=wanted["duty"])
     try:
         with Bundle(wanted["bundle"]) as bundle:
             servers = Servers(gentle=True)
-            board, options = wanted["board"], wanted["options"]
-            tuned = tune(bundle, Objective(), board=board, options=options, pace=pace, servers=servers)
+            tuned = tune(bundle, Objective(), pace=pace, servers=servers, **wanted["tune"])
         path = keep(tuned, Path(wanted["bundle"]), state_dirs()[0])
     except LoopGone:
         return

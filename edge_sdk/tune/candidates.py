@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.engines import OPTIONS, Options, engine_for, own_options
 from edge_sdk.engines.cores import as_text, cores_of
-from edge_sdk.engines.variants import ON_ANY_PROCESSOR, missing_accelerator, needs_accelerator
+from edge_sdk.engines.variants import ON_ANY_PROCESSOR, known_kind, missing_accelerator, needs_accelerator
 from edge_sdk.errors import ConfigError
 
+_SHOWN = ("device", "providers", "precision", "threads", "cores")  # what tells candidates apart
+_PLACE = ("device", "providers")  # where an engine runs; a user who states it has chosen
 _EVERY_COUNT = 4  # threads: up to here each number is tried, from here on every other
 
 
@@ -28,6 +30,12 @@ class Candidate:
         return name_of(self.variant.id, self.engine, self.options)
 
     @property
+    def place(self) -> tuple[object, ...]:
+        """The same of all that differ in threads and cores alone."""
+        where = sorted((key, value) for key, value in self.options.items() if key not in ("threads", "cores"))
+        return self.variant.id, self.engine, *where
+
+    @property
     def threads(self) -> int:
         """How many it uses on the processor, as far as its options tell."""
         threads = self.options.get("threads", "")
@@ -36,7 +44,7 @@ class Candidate:
 
 def name_of(variant: str, engine: str, options: Options) -> str:
     """What a candidate is called."""
-    said = (f"{key}={value}" for key, value in sorted(options.items(), reverse=True) if key in ("threads", "cores"))
+    said = (f"{key}={options[key]}" for key in _SHOWN if key in options)
     return ", ".join((f"{variant} on {engine}", *said))
 
 
@@ -49,8 +57,9 @@ def candidates(
     kinds: tuple[str, ...] = (),
     engine: str | None = None,
     options: Options | None = None,
+    stated: Mapping[str, Options] | None = None,
 ) -> tuple[list[Candidate], dict[str, str]]:
-    """Those to measure, each variant's plain one first; and by variant, why others are not.
+    """Those to measure, the plain one of each variant and device first; and by variant, why others are not.
 
     Args:
         bundle: has the variants.
@@ -59,6 +68,7 @@ def candidates(
         board, kinds: that the user named, and what it runs; without kinds whatever has an engine here.
         engine: that the user named; default the one for the variant's kind.
         options: of the user's, for the engines that have them.
+        stated: by the board, for each engine.
     """
     found: list[list[Candidate]] = []
     cannot: dict[str, str] = {}
@@ -71,10 +81,11 @@ def candidates(
         except ConfigError as exc:
             cannot[variant.id] = str(exc)
             continue
-        given = own_options(name, options or {})
+        given = own_options(name, options or {}, stated)
         found.append([Candidate(variant, name, each) for each in _ways(name, variant.kind, given, clusters)])
-    plain = [ways[0] for ways in found]
-    return [*plain, *(way for ways in found for way in ways[1:])], cannot
+    everything = [way for ways in found for way in ways]
+    plain = list({way.place: way for way in reversed(everything)}.values())[::-1]
+    return [*plain, *(way for way in everything if way not in plain)], cannot
 
 
 def _why_not(variant: Variant, board: str, kinds: tuple[str, ...]) -> str:
@@ -91,7 +102,17 @@ def _why_not(variant: Variant, board: str, kinds: tuple[str, ...]) -> str:
 
 def _ways(engine: str, kind: str, given: Options, clusters: Sequence[tuple[int, ...]]) -> list[Options]:
     """Options to try: what the user states is not varied."""
-    if "threads" not in OPTIONS.get(engine, ()) or needs_accelerator(kind) or "threads" in given:
+    known = known_kind(kind)
+    places = known.places() if known is not None and known.engine == engine and given.keys().isdisjoint(_PLACE) else ()
+    if places and known is not None:
+        elsewhere, given = [{**given, **place} for place in places], {**given, **known.on_processor}
+        return [*elsewhere, *_on_processor(engine, kind, given, clusters)]
+    return _on_processor(engine, kind, given, clusters)
+
+
+def _on_processor(engine: str, kind: str, given: Options, clusters: Sequence[tuple[int, ...]]) -> list[Options]:
+    elsewhere = needs_accelerator(kind) or given.get("device", "CPU") != "CPU"
+    if "threads" not in OPTIONS.get(engine, ()) or "threads" in given or elsewhere:
         return [given]
     pinned, _ = cores_of(given)
     cores = len(pinned) or sum(map(len, clusters))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic_ns, perf_counter
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.bundle.golden import GoldenCheck, check_golden
-from edge_sdk.contract import Encoder
+from edge_sdk.encoder import Encoder
 from edge_sdk.engines.family import Server
 from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.errors import EngineError
@@ -23,7 +24,9 @@ from edge_sdk.tune.pace import Pace
 from edge_sdk.watchdog.processes import memory_mb
 
 _FEWEST = 3  # runs of a block
+_SHARE_OF_ONE = 1 / 3  # of what is left of the budget: one that hangs must not take it from all others
 _GENTLEST = "19"
+_WARM_UP_RUNS, _WARM_UP_MS = 80, 250.0
 _MS = 1_000.0
 
 
@@ -32,12 +35,16 @@ class Servers:
 
     Args:
         gentle: whether they and their children give way to every other process.
+
+    Attributes:
+        least_ms: for a start, or a run, at least; one that gives way may have to wait long for its turn.
     """
 
     def __init__(self, *, gentle: bool = False) -> None:
         self._servers: dict[str, Server] = {}
         self._took_ms: dict[str, float] = {}
         self._gentle = gentle
+        self.least_ms = 60_000 if gentle else 1_000
 
     def server(self, engine: str, most_s: float) -> tuple[Server, float]:
         """The engine's, and how long its start took in milliseconds.
@@ -80,6 +87,23 @@ def give_way(pid: int) -> None:
         Path(f"/proc/{pid}/autogroup").write_text(_GENTLEST)
 
 
+@dataclass(frozen=True)
+class Block:
+    """Steps timed one after the other, in milliseconds.
+
+    Attributes:
+        floor: the shortest: what the candidate itself needs, whatever else the machine did.
+        median: of them.
+    """
+
+    floor: float
+    median: float
+
+    def behind(self, other: Block) -> float:
+        """How many times as slow as another of the same moment, by both figures."""
+        return min(self.floor / other.floor, self.median / other.median)
+
+
 class Contender:
     """A candidate in its engine, in a process of its own. A step is what the loop does with a sample: encode, engine, decode.
 
@@ -88,7 +112,7 @@ class Contender:
         candidate: which.
         servers: has the engine's server.
         pace: asked before each run.
-        left_s: within which it must have started; also the hang budget of each run.
+        left_s: what is left of the budget. It must have started in a third of that, which is also the hang budget of each run.
 
     Attributes:
         candidate: as given.
@@ -108,7 +132,7 @@ class Contender:
         self.golden: GoldenCheck | None = None
         self.blocks: list[list[float]] = []
         variant = candidate.variant
-        budget_ms = max(left_s() * _MS, 1_000)
+        budget_ms = max(left_s() * _MS * _SHARE_OF_ONE, servers.least_ms)
         pace.wait()
         server, server_ms = servers.server(candidate.engine, budget_ms / _MS)
         began = perf_counter()
@@ -127,6 +151,7 @@ class Contender:
             self.startup_ms = server_ms + (perf_counter() - began) * _MS
             second_ms = self._timed()
             self._check(bundle, variant, min(first_ms, second_ms))
+            self._warm_up()
             self.memory_mb = memory_mb([self.engine.pid])
         except BaseException:
             self.close()
@@ -138,9 +163,19 @@ class Contender:
         return self.golden is not None and not self.golden.passed
 
     @property
+    def p25_ms(self) -> float:
+        """The lower quartile of all steps timed: what it takes when nothing else holds it up."""
+        return self._quantile(25)
+
+    @property
     def p50_ms(self) -> float:
         """Of all steps timed."""
         return self._quantile(50)
+
+    @property
+    def floor_ms(self) -> float:
+        """The shortest of all steps timed."""
+        return self._quantile(0)
 
     @property
     def p95_ms(self) -> float:
@@ -152,8 +187,8 @@ class Contender:
         """Steps timed."""
         return sum(map(len, self.blocks))
 
-    def block(self, seconds: float) -> float:
-        """Time steps for so long, and three at least; their median in milliseconds.
+    def block(self, seconds: float) -> Block:
+        """Time steps for so long, and three at least.
 
         Raises:
             EngineError: if the engine fails.
@@ -164,7 +199,7 @@ class Contender:
             if self._left_s() <= 0:
                 break
         self.blocks.append(took)
-        return float(np.median(took))
+        return Block(min(took), float(np.median(took)))
 
     def close(self) -> None:
         """End its process."""
@@ -175,6 +210,12 @@ class Contender:
         began = perf_counter()
         self._step()
         return (perf_counter() - began) * _MS
+
+    def _warm_up(self) -> None:
+        """Until waiting for the engine has learnt how long that takes, see ``Spin``: from a slow first run it falls by a tenth a run."""
+        took_ms, runs = 0.0, 0
+        while not self.is_wrong and runs < _WARM_UP_RUNS and took_ms < _WARM_UP_MS and self._left_s() > 0:
+            took_ms, runs = took_ms + self._timed(), runs + 1
 
     def _check(self, bundle: Bundle, variant: Variant, run_ms: float) -> None:
         name = bundle.golden_inputs_of(variant)
@@ -214,8 +255,8 @@ def _samples(bundle: Bundle, variant: Variant) -> list[Array]:
     contract, spec = bundle.contract_of(variant), variant.inputs[0]
     random = np.random.default_rng(0)
     if contract.input == "image":
-        height, width, channels = spec.shape[1:] if spec.layout == "nhwc" else (*spec.shape[2:], spec.shape[1])
-        return [random.integers(0, 256, (height, width, channels), np.uint8)]
+        width, height = spec.image_size
+        return [random.integers(0, 256, (height, width, contract.channels), np.uint8)]
     shape = spec.shape[1:] if contract.window is None else contract.window.shape
     return [
         random.standard_normal(shape).astype(np.float32 if contract.window or spec.dtype == "float32" else spec.dtype)

@@ -138,9 +138,9 @@ def _count(entries: Sequence[Entry]) -> str:
 
 
 def _fastest(entries: Sequence[Entry]) -> Entry:
-    """By the median; of those that are even with it, the one of fewest threads. Those that came to the end of the race go first."""
+    """By the lower quartile; of those that are even with it, the one of fewest threads. Those that came to the end of the race go first."""
     last = [entry for entry in entries if not entry.out] or list(entries)
-    times = {id(entry): entry.contender.p50_ms for entry in last if entry.contender is not None}
+    times = {id(entry): entry.contender.p25_ms for entry in last if entry.contender is not None}
     limit = _EVEN * min(times.values())
     even = [entry for entry in last if times[id(entry)] <= limit]
     return min(even, key=lambda entry: (entry.candidate.threads, times[id(entry)]))

@@ -1,7 +1,7 @@
 """Many candidates, little time: each newcomer races the best so far, then those that are left race round by round.
 
-Blocks of all that are compared are interleaved, and each is judged by its ratio to the best of the same moment: drift and throttling hit
-all alike. It follows the idea of successive halving (Jamieson and Talwalkar, arXiv:1502.07943): the budget goes to those that may win.
+Blocks of all that are compared are interleaved, so that drift and throttling hit all alike; who leaves was behind another in each of them.
+It follows the idea of successive halving (Jamieson and Talwalkar, arXiv:1502.07943): the budget goes to those that may win.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-import numpy as np
-
 from edge_sdk.errors import EdgeSdkError
 from edge_sdk.tune.candidates import Candidate
-from edge_sdk.tune.contender import Contender
+from edge_sdk.tune.contender import Block, Contender
 
 _SCREEN_S, _BLOCK_S = 0.1, 0.2  # length of a newcomer's block, and of a round's
+_PAIRS = 2  # of blocks, of a newcomer and the best
 _FAR = 1.5  # a newcomer so many times slower than the best has no part in the rounds
-_ROUNDS = 12
+_ROUNDS = 10
 _ALONE = 3  # rounds for those that nobody races
 _BEHIND = {2: 1.2, 4: 1.1, 8: 1.05}  # from this round on, one that was never within this of the best is out
-_SCREENING = 0.6  # share of the budget that newcomers may take
+_SCREENING = (
+    0.6,
+    0.8,
+)  # of the budget is spent when no more newcomers are met; the second time those are met again that left
 _FINALISTS = 6  # so many models are in memory at once, and a newcomer
 _SURE = 1.25  # so many times the ideal gain of more threads is allowed for
 
@@ -72,27 +74,29 @@ class Race:
         """
         entries = [Entry(each) for each in candidates]
         try:
-            self._screen(entries)
-            self._rounds(entries)
+            for share in _SCREENING:
+                self._screen(entries, (1 - share) * self._budget_s)
+                self._rounds(entries)
         finally:
             for entry in entries:
                 self._close(entry)
         return entries
 
-    def _screen(self, entries: list[Entry]) -> None:
+    def _screen(self, entries: list[Entry], keep_s: float) -> None:
+        """Let those race the best that are not in the race yet, or no more: a burst of other programs may have put them out."""
         for number, entry in enumerate(entries, start=1):
-            self._say(f"{number}/{len(entries)} {entry.candidate.name}")
-            plain = next((e for e in entries if e.candidate.variant.id == entry.candidate.variant.id), entry)
+            if entry.failed or (entry.contender is not None and not entry.out):
+                continue
+            plain = next(e for e in entries if e.candidate.place == entry.candidate.place)
             if plain is not entry and plain.failed:
                 entry.failed, entry.out = True, plain.out
-                continue
-            entry.out = self._hopeless(entry, plain, entries)
-            if entry.out:
-                continue
-            if self._left_s() < (1 - _SCREENING) * self._budget_s:
-                entry.out = "not measured: the budget was spent"
-                continue
-            self._meet(entry, entries)
+            elif why := self._hopeless(entry, plain, entries):
+                entry.out = why
+            elif self._left_s() < keep_s:
+                entry.out = entry.out or "not measured: the budget was spent"
+            else:
+                self._say(f"{number}/{len(entries)} {entry.candidate.name}")
+                self._meet(entry, entries)
 
     def _hopeless(self, entry: Entry, plain: Entry, entries: list[Entry]) -> str:
         """Why more threads cannot bring it to the front; empty if they may."""
@@ -100,7 +104,7 @@ class Race:
         if plain is entry or plain.contender is None or best is None or best.contender is None:
             return ""
         gain = entry.candidate.threads / plain.candidate.threads
-        ahead = plain.contender.p50_ms / best.contender.p50_ms
+        ahead = plain.contender.floor_ms / best.contender.floor_ms
         if ahead <= _SURE * gain:
             return ""
         return f"not measured: {ahead:.1f}x behind with {plain.candidate.threads} thread{'s' * (plain.candidate.threads > 1)}"
@@ -108,65 +112,72 @@ class Race:
     def _meet(self, entry: Entry, entries: list[Entry]) -> None:
         """Open it and let it race the best so far."""
         best = self._best(entry, entries)
+        entry.out = ""
         try:
             entry.contender = self._open(entry.candidate)
             if entry.contender.is_wrong:
                 entry.failed, entry.out = True, "wrong: it does not reproduce the golden vectors"
-            else:
-                ms = entry.contender.block(_SCREEN_S)
         except EdgeSdkError as exc:
             entry.failed, entry.out = True, str(exc)
         if entry.failed or entry.contender is None:
             self._close(entry)
             return
-        if best is None or (best_ms := self._block(best, _SCREEN_S)) is None:
-            return
-        if ms > _FAR * best_ms:
-            self._drop(entry, f"{ms / best_ms:.1f}x as slow as {best.candidate.name}")
-        elif ms * _FAR < best_ms:
-            self._drop(best, f"{best_ms / ms:.1f}x as slow as {entry.candidate.name}")
+        self._duel(entry, best)
         self._make_room(self._peers(entry, entries))
+
+    def _duel(self, entry: Entry, best: Entry | None) -> None:
+        """The newcomer against the best so far: the one that is far behind in each pair of blocks leaves."""
+        pairs = []
+        for _ in range(_PAIRS):
+            mine, its = self._block(entry, _SCREEN_S), None if best is None else self._block(best, _SCREEN_S)
+            if mine is not None and its is not None:
+                pairs.append((mine, its))
+        if best is None or entry.out or best.out or not pairs:
+            return
+        behind, ahead = min(mine.behind(its) for mine, its in pairs), min(its.behind(mine) for mine, its in pairs)
+        if behind > _FAR:
+            self._drop(entry, f"{behind:.1f}x as slow as {best.candidate.name}")
+        elif ahead > _FAR:
+            self._drop(best, f"{ahead:.1f}x as slow as {entry.candidate.name}")
 
     def _make_room(self, peers: list[Entry]) -> None:
         """The slowest leaves where too many are open."""
         most = 2 if self._by_variant else _FINALISTS
-        ordered = sorted(peers, key=lambda each: each.contender.p50_ms if each.contender else 0.0)
+        ordered = sorted(peers, key=lambda each: each.contender.floor_ms if each.contender else 0.0)
         for each in ordered[most:]:
             self._drop(each, f"slower than {ordered[0].candidate.name}")
 
     def _rounds(self, entries: list[Entry]) -> None:
-        ratios: dict[int, list[float]] = {}
+        rounds: dict[int, list[Block]] = {id(entry): [] for entry in entries}
         for number in range(1, _ROUNDS + 1):
             racing = [entry for entry in entries if not entry.out]
             if not racing or self._left_s() <= 0 or (number > _ALONE and self._is_decided(racing, entries)):
                 return
             self._say(f"round {number} of {_ROUNDS}: {len(racing)} left")
             self._random.shuffle(racing)
-            took: dict[int, float] = {}
             for entry in racing:
-                if (ms := self._block(entry, min(_BLOCK_S, max(self._left_s() / len(racing), 0.01)))) is not None:
-                    took[id(entry)] = ms
-            for entry in racing:
-                if not entry.out:
-                    best_ms = min(took[id(peer)] for peer in self._peers(entry, entries))
-                    ratios.setdefault(id(entry), []).append(took[id(entry)] / best_ms)
-            self._drop_behind(entries, ratios, number)
+                seconds = min(_BLOCK_S, max(self._left_s() / len(racing), 0.01))
+                if (block := self._block(entry, seconds)) is not None:
+                    rounds[id(entry)].append(block)
+            self._drop_behind(entries, rounds, number)
 
     def _is_decided(self, racing: list[Entry], entries: list[Entry]) -> bool:
         return all(len(self._peers(entry, entries)) == 1 for entry in racing)
 
-    def _drop_behind(self, entries: list[Entry], ratios: dict[int, list[float]], number: int) -> None:
+    def _drop_behind(self, entries: list[Entry], rounds: dict[int, list[Block]], number: int) -> None:
+        """Those go that another was ahead of in each round."""
         allowed = next((most for after, most in reversed(_BEHIND.items()) if number >= after), None)
         for entry in [each for each in entries if not each.out and allowed is not None]:
-            peers = self._peers(entry, entries)
-            best = min(peers, key=lambda peer: float(np.median(ratios[id(peer)])))
-            if len(peers) > 1 and best is not entry and allowed is not None and min(ratios[id(entry)]) > allowed:
-                behind = float(np.median(ratios[id(entry)]))
-                self._drop(entry, f"{behind:.2f}x as slow as {best.candidate.name}")
+            for peer in self._peers(entry, entries):
+                pairs = zip(rounds[id(entry)], rounds[id(peer)], strict=True)
+                behind = min(mine.behind(its) for mine, its in pairs)
+                if allowed is not None and behind > allowed:
+                    self._drop(entry, f"{behind:.2f}x as slow as {peer.candidate.name}, or more")
+                    break
 
-    def _block(self, entry: Entry, seconds: float) -> float | None:
-        """The median of a block; None where the engine failed, which puts it out."""
-        if entry.contender is None:
+    def _block(self, entry: Entry, seconds: float) -> Block | None:
+        """One block of it; None where the engine failed, which puts it out."""
+        if entry.contender is None or entry.out:
             return None
         try:
             return entry.contender.block(seconds)
@@ -187,7 +198,7 @@ class Race:
 
     def _best(self, entry: Entry, entries: list[Entry]) -> Entry | None:
         peers = [each for each in self._peers(entry, entries) if each.contender and each.contender.blocks]
-        return min(peers, key=lambda each: each.contender.p50_ms if each.contender else 0.0, default=None)
+        return min(peers, key=lambda each: each.contender.floor_ms if each.contender else 0.0, default=None)
 
     def _drop(self, entry: Entry, why: str) -> None:
         entry.out = why

@@ -41,7 +41,7 @@ class Row(_Strict):
         variant, engine, options: the candidate's; without an engine it is the variant as a whole.
         golden: largest difference from the golden vectors, in steps of a quantized output or relative to the largest value; None where
             nothing was compared, -1 where it has no measure (NaN, infinity).
-        p50_ms, p95_ms: of a whole step: encode, engine, decode.
+        p25_ms, p50_ms, p95_ms: of a whole step: encode, engine, decode. The first is what decides between two.
         memory_mb: PSS of the engine's process, in 10^6 bytes.
         startup_ms: until the first inference, the engine's libraries included.
         runs: how many steps were timed.
@@ -52,6 +52,7 @@ class Row(_Strict):
     engine: str = ""
     options: dict[str, str] = {}
     golden: float | None = None
+    p25_ms: float | None = Field(default=None, ge=0)
     p50_ms: float | None = Field(default=None, ge=0)
     p95_ms: float | None = Field(default=None, ge=0)
     memory_mb: float | None = Field(default=None, ge=0)

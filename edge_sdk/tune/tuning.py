@@ -21,6 +21,8 @@ from edge_sdk.tune.race import Entry, Race
 from edge_sdk.tune.store import Row, Tuned, Verdict, holds_now
 
 _S = 1e-9  # of nanoseconds
+_BUSY = 1.3
+_IN_TIME = 0.95  # of the budget: what is under way then is finished
 _SHARE_OF_OWN = 0.6  # of the budget, where variants of other models may follow
 
 
@@ -55,7 +57,8 @@ def tune(
         LoopGone: as the pace does.
     """
     pace, family, began_ns = pace or Pace(), servers or Servers(), monotonic_ns()
-    kinds = load_board(board).variants if board is not None else ()
+    profile = load_board(board) if board is not None else None
+    kinds = profile.variants if profile is not None else ()
     judge = Judge(bundle, objective, choose_variant(bundle, kinds=kinds).variant)
 
     def spent_s() -> float:
@@ -63,11 +66,18 @@ def tune(
 
     def measured(variants: Sequence[Variant], until_s: float) -> tuple[list[Entry], dict[str, str]]:
         found, cannot = candidates(
-            bundle, variants, clusters(), board=board or "", kinds=kinds, engine=engine, options=options
+            bundle,
+            variants,
+            clusters(),
+            board=board or "",
+            kinds=kinds,
+            engine=engine,
+            options=options,
+            stated=profile.engine_options if profile is not None else None,
         )
 
         def left_s() -> float:
-            return until_s - spent_s()
+            return _IN_TIME * until_s - spent_s()
 
         def open_(candidate: Candidate) -> Contender:
             return Contender(bundle, candidate, family, pace, left_s)
@@ -87,8 +97,9 @@ def tune(
     if won is None:
         raise _nothing_runs(bundle, entries, {**cannot, **left_out})
     winner, why = won
+    why += _busy_note(winner)
     rows = [_row(entry, entry is winner, why, winner) for entry in entries]
-    rows.sort(key=lambda row: (row.verdict != "taken", row.p50_ms is None, row.p50_ms or 0.0))
+    rows.sort(key=lambda row: (row.verdict != "taken", row.p25_ms is None, row.p25_ms or 0.0))
     rows += [Row(variant=id_, verdict="cannot run", reason=reason) for id_, reason in cannot.items()]
     rows += [Row(variant=id_, verdict="left out", reason=reason) for id_, reason in left_out.items()]
     return Tuned(holds=holds_now(bundle, board), objective=str(objective), why=why, seconds=spent_s(), rows=tuple(rows))
@@ -114,6 +125,7 @@ def _row(entry: Entry, taken: bool, why: str, winner: Entry) -> Row:
     return row.model_copy(
         update={
             "golden": None if golden is None else golden.worst if math.isfinite(golden.worst) else -1.0,
+            "p25_ms": contender.p25_ms if ran else None,
             "p50_ms": contender.p50_ms if ran else None,
             "p95_ms": contender.p95_ms if ran else None,
             "memory_mb": contender.memory_mb,
@@ -131,9 +143,18 @@ def _of_golden(contender: Contender) -> str:
     return "" if golden.passed else f": largest difference {golden.worst:.3g}, {golden.tolerance:g} is allowed"
 
 
+def _busy_note(winner: Entry) -> str:
+    """That other programs got in the way, where the half of the steps was so much longer than the quarter."""
+    contender = winner.contender
+    if contender is None or contender.p50_ms < _BUSY * contender.p25_ms:
+        return ""
+    ratio = contender.p50_ms / contender.floor_ms
+    return f"; the machine was busy with something else, its p50 is {ratio:.1f}x its shortest step: measure again when it is idle"
+
+
 def _beside(contender: Contender, winner: Entry) -> str:
     assert winner.contender is not None  # noqa: S101 - it won
-    ratio = contender.p50_ms / winner.contender.p50_ms
+    ratio = contender.p25_ms / winner.contender.p25_ms
     if ratio <= 1:
         return f"as fast as {winner.candidate.name}, which takes fewer threads or is more accurate"
     return f"{ratio:.2f}x as slow as {winner.candidate.name}"

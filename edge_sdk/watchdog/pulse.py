@@ -16,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import weakref
 from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,15 @@ _BYTES = 8 * _CELLS * (1 + SLOTS)
 _S = 1_000_000_000
 
 
+_OF_THIS_PROCESS: weakref.WeakSet[Pulse] = weakref.WeakSet()
+
+
+def extend_all(seconds: float) -> None:
+    """Every loop of this process may lawfully take so long: an engine that one of them starts has asked for it."""
+    for pulse in tuple(_OF_THIS_PROCESS):
+        pulse.extend(seconds)
+
+
 class Pulse:
     """One loop's signs of life and counters; made by ``join``.
 
@@ -44,6 +54,7 @@ class Pulse:
     """
 
     def __init__(self, cells: memoryview, *, budget_s: float, supervised: bool) -> None:
+        _OF_THIS_PROCESS.add(self)
         self.cells = cells
         self.supervised = supervised
         self._budget_ns = int(budget_s * _S)
@@ -70,6 +81,11 @@ class Pulse:
         """Alive; what follows may lawfully take so long, if that is more than the budget."""
         beaten = self.cells[DUE_NS] & 1
         self.cells[DUE_NS] = (monotonic_ns() + max(int(seconds * _S), self._budget_ns) & ~1) | beaten
+
+    def extend(self, seconds: float) -> None:
+        """As ``allow``, where that is later than what was allowed before, by whichever thread."""
+        if self.cells[DUE_NS] < monotonic_ns() + int(seconds * _S):
+            self.allow(seconds)
 
     def end(self) -> None:
         """Ended well: no further sign is due, and another loop may take the slot, so that what comes now no longer goes there."""

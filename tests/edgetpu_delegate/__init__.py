@@ -60,8 +60,12 @@ def compiler() -> str | None:
     return shutil.which("gcc") or shutil.which("cc")
 
 
-def build(folder: Path) -> Path:
+def build(folder: Path, operator: str = "edgetpu-custom-op") -> Path:
     """The library, compiled into ``folder``: load it as a delegate, in the place of libedgetpu.so.1.
+
+    Args:
+        folder: for the library.
+        operator: the custom operator that it takes.
 
     Raises:
         RuntimeError: if there is no compiler, or it refuses the sources; with what it says.
@@ -71,6 +75,7 @@ def build(folder: Path) -> Path:
         raise RuntimeError("there is no C compiler: apt install gcc")
     library = folder / "libedgetpu.so.1"
     options = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-fvisibility=hidden"]
+    options.append(f'-DCUSTOM_OPERATOR="{operator}"')
     sources = [str(_HERE / name) for name in ("delegate.c", "device.c")]
     command = [found, *options, "-o", str(library), *sources, "-lpthread"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

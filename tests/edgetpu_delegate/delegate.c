@@ -11,7 +11,10 @@
 
 #define API __attribute__((visibility("default")))
 
-static const char *const OPERATOR = "edgetpu-custom-op";
+#ifndef CUSTOM_OPERATOR
+#define CUSTOM_OPERATOR "edgetpu-custom-op"
+#endif
+static const char *const OPERATOR = CUSTOM_OPERATOR;
 
 typedef struct {
   Device *device;

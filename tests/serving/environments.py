@@ -45,7 +45,8 @@ class Recipe:
 
 
 RECIPES = {
-    "mlserver": Recipe((("mlserver==1.7.1", *_RUNNERS),)),
+    # Its workers end at once under a newer uvloop: "There is no current event loop".
+    "mlserver": Recipe((("mlserver==1.7.1", "uvloop<0.22", *_RUNNERS),)),
     # Its binary loads the system's libpython, which other builds of Python do not have.
     "triton": Recipe((("nvidia-pytriton==0.7.0", *_RUNNERS),), python="/usr/bin/python3"),
     # torch by its exact version first: a range takes whatever build is the newest, which may be one of several GB.

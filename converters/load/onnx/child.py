@@ -11,11 +11,13 @@ from converters.load.onnx import import_onnx, reference
 from converters.load.worker import Said
 from edge_sdk import __version__
 from edge_sdk.errors import ModelError, needs
+from edge_sdk.onnx.runtime import refuse_telemetry
 from edge_sdk.tflite import describe
 
 
 def convert(request: dict[str, Any], folder: Path) -> None:
     """See ``worker``."""
+    refuse_telemetry()
     with needs("onnxruntime", for_="checking an ONNX model", extra="onnx"):
         import onnxruntime
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from converters.load.onnx.values import channels_last, plain
 from edge_sdk.errors import ModelError, needs
+from edge_sdk.onnx.runtime import refuse_telemetry
 from edge_sdk.tensors import Array
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def reference(source: bytes | Path, inputs: Array, imported: Imported) -> tuple[
     Raises:
         ModelError: if ONNX Runtime refuses the model or fails.
     """
+    refuse_telemetry()
     with needs("onnxruntime", for_="running an ONNX model", extra="onnx"):
         import onnxruntime
 

@@ -12,7 +12,8 @@ import numpy as np
 from edge_sdk import __version__
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.bundle.golden import difference
-from edge_sdk.contract import Contract, Encoder
+from edge_sdk.contract import Contract
+from edge_sdk.encoder import Encoder
 from edge_sdk.errors import BundleError, ConfigError, ModelError
 from edge_sdk.tasks.settings import TaskSettings
 from edge_sdk.tensors import Array
@@ -150,7 +151,7 @@ def read_subject(bundle: Bundle, id_: str | None, *, name: str | None, version: 
         _check_stateless(bundle, variant, content)
     golden, expected = _golden(bundle, variant)
     return Subject(
-        name=_name(name or bundle.manifest.name),
+        name=_name(bundle.manifest.name if name is None else name),
         version=version,
         source=str(bundle.path),
         variant=variant,

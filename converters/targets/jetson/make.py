@@ -26,6 +26,7 @@ from edge_sdk.encoder import Encoder
 from edge_sdk.engines import Engine
 from edge_sdk.engines.isolation import open_engine
 from edge_sdk.errors import EngineError, ModelError, needs
+from edge_sdk.onnx.runtime import refuse_telemetry
 from edge_sdk.profiles import our_boards
 from edge_sdk.tensors import Array, TensorSpec
 
@@ -52,6 +53,7 @@ def make(material: Material, kinds: frozenset[str], progress: Progress) -> tuple
     """
     with needs("onnx", for_="making an ONNX variant", extra="onnx"):
         import onnx  # noqa: F401
+    refuse_telemetry()
     with needs("onnxruntime", for_="proving an ONNX variant", extra="onnx"):
         import onnxruntime  # noqa: F401
     work = _Work(material, progress)
@@ -259,7 +261,7 @@ def _taken_by(names: Sequence[str]) -> tuple[int, WeightsAs]:
     """The opset, and how weights are stored, that all boards with TensorRT take."""
     with our_boards():
         import boards
-    told = [t for name in names if (t := getattr(boards.load(name), "tensorrt", None)) is not None]
-    opset = min((t.opset for t in told), default=_DEFAULT_OPSET)
-    stored = bool(told) and all(int(str(t.version).partition(".")[0]) >= _STORED_WEIGHTS for t in told)
-    return opset, "int8" if stored else "float32"
+    lowest = boards.lowest_tensorrt(names)
+    if lowest is None:
+        return _DEFAULT_OPSET, "float32"
+    return lowest.opset, "int8" if lowest.version[0] >= _STORED_WEIGHTS else "float32"

@@ -15,6 +15,7 @@ from onnx import ModelProto, helper
 from converters.interpreter import THREADS
 from edge_sdk.engines import Engine
 from edge_sdk.errors import EngineError, ModelError, needs
+from edge_sdk.onnx.runtime import refuse_telemetry
 from edge_sdk.tensors import Array, TensorSpec
 
 
@@ -34,6 +35,7 @@ class Runner:
     """
 
     def __init__(self, model: ModelProto, also: Sequence[str] = ()) -> None:
+        refuse_telemetry()
         with needs("onnxruntime", for_="running an ONNX model", extra="onnx"):
             import onnxruntime
         shown = ModelProto()

@@ -5,6 +5,7 @@ What nothing reads falls away when the model is made, so a transpose may be writ
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,7 @@ class Builder:
         self.opset, self.scope = opset, ""
         self._nodes: list[Node] = []
         self._constants: dict[str, Array] = {}
-        self._known: dict[tuple[str, str, tuple[int, ...], bytes], str] = {}
+        self._known: dict[tuple[str, str, tuple[int, ...], bytes], str] = {}  # by the digest of the numbers
         self._wanted: dict[str, str] = {}
 
     def tensor(self, wanted: str) -> str:
@@ -55,7 +56,8 @@ class Builder:
     def constant(self, values: Array, wanted: str = "") -> str:
         """An initializer; the same numbers under the same wish are stored once."""
         values = np.ascontiguousarray(values).reshape(values.shape)
-        key = (wanted, values.dtype.name, values.shape, values.tobytes())
+        digest = hashlib.blake2b(values.tobytes()).digest()
+        key = (wanted, values.dtype.name, values.shape, digest)
         if key not in self._known:
             self._known[key] = self.tensor(wanted or f"{self.scope}/constant")
             self._constants[self._known[key]] = values

@@ -90,16 +90,25 @@ def _parted(call: Call, value: Value, axis: int, shapes: tuple[tuple[int, ...], 
 
 def _gather(call: Call) -> Value:
     value, indices = call.value(0), call.layout.plain(call.value(1))
-    if call.option("batchDims"):
-        raise ModelError(f"its batch_dims is {call.option('batchDims')}; 0 is allowed")
-    axis = call.option("axis") % len(value.shape)
-    if len(indices.shape) > 1:
+    axis, rank, batch = call.option("axis") % len(value.shape), len(indices.shape), int(call.option("batchDims"))
+    if batch:
+        return _gather_in_batches(call, value, indices, axis, batch + rank * (batch < 0))
+    if rank > 1:
         value = call.layout.plain(value)
-    more = len(indices.shape) - 1
-    order = plain(len(call.shape)) if more > 0 else tuple(
-        other + more * (other > axis) for other in value.axes if other != axis or more == 0
-    )  # fmt: skip
+        order = plain(len(call.shape))
+    else:
+        order = tuple(other - (other > axis and not rank) for other in value.axes if other != axis or rank)
     return call.build.emit("Gather", [value, indices], call.shape, order, value.dtype, axis=value.place(axis))
+
+
+def _gather_in_batches(call: Call, value: Value, indices: Value, axis: int, batch: int) -> Value:
+    """Of axes that both have, the entries of one go with those of the other; what is picked must be the axis behind these."""
+    if axis != batch:
+        raise ModelError(f"its axis {axis} is not the one behind its {batch} batch axes, which alone is allowed")
+    value = call.layout.plain(value)
+    last = call.layout.restored(indices, (*indices.shape, 1), plain(len(indices.shape) + 1))
+    inputs = [value, cast(call, last, "int64")]
+    return call.build.emit("GatherND", inputs, call.shape, plain(len(call.shape)), value.dtype, batch_dims=batch)
 
 
 def _embedding_lookup(call: Call) -> Value:

@@ -50,6 +50,8 @@ def to_ir(
             path.write_bytes(content)
             with openvino_errors("OpenVINO cannot read the .tflite model"):
                 model = openvino.Core().read_model(path)
+                if model.is_dynamic():  # by the file's shape signature; what runs is of fixed shape
+                    model.reshape({spec.name: list(spec.shape) for spec in inputs})
                 model = openvino.Model(_in_order(model.outputs, outputs), _parameters(model, inputs), "model")
                 settled = settle_weights(model)
                 _note(model, inputs, outputs)
@@ -74,9 +76,9 @@ def _in_order(ports: list[Any], specs: tuple[TensorSpec, ...]) -> list[Any]:
             raise ModelError(
                 f"OpenVINO's model has no tensor {spec.name!r}; it has {', '.join(p.any_name for p in ports)}"
             )
-        if tuple(port.shape) != spec.shape or port.element_type.to_dtype() != spec.dtype:
-            stated = f"{port.element_type.get_type_name()} {'x'.join(map(str, port.shape))}"
-            raise ModelError(f"OpenVINO reads tensor {spec} as {stated}")
+        shape = port.partial_shape
+        if shape.is_dynamic or tuple(port.shape) != spec.shape or port.element_type.to_dtype() != spec.dtype:
+            raise ModelError(f"OpenVINO reads tensor {spec} as {port.element_type.get_type_name()} {shape}")
         port.get_tensor().set_names({spec.name})
         found.append(port)
     return found

@@ -76,4 +76,5 @@ def main() -> None:
     np.savez(outputs, **made)
 
 
-main()
+if __name__ == "__main__":
+    main()
