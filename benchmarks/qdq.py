@@ -19,6 +19,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from benchmarks.qdq_models import NotHereError, Subject, subjects
 from benchmarks.rows import Row
 from converters.calibrate.ranges import Statistics, encoded, measure
+from converters.report.numbers import count
 from converters.targets.jetson.build import Builder
 from converters.targets.jetson.graph import Graph
 from converters.targets.jetson.make import channels_first
@@ -43,7 +44,7 @@ def run(quick: bool) -> list[Row]:
 
 
 @dataclass(frozen=True)
-class _Worth:
+class Worth:
     """Agreement with float in percent, and the SQNR of the weakest output in dB."""
 
     agreement: float
@@ -53,12 +54,27 @@ class _Worth:
         return f"{self.agreement:.1f} %, {self.db:.1f} dB"
 
 
-def _rows(subject: Subject, quick: bool) -> Iterator[Row]:
-    try:
-        content = subject.content()
-    except NotHereError as exc:
-        yield Row(subject.name, f"not measured: {exc}")
-        return
+@dataclass(frozen=True)
+class Measured:
+    """One model: asymmetric by ONNX Runtime and by us; symmetric plain, after the search (by which method), after repair (without how many
+    layers)."""
+
+    peer: Worth
+    asymmetric: Worth
+    plain: Worth
+    searched: Worth
+    method: str
+    repaired: Worth
+    left_out: int
+
+
+def measured(subject: Subject, *, quick: bool) -> Measured:
+    """Quantize a model in every way, and prove the last.
+
+    Raises:
+        NotHereError: if what makes the model is not installed.
+    """
+    content = subject.content()
     bench = _Bench(subject, content, quick)
     graph = bench.builder.graph(content)
     peer = bench.worth(bench.onnxruntime(graph.model))
@@ -66,18 +82,27 @@ def _rows(subject: Subject, quick: bool) -> Iterator[Row]:
     search = bench.search()
     plain = bench.worth(search.built.model)
     search.search_ranges()
-    searched = bench.worth(search.built.model)
+    searched, method = bench.worth(search.built.model), search.best.method
     search.repair()
-    repaired = bench.worth(search.built.model)
     prove_qdq(search.built.model, frozenset(search.best.left_out))
-    lost = max(asymmetric.agreement, peer.agreement) - repaired.agreement
-    yield Row(f"{subject.name}: asymmetric by onnxruntime", str(peer))
-    yield Row("  asymmetric, ours", str(asymmetric))
-    yield Row("  symmetric, true minimum and maximum", str(plain))
-    yield Row("  symmetric, ranges searched", f"{searched}, by {search.best.method}")
+    repaired = bench.worth(search.built.model)
+    return Measured(peer, asymmetric, plain, searched, method, repaired, len(search.best.left_out))
+
+
+def _rows(subject: Subject, quick: bool) -> Iterator[Row]:
+    try:
+        found = measured(subject, quick=quick)
+    except NotHereError as exc:
+        yield Row(subject.name, f"not measured: {exc}")
+        return
+    lost = max(found.asymmetric.agreement, found.peer.agreement) - found.repaired.agreement
+    yield Row(f"{subject.name}: asymmetric by onnxruntime", str(found.peer))
+    yield Row("  asymmetric, ours", str(found.asymmetric))
+    yield Row("  symmetric, true minimum and maximum", str(found.plain))
+    yield Row("  symmetric, ranges searched", f"{found.searched}, by {found.method}")
     yield Row(
-        f"  symmetric, repaired{f', {len(search.best.left_out)} layers left out' if search.best.left_out else ''}",
-        str(repaired),
+        f"  symmetric, repaired, {count(found.left_out, 'layer')} in floating point",
+        str(found.repaired),
         f"at most {_MOST_LOST:g} point below asymmetric",
         met=lost <= _MOST_LOST,
     )
@@ -96,9 +121,9 @@ class _Bench:
     def search(self) -> Search:
         """Not yet begun; it goes on until nothing helps."""
         judge = Judge(self.builder.graph(self._content).model, list(self._inputs())[:JUDGED])
-        return Search(self._content, self.builder, judge, self._tensors, np.inf, _BUDGET_S, lambda action: None)
+        return Search(self._content, self.builder, judge, self._tensors, None, _BUDGET_S, lambda action: None)
 
-    def worth(self, model: ModelProto) -> _Worth:
+    def worth(self, model: ModelProto) -> Worth:
         """Of a model, on the pictures to compare on."""
         with ExactEngine(model) as engine:
             after = Side(engine, self._subject.contract, task_for_comparison(self._subject.task), ())
@@ -109,7 +134,7 @@ class _Bench:
                 sums += [_powers(*pair) for pair in zip(self._float.real_outputs(), after.real_outputs(), strict=True)]
         metric = judge.as_metric()
         agreement = np.nan if metric is None else metric.int8_value * (100 if metric.unit != "%" else 1)
-        return _Worth(float(agreement), min(found for row in sums if (found := sqnr_db(*row)) is not None))
+        return Worth(float(agreement), min(found for row in sums if (found := sqnr_db(*row)) is not None))
 
     def onnxruntime(self, model: ModelProto) -> ModelProto:
         """By ONNX Runtime's own quantizer."""

@@ -23,7 +23,7 @@ from typing import Any
 
 __version__ = os.environ.get("ORT_STAND_IN_VERSION", "1.23.0")
 _NAMES = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
-GraphOptimizationLevel = SimpleNamespace(ORT_ENABLE_ALL=99)
+GraphOptimizationLevel = SimpleNamespace(ORT_DISABLE_ALL=0, ORT_ENABLE_ALL=99)
 
 
 def get_available_providers() -> list[str]:
@@ -62,6 +62,7 @@ class InferenceSession:
         orders = _orders()
         with (Path(os.environ["ORT_STAND_IN"]) / "calls").open("a") as calls:
             call = {"providers": providers, "entries": options.entries, "fallback": enable_fallback, "pid": os.getpid()}
+            call["level"] = options.graph_optimization_level  # type: ignore[attr-defined]
             calls.write(json.dumps(call) + "\n")
         self._names = [name for name, _ in providers if name not in orders.get("absent", [])]
         if "log" in orders:

@@ -49,6 +49,18 @@ def test_int8_and_float16_are_told_as_the_model_is_or_the_user_says(
     assert not any("calibration" in key for key in jetson.last)
 
 
+@pytest.mark.parametrize(
+    ("quantized", "providers", "level"),
+    [(True, "tensorrt,cuda,cpu", 0), (False, "tensorrt,cuda,cpu", 99), (True, "cuda,cpu", 99)],
+)
+def test_tensorrt_gets_a_quantized_graph_as_it_is_written(
+    jetson: Jetson, quantized: bool, providers: str, level: int
+) -> None:
+    """ONNX Runtime would fold the weights into int8 constants, which TensorRT 8 refuses."""
+    jetson.run(convolution(quantized=quantized).SerializeToString(), providers=providers)
+    assert jetson.calls[-1]["level"] == level
+
+
 def test_every_option_reaches_its_provider(jetson: Jetson) -> None:
     jetson.run(workspace_mb="512", threads="3", spin="on")
     call, told = jetson.calls[-1], jetson.last

@@ -109,6 +109,51 @@ def detector() -> dict[str, Any]:
             "samples": 41,
             "metrics": [{"name": "AP50", "float_value": 0.815, "int8_value": 0.795, "unit": "area"}],
         },
+        "targets": [
+            {
+                "target": "jetson",
+                "variant": "onnx-qdq",
+                "kind": "onnx-qdq",
+                "size_bytes": 702345,
+                "engine": "onnxruntime 1.32.0, CPU",
+                "outputs": [{"name": "regressors", "sqnr_db": 31.25, "max_abs_difference": 2.25, "max_steps": 4.5}],
+                "with_float": [{"name": "found again", "value": 97.25, "unit": "%", "explanation": "of all frames"}],
+                "with_int8": [{"name": "overlap", "value": 96.25, "unit": "%"}],
+                "evaluation": {
+                    "data": "val.json",
+                    "samples": 43,
+                    "metrics": [{"name": "AP50", "float_value": 0.825, "int8_value": 0.775, "unit": "area"}],
+                },
+                "gate": {
+                    "metric": "AP50",
+                    "limit": 0.07,
+                    "drop": 0.05,
+                    "low": 0.01,
+                    "high": 0.06,
+                    "verdict": "passed",
+                    "samples": 43,
+                },
+                "repair": {
+                    "value": "SQNR, dB",
+                    "goal": 33.5,
+                    "before": 21.5,
+                    "after": 31.5,
+                    "reached": False,
+                    "ended": "Nothing is left to try.",
+                    "steps": [
+                        {
+                            "action": "correct biases",
+                            "target": "all",
+                            "before": 22.5,
+                            "after": 30.5,
+                            "kept": True,
+                            "note": "twice",
+                        }
+                    ],
+                },
+                "notes": ["every zero point is 0"],
+            }
+        ],
         "latency": {"engine": "ai_edge_litert, 1 thread", "runs": 50, "float_p50_ms": 1.93, "int8_p50_ms": 0.87},
         "golden": {"count": 2, "origin": "synthetic, seed 0"},
         "warnings": ["only 55 samples were used"],
@@ -213,6 +258,7 @@ def other(value: Any, path: tuple[str | int, ...]) -> Any:
         "resize": "crop",
         "sha256": "0b" * 32,
         "dtype": "int16",
+        "verdict": "open",
         "raw": png(3),
         "seen": png(4),
     }

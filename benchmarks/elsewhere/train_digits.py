@@ -23,10 +23,8 @@ def main(data: str, target: str) -> None:
     rate = keras.optimizers.schedules.CosineDecay(3e-3, len(images) // _BATCH * _EPOCHS)
     net.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
     net.fit(images, labels, batch_size=_BATCH, epochs=_EPOCHS, verbose=0)
-    one = tf.function(lambda x: net(x, training=False), input_signature=[tf.TensorSpec((1, 48, 48, 3), tf.float32)])
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([one.get_concrete_function()], net)
     with open(target, "wb") as file:  # noqa: PTH123 - as the others here, without a package of ours
-        file.write(converter.convert())
+        file.write(tf.lite.TFLiteConverter.from_keras_model(net).convert())
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def summary_lines(figures: Figures) -> list[str]:
         *_comparison(figures),
         *_repair(figures),
         *((f"also {variant.kind}", _variant(variant)) for variant in figures.variants),
-        *(row for target in figures.targets for row in _target(target)),
+        *(row for target in figures.targets for row in _target(target, verdict.scheme(figures))),
         *_edgetpu(figures),
         *_making(figures),
         *(("warning", text) for text in figures.warnings),
@@ -162,12 +162,12 @@ def _variant(variant: OtherVariant) -> str:
     return ", ".join([*parts, f"{short(variant.p50_ms)} ms here"])
 
 
-def _target(target: TargetFigures) -> list[Row]:
+def _target(target: TargetFigures, scheme: str) -> list[Row]:
     """A variant for an accelerator; its gate too, unless it passed."""
     parts = [size(target.size_bytes)]
     metrics = target.evaluation.metrics[:1] if target.evaluation is not None else ()
     parts += [f"{m.name} {quantity(m.int8_value, m.unit)}" for m in metrics]
-    for other, agreement in (("float", target.with_float), ("int8", target.with_int8)):
+    for other, agreement in (("float", target.with_float), (scheme, target.with_int8)):
         parts += [f"{each.name} with {other} {quantity(each.value, each.unit)}" for each in agreement[:1]]
     rows = [(f"also {target.variant}", ", ".join([*parts, f"weakest output {decibels(target.weakest_db)}"]))]
     if target.gate is not None and target.gate.verdict != "passed":

@@ -129,9 +129,11 @@ def lists_floats(figures: Figures) -> bool:
 
 def outputs_text(target: TargetFigures) -> list[str]:
     """Every output of a target's variant, one sentence each."""
-    return [
-        f"Output {o.name}: {decibels(o.sqnr_db)}, at most {short(o.max_abs_difference)} off." for o in target.outputs
-    ]
+    told = []
+    for o in target.outputs:
+        steps = "" if o.max_steps == o.max_abs_difference else f", {short(o.max_steps)} steps"
+        told.append(f"Output {o.name}: {decibels(o.sqnr_db)}, at most {short(o.max_abs_difference)} off{steps}.")
+    return told
 
 
 def compared_on(parity: Parity) -> str:

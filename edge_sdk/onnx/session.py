@@ -47,7 +47,7 @@ def open_session(runtime: Any, path: str, model: OnnxModel, settings: OnnxSettin
     choice = choose(runtime, settings.providers)
     if choice.note:
         say(f"onnxruntime {runtime.__version__} runs the model {choice.note}, on {titles(choice.names)}. {INSTALL}")
-    opening = _Opening(runtime, path, settings, choice.names)
+    opening = _Opening(runtime, path, settings, choice.names, model.quantized)
     session = _with_builds(opening, model) if "tensorrt" in choice.names else opening.open({})
     shares = _shares(session) if len(choice.names) > 1 else ""
     return Opened(session, ", ".join(filter(None, (shares or titles(choice.names), choice.note))))
@@ -59,6 +59,7 @@ class _Opening:
     path: str
     settings: OnnxSettings
     names: tuple[str, ...]
+    quantized: bool
 
     def open(self, told: _Options) -> Any:
         """A session whose providers are told this.
@@ -100,7 +101,10 @@ class _Opening:
 
     def _session_options(self) -> Any:
         options = self.runtime.SessionOptions()
-        options.graph_optimization_level = self.runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        levels = self.runtime.GraphOptimizationLevel
+        # else QuantizeLinear of weights is folded into int8 constants, which TensorRT 8 refuses (microsoft/onnxruntime#17312)
+        as_written = self.quantized and "tensorrt" in self.names
+        options.graph_optimization_level = levels.ORT_DISABLE_ALL if as_written else levels.ORT_ENABLE_ALL
         options.intra_op_num_threads = self.settings.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = _ERRORS_ONLY

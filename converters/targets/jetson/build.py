@@ -65,6 +65,7 @@ class Builder:
         self._measure, self._inputs = measure, inputs
         self._opset, self._weights_as = opset, weights_as
         self._graphs: dict[bytes, Graph] = {}
+        self._amax: dict[tuple[bytes, str], dict[str, float]] = {}
 
     def graph(self, content: bytes) -> Graph:
         """The float graph of a .tflite."""
@@ -81,7 +82,8 @@ class Builder:
         graph = self.graph(candidate.content)
         layers = [layer for layer in graph.layers if layer.name not in candidate.left_out]
         read = graph.read_by(layers)
-        amax = {name: find_amax(graph.known[name], candidate.method) for name in read}
+        found = self._amax_of(graph, candidate.method)
+        amax = {name: found[name] for name in read}
         model, shifts = graph.model, dict[str, float]()
         if candidate.centred:
             ends = {name: find_ends(graph.known[name], candidate.method) for name in read}
@@ -92,3 +94,9 @@ class Builder:
         if candidate.corrected:
             made = correct_biases(model, made, self.few(max(graph.sizes.values())))
         return Built(made, len(shifts))
+
+    def _amax_of(self, graph: Graph, method: str) -> dict[str, float]:
+        key = graph.content, method
+        if key not in self._amax:
+            self._amax[key] = {name: find_amax(known, method) for name, known in graph.known.items()}
+        return self._amax[key]

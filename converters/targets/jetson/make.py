@@ -108,7 +108,7 @@ class _Work:
             repair = search.repair()
             assessed = self._assess(QDQ, search.built.model)
             if assessed.refused:
-                search.raise_goal(float("inf"))
+                search.drop_goal()
                 repair = search.repair()
                 assessed = self._assess(QDQ, search.built.model)
         proof = prove_qdq(search.built.model, frozenset(search.best.left_out))

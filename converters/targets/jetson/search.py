@@ -69,7 +69,7 @@ class Search:
         start: the float .tflite.
         builder, judge: make and judge graphs.
         tensors: the calibration samples as the .tflite takes them, as often as called.
-        goal_db: what is good enough; nothing more is tried then.
+        goal_db: what is good enough, so that nothing more is tried; without it the search goes on while anything helps.
         budget_s: how long it may take.
         progress: told of each action.
 
@@ -84,7 +84,7 @@ class Search:
         builder: Builder,
         judge: Judge,
         tensors: Callable[[], Iterable[Array]],
-        goal_db: float,
+        goal_db: float | None,
         budget_s: float,
         progress: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
@@ -112,7 +112,7 @@ class Search:
         """Try what may help until it is as good as the goal.
 
         Returns:
-            The way there. Called again after the goal was raised, it goes on.
+            The way there. Called again after the goal was dropped, it goes on.
         """
         before = self.db
         try:
@@ -123,7 +123,7 @@ class Search:
             for method in _AGAIN:
                 self._attempt("ranges again", method, replace(self.best, method=method))
             self._leave_out()
-            ended = "Nothing is left to try, and the goal is not met."
+            ended = "Nothing is left to try" + ("." if self._goal_db is None else ", and the goal is not met.")
         except _Ended as exc:
             ended = str(exc)
         return Repair(
@@ -131,14 +131,14 @@ class Search:
             goal=self._goal_db,
             before=before,
             after=self.db,
-            reached=self.db >= self._goal_db,
+            reached=self._goal_db is None or self._met(),
             ended=ended,
             steps=tuple(self.steps),
         )
 
-    def raise_goal(self, goal_db: float) -> None:
-        """What was good enough is not."""
-        self._goal_db = goal_db
+    def drop_goal(self) -> None:
+        """What was good enough is not: go on while anything helps."""
+        self._goal_db = None
 
     def _equalize(self) -> None:
         ways: tuple[By, ...] = ("activations", "weights")
@@ -196,8 +196,11 @@ class Search:
         if kept:
             self.best, self.built, self.db = candidate, built, db
 
+    def _met(self) -> bool:
+        return self._goal_db is not None and self.db >= self._goal_db
+
     def _check(self) -> None:
-        if self.db >= self._goal_db:
+        if self._met():
             raise _Ended("The goal is met.")
         if self._clock() >= self._ends:
             raise _Ended(f"The time budget of {self._budget_s:g} s is used up.")
