@@ -101,6 +101,14 @@ def test_it_follows_float_about_as_well_as_int8_does(made: ConvertResult) -> Non
     assert qdq.with_int8[0].value > 80
 
 
+def test_the_opset_is_what_the_oldest_board_takes(data: Path, made: ConvertResult, tmp_path: Path) -> None:
+    both = converted(data, tmp_path / "net.edge", boards=["jetson-orin-nano", "jetson-nano"], repair=False)
+    for result, opset in ((made, 17), (both, 13)):
+        with Bundle(result.bundle) as bundle:
+            for variant in bundle.manifest.variants[1:]:
+                assert onnx.load_from_string(bundle.read(variant.file)).opset_import[0].version == opset
+
+
 def test_figures_are_on_the_page_and_in_the_summary(made: ConvertResult) -> None:
     page, lines = render_html(made.figures), "\n".join(summary_lines(made.figures))
     for target in made.figures.targets:

@@ -18,6 +18,7 @@ from converters.report.accuracy import Gate
 from converters.report.repair_figures import Repair
 from converters.report.target_figures import TargetFigures
 from converters.targets.made import Material, TargetVariant
+from converters.verify.judges import measured_task
 from converters.verify.parity import compare_outputs
 from converters.verify.sides import Side
 from edge_sdk.bundle import Variant
@@ -28,6 +29,8 @@ from edge_sdk.engines.isolation import open_engine
 from edge_sdk.errors import EngineError, ModelError, needs
 from edge_sdk.onnx.runtime import refuse_telemetry
 from edge_sdk.profiles import our_boards
+from edge_sdk.tasks import AnomalySettings, TaskSettings
+from edge_sdk.tasks.settings import ThresholdRule
 from edge_sdk.tensors import Array, TensorSpec
 
 if TYPE_CHECKING:
@@ -68,6 +71,7 @@ def make(material: Material, kinds: frozenset[str], progress: Progress) -> tuple
 class _Assessed:
     figures: TargetFigures
     side: Side
+    task: TaskSettings | None  # its own, where a threshold was measured
 
     @property
     def refused(self) -> bool:
@@ -187,7 +191,8 @@ class _Work:
             evaluation=evaluation,
             gate=bench.gate(evaluation, outputs),
         )
-        return _Assessed(figures, side)
+        own = isinstance(bench.told.task, AnomalySettings) and isinstance(bench.told.task.threshold, ThresholdRule)
+        return _Assessed(figures, side, measured_task(bench.told.task, outputs.threshold) if own else None)
 
     def _said(self, search: Search, repair: Repair | None) -> Iterator[str]:
         best = search.best
@@ -218,6 +223,7 @@ class _Work:
             operators=operators,
             golden=f"golden/{kind}.npz",
             golden_tolerance=tolerance,
+            task=assessed.task,
         )
         entries = {variant.file: model.SerializeToString(), f"golden/{kind}.npz": golden_outputs(outputs)}
         said = (
@@ -249,6 +255,7 @@ def _golden(kind: str, inputs: Sequence[Array], model: ModelProto, side: Side) -
     exact = Runner(model)
     outputs, gap = list[tuple[Array, ...]](), 0.0
     for number, data in enumerate(inputs):
+        side.reset()  # as the first of a stream
         side.run(RawSample(data, "bgr", f"golden vector {number}"))
         stored = tuple(array.copy() for array in side.outputs_now)
         outputs.append(stored)

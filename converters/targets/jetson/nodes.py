@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
@@ -29,9 +30,20 @@ def put_constant(model: ModelProto, name: str, values: Array) -> None:
     model.graph.initializer.append(made)
 
 
+def names_read(nodes: Iterable[NodeProto]) -> set[str]:
+    """Names of all tensors that nodes read, those read in graphs of their own (Scan, Loop, If) included."""
+    found = set[str]()
+    for node in nodes:
+        found.update(filter(None, node.input))
+        for each in node.attribute:
+            for graph in (each.g, *each.graphs):
+                found |= names_read(graph.node)
+    return found
+
+
 def drop_unused(model: ModelProto) -> None:
     """Take out the initializers that no node reads."""
-    used = {name for node in model.graph.node for name in node.input}
+    used = names_read(model.graph.node)
     kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)

@@ -114,7 +114,6 @@ class Search:
         Returns:
             The way there. Called again after the goal was dropped, it goes on.
         """
-        before = self.db
         try:
             self._check()
             self._attempt("correct biases", "", replace(self.best, corrected=True))
@@ -129,7 +128,7 @@ class Search:
         return Repair(
             value=VALUE,
             goal=self._goal_db,
-            before=before,
+            before=self.first_db,
             after=self.db,
             reached=self._goal_db is None or self._met(),
             ended=ended,

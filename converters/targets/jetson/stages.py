@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from onnx import ModelProto, NodeProto, helper
 
+from converters.targets.jetson.nodes import names_read
 from converters.targets.jetson.run import Runner
 from edge_sdk.tensors import Array
 
@@ -29,7 +30,7 @@ class Stages:
         self._done = 0
         self._last_read: dict[str, int] = {}
         for number, node in enumerate(model.graph.node):
-            self._last_read |= dict.fromkeys(node.input, number)
+            self._last_read |= dict.fromkeys(names_read([node]), number)
         self._places = {name: number for number, node in enumerate(model.graph.node) for name in node.output}
 
     def up_to(self, tensor: str) -> Iterator[Array]:
@@ -52,7 +53,7 @@ class Stages:
             values[tensor] = values[tensor] + amount
 
     def _runner(self, nodes: Sequence[NodeProto], outputs: Sequence[str]) -> Runner:
-        read = {name for node in nodes for name in node.input if name}
+        read = names_read(nodes)
         graph = self._model.graph
         constants = [tensor for tensor in graph.initializer if tensor.name in read]
         fed = sorted(read.intersection(self._live[0]))
