@@ -10,7 +10,13 @@ from edge_sdk.engines import OPTIONS, own_options
 
 @pytest.mark.parametrize(
     ("board", "device"),
-    [("intel-npu", "NPU"), ("intel-gpu", "GPU"), ("movidius-ncs2", "MYRIAD"), ("generic-x86-64", None)],
+    [
+        ("intel-npu", "NPU"),
+        ("intel-gpu", "GPU"),
+        ("movidius-ncs2", "MYRIAD"),
+        ("generic-x86-64", None),
+        ("jetson-nano", None),
+    ],
 )
 def test_the_device_is_that_of_the_board(board: str, device: str | None) -> None:
     stated = load(board).engine_options
@@ -23,3 +29,9 @@ def test_the_device_is_that_of_the_board(board: str, device: str | None) -> None
 def test_profiles_state_options_that_engines_have(board: str) -> None:
     for engine, options in load(board).engine_options.items():
         assert set(options) <= set(OPTIONS[engine])
+
+
+def test_a_jetson_that_is_named_is_its_gpu() -> None:
+    stated = load("jetson-orin-nano").engine_options
+    assert own_options("onnx", {}, stated) == {"providers": "tensorrt,cuda,cpu"}
+    assert own_options("onnx", {"providers": "cpu"}, stated) == {"providers": "cpu"}
