@@ -22,7 +22,7 @@ def served(bundle: Path, variant: Variant) -> Iterator[tuple[Options, str]]:
     """The options of the engine ``remote``, and the address for a client by hand: its fragment is the input's name."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        command = [sys.executable, "-m", "edge_sdk.cli", "export", str(bundle), "--to", "mlserver"]
+        command = [sys.executable, "-m", "edge_sdk.cli", "export", str(bundle), "--to", "kserve"]
         command += ["--variant", variant.id, "--name", NAME, "-o", str(folder / "models")]
         subprocess.run(command, check=True, capture_output=True)
         with mlserver(folder / "models", folder, make_keys(folder)) as server:
