@@ -93,5 +93,7 @@ def test_candidates_are_the_devices_that_are_seen(tmp_path: Path, monkeypatch: p
     found = _ways("openvino", "openvino", {}, cores)
     assert found == [{"device": "GPU"}, {"device": "NPU"}, {"threads": "1"}, {"threads": "2"}]
     assert _ways("openvino", "openvino", {"device": "NPU"}, cores) == [{"device": "NPU"}]
+    jetson = {"providers": "tensorrt,cuda,cpu"}
+    assert _ways("onnx", "onnx-qdq", jetson, cores) == [jetson], "threads of the processor are not its matter"
     assert _ways("onnx", "onnx-qdq", {}, cores)[0] == {}
     assert _ways("onnx", "onnx-qdq", {}, cores)[1:] == [{"providers": "cpu", "threads": count} for count in "12"]
