@@ -10,7 +10,7 @@ from edge_sdk.encoder import Encoder
 from edge_sdk.engines import Engine
 from edge_sdk.errors import EngineError
 from edge_sdk.noise import noise
-from edge_sdk.tensors import Array, TensorSpec
+from edge_sdk.tensors import Array
 
 
 class Trial:
