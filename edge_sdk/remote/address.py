@@ -32,6 +32,8 @@ class Address:
         Raises:
             ValueError: if it is none; the message does not repeat what may be a secret.
         """
+        if any(c <= " " or c == "\x7f" for c in url):
+            raise ValueError("a server's url names a host, such as https://host:8443, and has no blanks")
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -43,8 +45,8 @@ class Address:
             raise ValueError(
                 "a server's url has no user, password, query or fragment; a token stands in token_file or token_env"
             )
-        if not parts.hostname or any(c <= " " or c == "\x7f" for c in url):
-            raise ValueError("a server's url names a host, such as https://host:8443, and has no blanks")
+        if not parts.hostname:
+            raise ValueError("a server's url names a host, such as https://host:8443")
         path = quote(parts.path.rstrip("/"), safe="/%")
         return cls(parts.scheme, parts.hostname, _PORTS[parts.scheme] if port is None else port, path)
 
