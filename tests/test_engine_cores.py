@@ -28,7 +28,7 @@ def test_the_engines_process_and_its_threads_stay_on_the_cores_given(face_model:
     assert usable_cores() == tuple(sorted(os.sched_getaffinity(0))), "the application's own are as they were"
 
 
-@pytest.mark.parametrize("text", ["7000", "0-7000", "-1", "0,,1", "all", "3-1", "0x1"])
+@pytest.mark.parametrize("text", ["7000", "0-7000", "-1", "0,,1", "all", "3-1", "0,3-1", "0x1"])
 def test_cores_that_are_not_there_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="cores"):
         open_engine("null", b"", {"cores": text})

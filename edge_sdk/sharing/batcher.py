@@ -272,7 +272,7 @@ class Batcher:
         policy = self._policy
         prove_rows(self._single, self._batch, self.inputs, self.outputs, policy.size)
         rounds = [(self._single.prove(), self._batch.prove()) for _ in range(_TRIED)]
-        policy.single_ms, policy.batch_ms = (min(took) for took in zip(*rounds, strict=True))  # least disturbed
+        policy.measured(*(min(took) for took in zip(*rounds, strict=True)))  # least disturbed
         if not policy.pays(policy.size):
             self._audience.say(
                 "no_gain",
