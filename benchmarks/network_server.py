@@ -12,7 +12,7 @@ from tests.certificates import authority
 
 
 class NetworkServer:
-    """``tests.faulty_server`` as a process that can be killed and come back on its port; a context manager.
+    """``tests.served_variant`` as a process that can be killed and come back on its port; a context manager.
 
     Args:
         bundle: the bundle.
@@ -49,7 +49,7 @@ class NetworkServer:
 
     def start(self) -> None:
         """Begin, on the port that it had."""
-        words = [sys.executable, "-m", "tests.faulty_server", *self._words, str(self.port), *self._certificates]
+        words = [sys.executable, "-m", "tests.served_variant", *self._words, str(self.port), *self._certificates]
         process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         self.port = int(process.stdout.readline())

@@ -16,7 +16,8 @@ from edge_sdk.app import App, read_app
 from edge_sdk.cli import group
 from edge_sdk.errors import ConfigError
 from edge_sdk.hybrid.settings import RemoteSettings
-from tests.faulty_server import FaultyServer, serve_variant
+from tests.faulty_server import FaultyServer
+from tests.served_variant import serve_variant
 
 TEXT = (Path(__file__).parents[1] / "docs/hybrid.md").read_text()
 BASE = '[model]\nbundle = "face.edge"\n[source]\nkind = "camera"\ndevice = "0"\n[loop]\ndeadline_ms = 100\n'
