@@ -22,6 +22,7 @@ from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.errors import ConfigError, EngineCrashError, EngineError, EngineHangError, MissingPackageError
 from edge_sdk.onnx.model import read_model
 from edge_sdk.onnx.runtime import find_runtime, hold_stderr
+from edge_sdk.onnx.settings import settings_from
 from tests.onnx_models import FLOAT, convolution, doubling, endless, made, node
 
 HANG_MS = 300
@@ -257,3 +258,14 @@ def test_what_native_code_prints_is_held(capfd: pytest.CaptureFixture[str]) -> N
         os.write(2, b"2026-01-01 00:00:00 [E:onnxruntime:Default, a.cc:1 F] it broke\nand a line of no form\n")
     assert printed.errors == "it broke"
     assert capfd.readouterr().err == ""
+
+
+def test_a_user_without_a_home_needs_a_folder_for_tensorrt_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    assert settings_from({}).cache is None
+    with pytest.raises(ConfigError, match="cache is a folder; of '~other/x' there is no home"):
+        settings_from({"cache": "~other/x"})

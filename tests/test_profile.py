@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge_sdk.cli import group
 from edge_sdk.engines.isolation import open_engine
-from edge_sdk.errors import ConfigError, EngineError, ModelError
+from edge_sdk.errors import ConfigError, EngineCrashError, EngineError, ModelError
 from edge_sdk.noise import noise
 from edge_sdk.openvino.archive import Archive
 from edge_sdk.profiling import onnx as onnx_profiler
+from edge_sdk.profiling import profile as profile_module
+from edge_sdk.profiling import roof
 from edge_sdk.profiling.cut import Cutter
 from edge_sdk.profiling.figures import OperatorTime, Profile, Roof
 from edge_sdk.profiling.litert import rising
@@ -106,6 +109,22 @@ def test_a_model_that_hangs_is_given_up() -> None:
     content = endless_model()
     with pytest.raises(EngineError, match="did not end within 2 s"):
         profile_model("endless", "litert", content, [np.zeros((1,), np.float32)], {}, budget_s=0.2)
+
+
+def test_a_process_that_does_not_start_is_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile_module, "_PROGRAM", "import os; os.close(0); os._exit(3)")
+    with pytest.raises(EngineCrashError, match="exit code 3; while it was profiled"):
+        profile_model("n", "litert", b"", [np.zeros(1 << 20, np.int8)], {"x": "y" * (1 << 20)})
+
+
+def test_without_an_interpreter_the_processors_roof_is_not_known_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    monkeypatch.setattr(roof, "_MOVED_BYTES", 1 << 20)
+    found = roof.measured_roof("int8")
+    assert found.gmacs_s is None and found.gbytes_s > 0
+    assert "a copy of 1 MB; no convolution, as that needs ai-edge-litert" in found.origin
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50))

@@ -88,7 +88,7 @@ def profile(
         click.echo("\r\033[K", nl=False, err=True)
     if html is not None:
         with replacing(html, overwrite=overwrite) as beside:
-            beside.write_text(page(found))
+            beside.write_text(page(found), encoding="utf-8")
     lines = profile_lines(found, all_operators=all_operators)
     click.echo(json.dumps(found.as_dict()) if as_json else "\n".join(map(printable_lines, lines)))
 

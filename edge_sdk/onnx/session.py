@@ -119,6 +119,10 @@ class _Opening:
 def _with_builds(opening: _Opening, model: OnnxModel) -> Any:
     """A session whose TensorRT engines come from the cache, or are built into it."""
     settings = opening.settings
+    if settings.cache is None:
+        raise EngineError(
+            "engine onnx: this user has no home folder to keep what TensorRT builds in; name one with the option cache"
+        )
     machine = machine_facts(opening.runtime, settings.gpu)
     engines = BuildCache(settings.cache, "engine", build_facts(machine, model, settings))
     with engines.locked(settings.build_s):

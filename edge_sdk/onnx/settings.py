@@ -22,7 +22,7 @@ class OnnxSettings:
         providers: names of ``PROVIDERS`` in the order in which they may take operators; empty for the board's.
         threads: of the processor, within an operator.
         spin: threads wait for each other awake: sooner on an idle machine, and a core each is busy.
-        cache: folder for what TensorRT builds.
+        cache: folder for what TensorRT builds; None where none is named and this user has no home.
         build_s: the longest that a build may take.
         int8, fp16: what TensorRT may compute in; None for what the model is in.
         workspace_mb: memory that TensorRT may use while it tries kernels; 0 for its default.
@@ -32,7 +32,7 @@ class OnnxSettings:
     providers: tuple[str, ...]
     threads: int
     spin: bool
-    cache: Path
+    cache: Path | None
     build_s: float
     int8: bool | None
     fp16: bool | None
@@ -51,7 +51,7 @@ def settings_from(options: Options) -> OnnxSettings:
         providers=_providers(options.get("providers", "")),
         threads=threads_of("onnx", options),
         spin=_on(options, "spin") or False,
-        cache=Path(options.get("cache") or default_cache()).expanduser(),
+        cache=_named_folder(options["cache"]) if options.get("cache") else default_cache(),
         build_s=_number(options, "build_s", BUILD_S, 1, 86_400),
         int8=_on(options, "int8"),
         fp16=_on(options, "fp16"),
@@ -60,9 +60,19 @@ def settings_from(options: Options) -> OnnxSettings:
     )
 
 
-def default_cache() -> Path:
-    """Below the user's cache folder (XDG Base Directory Specification)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "edge-sdk" / "tensorrt"
+def default_cache() -> Path | None:
+    """Below the user's cache folder (XDG Base Directory Specification); None where there is no home, as for some users of containers."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "edge-sdk" / "tensorrt"
+    except RuntimeError:
+        return None
+
+
+def _named_folder(told: str) -> Path:
+    try:
+        return Path(told).expanduser()
+    except RuntimeError as exc:
+        raise ConfigError(f"engine onnx: cache is a folder; of {told!r} there is no home") from exc
 
 
 def _providers(told: str) -> tuple[str, ...]:

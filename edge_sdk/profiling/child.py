@@ -6,6 +6,7 @@ It reads a request from standard input, and prints one JSON object a line: progr
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,6 +23,7 @@ from edge_sdk.profiling import litert, onnx, openvino
 from edge_sdk.profiling.figures import OperatorTime, Profile
 from edge_sdk.profiling.roof import measured_roof
 from edge_sdk.tensors import Array
+from edge_sdk.watchdog.processes import memory_mb
 
 PROFILED = ("litert", "onnx", "openvino")
 _WARM, _RUNS, _SECONDS = 3, 50, 1.0
@@ -84,11 +86,7 @@ def _whole_ms(engine: Engine, inputs: Sequence[Array]) -> float:
 
 
 def _memory_mb() -> float:
-    """The proportional set size of this process (proc(5), smaps_rollup)."""
-    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1.024e-3
-    return 0.0
+    return memory_mb([os.getpid()])
 
 
 def _progress(done: int, total: int) -> None:

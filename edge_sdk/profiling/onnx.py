@@ -13,7 +13,10 @@ from edge_sdk.profiling.figures import OperatorTime
 from edge_sdk.profiling.work import Shape, onnx_macs
 from edge_sdk.tensors import Array
 
-METHOD = "ONNX Runtime's profiler, which times each node as it runs; nodes are those that its optimiser made"
+METHOD = (
+    "ONNX Runtime's profiler, which times each node as it runs; nodes are those that its optimiser made for the processor, whatever else "
+    "runs the model"
+)
 WARM, RUNS = 3, 20
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -65,8 +66,9 @@ def profile_model(
         )
         with child:
             assert child.stdin is not None  # noqa: S101 - it is a pipe
-            child.stdin.write(json.dumps({**request, "model": fds[0], "inputs": fds[1]}))
-            child.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # it died at its start, which is told below
+                child.stdin.write(json.dumps({**request, "model": fds[0], "inputs": fds[1]}))
+                child.stdin.close()
             return _answer(child, _GRACE * budget_s, progress)
     finally:
         for fd in fds:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edge_sdk.engines.litert import find_interpreter, quiet_native_stderr
+from edge_sdk.errors import MissingPackageError
 from edge_sdk.profiling.figures import Roof
 
 _MOVED_BYTES, _TRIES = 64 << 20, 5
@@ -18,12 +19,16 @@ _SIDE, _CHANNELS = 32, 256  # 67 million multiply-accumulates on 0.5 MB: far to 
 def measured_roof(dtype: str) -> Roof:
     """Of one thread, for tensors of this dtype: ``"int8"`` or ``"float32"``.
 
-    The memory's is that of a long copy, which reads and writes. The processor's is what the interpreter reaches on a large 1x1 convolution.
+    The memory's is that of a long copy, which reads and writes. The processor's is what the interpreter reaches on a large 1x1 convolution;
+    where there is no interpreter of ai-edge-litert it is not known, and ``origin`` says so.
     """
-    gmacs_s = _gmacs_s(dtype) if dtype in ("int8", "float32") else None
-    origin = f"measured here: a copy of {_MOVED_BYTES >> 20} MB"
-    if gmacs_s is not None:
-        origin += f", and a 1x1 convolution of {_SIDE}x{_SIDE}x{_CHANNELS} in {dtype}"
+    gmacs_s, origin = None, f"measured here: a copy of {_MOVED_BYTES >> 20} MB"
+    if dtype in ("int8", "float32"):
+        try:
+            gmacs_s = _gmacs_s(dtype)
+            origin += f", and a 1x1 convolution of {_SIDE}x{_SIDE}x{_CHANNELS} in {dtype}"
+        except (ImportError, MissingPackageError) as exc:  # of boards with another interpreter, or none
+            origin += f"; no convolution, as that needs ai-edge-litert ({exc})"
     return Roof(gmacs_s, _gbytes_s(), f"{origin}; one thread")
 
 
