@@ -161,7 +161,7 @@ class Walk:
             value = self._graph.layout.plain(self._as_value(operand))
             if isinstance(operand, Constant) or value.name in taken:
                 value = build.like("Identity", value)
-            if isinstance(operand, Value) and operand.name != value.name and not self._is_input(operand):
+            if isinstance(operand, Value) and operand.name not in {value.name, *taken}:
                 build.rename(operand.name, f"{build.scope}/inner")
             taken.add(value.name)
             build.rename(value.name, build.scope)
