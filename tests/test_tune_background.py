@@ -194,17 +194,6 @@ def test_what_goes_wrong_is_said_once(bundle: Path, tmp_path: Path) -> None:
         background.close()
 
 
-def test_a_loop_runs_where_no_process_can_be_started_beside_it(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Event] = []
-    loop = Loop(bundle, Numbers(3), deadline_ms=1_000, isolation="none", tuned="background", on_event=told.append)
-    before = open_descriptors()
-    monkeypatch.setattr(sys, "executable", "/no/such/python")
-    with loop:
-        assert len(list(loop)) == 3
-    assert "a process cannot be started: /no/such/python: No such file" in tuned_messages(told)[0]
-    assert open_descriptors() == before
-
-
 def test_an_accelerator_is_not_taken_from_the_loop(edgetpu_library: Path, edgetpu: Device, tmp_path: Path) -> None:
     assert list_devices()
     told: list[Event] = []

@@ -9,7 +9,6 @@ from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.engines import Options, engine_for
 from edge_sdk.engines.variants import ON_ANY_PROCESSOR, known_kind, needs_accelerator
 from edge_sdk.errors import ConfigError, OutputError
-from edge_sdk.refusal import refusal
 from edge_sdk.result import Result
 from edge_sdk.tune.background import Background
 from edge_sdk.tune.taken import Taken
@@ -75,10 +74,7 @@ class Tuning:
                 f"nothing is measured beside the loop, as it holds the {device}; stop it, and run: edge-sdk tune {bundle.path}"
             )
             return
-        try:
-            self._background = Background(bundle.path, self._board, options)
-        except OSError as exc:
-            self._tell(f"nothing is measured beside the loop: a process cannot be started: {refusal(exc)}")
+        self._background = Background(bundle.path, self._board, options)
 
     def took(self, result: Result) -> None:
         """After each result."""
