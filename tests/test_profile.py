@@ -117,6 +117,14 @@ def test_a_process_that_does_not_start_is_a_crash(monkeypatch: pytest.MonkeyPatc
         profile_model("n", "litert", b"", [np.zeros(1 << 20, np.int8)], {"x": "y" * (1 << 20)})
 
 
+def test_what_a_library_prints_is_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    chatty = "child._progress = lambda done, total: os.write(1, b'INFO: of a library')"
+    program = f"import os, sys; sys.path[:] = {{path!r}}; from edge_sdk.profiling import child; {chatty}; child.main()"
+    monkeypatch.setattr(profile_module, "_PROGRAM", program)
+    content = image_net()
+    assert profile_model("n", "litert", content, inputs(content), {}, budget_s=1).operators
+
+
 def test_without_an_interpreter_the_processors_roof_is_not_known_and_that_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
