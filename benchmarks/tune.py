@@ -29,6 +29,7 @@ from edge_sdk.tune.pace import Pace
 from edge_sdk.tune.tuning import tune
 from edge_sdk.watchdog.plan import STATE_VARIABLE
 
+_WITHIN = 1.1
 _HZ, _DEADLINE_MS = 30.0, 50.0
 
 
@@ -47,29 +48,35 @@ def _against_exhaustive(path: Path, times: int, rounds: int) -> list[Row]:
             found = tune(bundle, Objective())
             took_s.append(perf_counter() - began)
             chosen.append(found.taken.name)
-        quartiles = _exhaustive(bundle, rounds)
-    best = min(quartiles, key=lambda name: quartiles[name])
-    worst = max(quartiles[name] / quartiles[best] for name in chosen)
+        halves = _exhaustive(bundle, rounds)
+    best = [min(half, key=lambda name: half[name]) for half in halves]
+    itself = max(one[theirs] / min(one.values()) for one, theirs in zip(halves, reversed(best), strict=True))
+    whole = {name: (ms + halves[1][name]) / 2 for name, ms in halves[0].items()}
+    fastest = min(whole, key=lambda name: whole[name])
+    ratio = max(whole[name] for name in chosen) / whole[fastest]
+    times = f"p25 {max(whole[name] for name in chosen):.3f} ms against {whole[fastest]:.3f} ms"
+    busy = itself > _WITHIN
+    said = f"; the machine is too busy to judge: the search contradicts itself by {itself:.2f}x" if busy else ""
     return [
         Row(
-            f"tune, {len(quartiles)} candidates of five variants",
-            f"{max(took_s):.1f} s at most, {times} times",
+            f"tune, {len(whole)} candidates of five variants",
+            f"{max(took_s):.1f} s at most, {len(took_s)} times",
             "at most 30 s",
             None,
             max(took_s) <= 30,
         ),
         Row(
-            f"its choice ({', '.join(dict.fromkeys(chosen))}) / the best of an exhaustive search ({best})",
-            f"p25 {max(quartiles[name] for name in chosen):.3f} ms against {quartiles[best]:.3f} ms",
-            "at most 1.10x",
-            worst,
-            worst <= 1.1,
+            f"its choice ({', '.join(dict.fromkeys(chosen))}) / the best of an exhaustive search ({fastest})",
+            times + said,
+            f"at most {_WITHIN:.2f}x",
+            ratio,
+            None if busy else ratio <= _WITHIN,
         ),
     ]
 
 
-def _exhaustive(bundle: Bundle, rounds: int) -> dict[str, float]:
-    """The lower quartile of each candidate's steps, half a second in each round, all interleaved: other programs count less in it."""
+def _exhaustive(bundle: Bundle, rounds: int) -> tuple[dict[str, float], dict[str, float]]:
+    """The lower quartile of each candidate's steps, half a second in each round, all interleaved; of every other round, and of the rest."""
     found, _ = candidates(bundle, bundle.manifest.variants, clusters())
     with ExitStack() as stack:
         servers = Servers()
@@ -85,7 +92,14 @@ def _exhaustive(bundle: Bundle, rounds: int) -> dict[str, float]:
         for _ in range(rounds):
             for contender in contenders:
                 contender.block(0.5)
-        return {contender.candidate.name: contender.p25_ms for contender in contenders}
+        first, second = (
+            {
+                each.candidate.name: float(np.percentile(np.concatenate(each.blocks[start::2]), 25))
+                for each in contenders
+            }
+            for start in (0, 1)
+        )
+        return first, second
 
 
 def _beside_a_loop(path: Path, quick: bool) -> list[Row]:

@@ -27,6 +27,8 @@ Examples, with the contract and the task in net.toml:
 \b
   edge-sdk convert net.tflite --calibrate "clip.mp4?stop=60" --holdout "clip.mp4?start=60" \\
       --board raspberry-pi-5 -o net.edge
+  edge-sdk convert net.tflite --calibrate photos/ --board jetson-orin-nano -o net.edge     # needs ...[convert,onnx]
+  edge-sdk convert net.tflite --calibrate photos/ --board generic-x86-64 -o net.edge       # needs ...[convert,openvino]
   edge-sdk convert net.tflite --calibrate photos/ --evaluate truth/ --max-drop 1% -o net.edge
   edge-sdk convert net.tflite --calibrate photos/ --recipe int8 --recipe int16x8 -o net.edge
 
@@ -74,7 +76,11 @@ Exit codes: 0 done, 1 error, 2 something is missing or unknown, 3 the gate faile
     help="At most so many samples of --calibrate and --holdout, evenly spaced. Default: 200.",
 )
 @click.option(
-    "--board", "boards", multiple=True, metavar="BOARD", help="A board it is for; may be repeated. See edge-sdk boards."
+    "--board",
+    "boards",
+    multiple=True,
+    metavar="BOARD",
+    help="A board it is for, whose variants are made; may be repeated. See edge-sdk boards.",
 )
 @click.option(
     "--recipe",

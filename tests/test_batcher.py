@@ -105,6 +105,21 @@ def test_one_by_one_where_a_batch_saves_nothing() -> None:
         assert held.ran == [1] * 5
 
 
+def test_one_slow_run_does_not_end_batches_for_ever() -> None:
+    policy = BatchPolicy(4)
+    policy.measured(2, 4)
+    policy.ran(4, 100)  # the machine did something else
+    assert not policy.pays(4)
+    for _ in range(200):
+        policy.ran(1, 2)
+    assert policy.pays(4)
+    policy.ran(1, 100)
+    assert policy.pays(2)
+    for _ in range(200):
+        policy.ran(4, 4)
+    assert policy.single_ms == pytest.approx(2, rel=0.2)
+
+
 def test_the_earliest_deadline_is_first_and_runs_alone_if_a_batch_would_make_it_late() -> None:
     held = Held()
     with held.batcher(single_ms=20_000, batch_ms=50_000) as batcher:

@@ -28,7 +28,7 @@ def test_the_engines_process_and_its_threads_stay_on_the_cores_given(face_model:
     assert usable_cores() == tuple(sorted(os.sched_getaffinity(0))), "the application's own are as they were"
 
 
-@pytest.mark.parametrize("text", ["7000", "0-7000", "-1", "0,,1", "all", "3-1", "0x1"])
+@pytest.mark.parametrize("text", ["7000", "0-7000", "-1", "0,,1", "all", "3-1", "0,3-1", "0x1"])
 def test_cores_that_are_not_there_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="cores"):
         open_engine("null", b"", {"cores": text})
@@ -93,5 +93,7 @@ def test_candidates_are_the_devices_that_are_seen(tmp_path: Path, monkeypatch: p
     found = _ways("openvino", "openvino", {}, cores)
     assert found == [{"device": "GPU"}, {"device": "NPU"}, {"threads": "1"}, {"threads": "2"}]
     assert _ways("openvino", "openvino", {"device": "NPU"}, cores) == [{"device": "NPU"}]
+    jetson = {"providers": "tensorrt,cuda,cpu"}
+    assert _ways("onnx", "onnx-qdq", jetson, cores) == [jetson], "threads of the processor are not its matter"
     assert _ways("onnx", "onnx-qdq", {}, cores)[0] == {}
     assert _ways("onnx", "onnx-qdq", {}, cores)[1:] == [{"providers": "cpu", "threads": count} for count in "12"]

@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from converters.targets import served
+from converters.targets.export import served as in_process
 from converters.targets.export.folder import replacing_folder, write_files
 from converters.targets.export.subject import read_subject
 from converters.targets.kserve.config import triton_config
@@ -27,6 +28,7 @@ from edge_sdk.bundle.golden import golden_outputs
 from edge_sdk.bundle.write import stored_files, write_bundle
 from edge_sdk.cli import group
 from edge_sdk.errors import BundleError, ConfigError, EdgeSdkError, MissingPackageError, ModelError, OutputError
+from edge_sdk.tensors import TensorSpec
 from tests.small_bundles import null_bundle
 from tests.streaming_model import sum_model
 
@@ -97,6 +99,34 @@ def test_a_repository_for_kserve_has_what_triton_and_mlserver_read(face_bundle: 
         {"name": "input", "datatype": "INT8", "shape": [1, 128, 128, 3]}
     ]
     assert "dims: [1, 128, 128, 3] }" in (model / "config.pbtxt").read_text()
+
+
+def test_what_is_allowed_of_steps_is_not_allowed_of_float_outputs(face_bundle: Path) -> None:
+    with Bundle(face_bundle) as bundle:
+        subject = read_subject(bundle, None, name="face", version=1, kinds=KINDS)
+    stored, real = TensorSpec("stored", (1, 2), "int8", 0.1, 0), TensorSpec("real", (1, 2), "float32")
+    outputs = np.array([[3, 9]], np.int8), np.array([[1, 2]], np.float32)
+    variant = subject.variant.model_copy(update={"outputs": (stored, real), "golden_tolerance": 0.0})
+    subject = replace(subject, variant=variant, golden=((),), expected=(outputs,))
+
+    def agreement(step: int, factor: float) -> str:
+        return str(subject.agreement([(outputs[0] + np.int8(step), outputs[1] * factor)], steps=2, relative=1e-3))
+
+    assert agreement(1, 1) == "1 golden inputs, worst difference 1 steps, 2 allowed"
+    assert agreement(0, 1.0005) == "1 golden inputs, worst difference 0.0005 relative, 0.001 allowed"
+    for step, factor in ((3, 1), (0, 1.1)):
+        with pytest.raises(ModelError, match="does not compute"):
+            agreement(step, np.float32(factor))
+
+
+def test_an_export_that_never_ends_is_an_error(
+    face_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_process, "_REPLAY_S", 0.05)  # no Python starts so fast
+    for server in ("kserve", "torchserve"):
+        done = export(face_bundle, "--to", server, "-o", tmp_path / server, "--name", "face")
+        assert isinstance(done.exception, ModelError) and "after 0.05 s" in str(done.exception)
+        assert not (tmp_path / server / "face").exists()
 
 
 def test_datatypes_are_those_of_the_client() -> None:

@@ -112,6 +112,17 @@ def test_the_policy_remote_runs_nothing_here_and_counts_what_is_late_and_lost(
     assert "server v2-rest" in bench.loop.report().engine and set(bench.loop.report().served) == {"null on remote"}
 
 
+def test_a_connection_that_hangs_leaves_the_others_to_the_policy_remote(tmp_path: Path, server: FaultyServer) -> None:
+    remote = {"policy": "remote", "in_flight": 2, "timeout_ms": 60_000}
+    with Bench(tmp_path, server, remote=remote, hang_ms=300) as bench:
+        bench.more(3)
+        server.faults.append("never")
+        bench.until(lambda: server.done["never"] == 1)
+        bench.more(10, by="remote")
+        assert bench.remote.in_flight >= 1, "the one that hangs is under way yet"
+    assert bench.loop.report().counts.lost == 1
+
+
 def test_the_policy_remote_takes_nothing_from_another_model(tmp_path: Path, server: FaultyServer) -> None:
     server.always = "wrong"
     with Bench(tmp_path, server, remote={"policy": "remote"}) as bench:

@@ -13,8 +13,10 @@ from ai_edge_litert import schema_py_generated as schema
 from edge_sdk.bundle import Manifest, Variant, write_bundle
 from edge_sdk.bundle.write import stored_files
 from edge_sdk.cli import main
+from edge_sdk.cli.inspect_bundle import openvino_verdict
 from edge_sdk.cli.table import WIDTH, shorten, size, table
 from edge_sdk.contract import Contract
+from edge_sdk.openvino.archive import Archive
 from edge_sdk.tasks import ClassifySettings
 from edge_sdk.tensors import TensorSpec
 
@@ -53,7 +55,13 @@ def tiny_model(name: str = "scores", kind: str = "INT8") -> bytes:
 
 
 def bundle(path: Path, model: bytes) -> Path:
-    files = {"m.tflite": model, "labels.txt": b"cat\ndog\n", "other.bin": b"123"}
+    graph = b'<layer id="0" name="w" type="Const"/><layer name="q" type="FakeQuantize"/><layer name="c" type="Convolution"/>'
+    files = {
+        "m.tflite": model,
+        "labels.txt": b"cat\ndog\n",
+        "other.bin": b"123",
+        "vino.zip": Archive(graph, b"").packed(),
+    }
     spec = TensorSpec("in", (1, 4), "int8", 0.5, 3)
     variants = (
         Variant(
@@ -64,7 +72,8 @@ def bundle(path: Path, model: bytes) -> Path:
             outputs=(spec,),
             operators={"RELU": 1},
         ),
-        Variant(id="openvino", kind="openvino", file="other.bin", inputs=(spec,), outputs=(spec,)),
+        Variant(id="openvino", kind="openvino", file="vino.zip", inputs=(spec,), outputs=(spec,)),
+        Variant(id="mine", kind="null", file="other.bin", inputs=(spec,), outputs=(spec,)),
     )
     manifest = Manifest(
         name="pets",
@@ -146,8 +155,9 @@ def test_a_bundle_for_people(inspect: Run, tmp_path: Path) -> None:
         "raspberry-pi-5",
         "top1.int8 0.9511",
         "99 entries",
-        "Whole: each of the 3 files has the size and the hash",
+        "Whole: each of the 4 files has the size and the hash",
         "Full-integer",
+        "OpenVINO, quantized: 1 FakeQuantize among 1 Convolution.",
         "Not looked into: other.bin is no .tflite model",
     ):
         assert part in " ".join(out.split())
@@ -221,3 +231,9 @@ def test_sizes_and_shortened_names() -> None:
         "4.0 GB",
     ]
     assert [shorten("abcdefgh", n) for n in (8, 5, 2, 1)] == ["abcdefgh", "ab…gh", "a…", "…"]
+
+
+def test_a_damaged_model_of_openvino_says_so() -> None:
+    assert openvino_verdict(b"PK\3\4 garbage").startswith("Damaged: the model is not OpenVINO's")
+    whole = Archive(b'<layer id="0" type="MatMul"/>', b"").packed()
+    assert openvino_verdict(whole) == "OpenVINO in floating point: 1 MatMul."

@@ -23,11 +23,13 @@ from converters.targets.jetson.float16 import to_float16
 from converters.targets.jetson.prove import prove_qdq
 from converters.targets.jetson.run import ExactEngine, Runner
 from converters.targets.jetson.search import Judge, Search
+from converters.verify.parity import _Output
 from edge_sdk.bundle import Bundle
 from edge_sdk.bundle.golden import check_golden
 from edge_sdk.cli.inspect_bundle import onnx_verdict, variant_verdict
 from edge_sdk.engines.isolation import open_engine
-from edge_sdk.errors import GateError
+from edge_sdk.errors import GateError, ModelError
+from edge_sdk.tensors import TensorSpec
 from tests import jetson_models as models
 from tests import repair_models
 
@@ -233,9 +235,35 @@ def test_what_overflows_in_float16_stays_in_float32_and_is_said() -> None:
     assert not to_float16(chain(10.0), [x]).kept
 
 
+def test_what_a_half_cannot_tell_from_zero_stays_in_float32() -> None:
+    """log(max(x, 1e-10)) of silence is a number, and minus infinity in float16."""
+    nodes = [
+        helper.make_node("Max", ["x", "least"], ["above"], "above"),
+        helper.make_node("Log", ["above"], ["power"], "log"),
+        helper.make_node("Mul", ["power", "ten"], ["y"], "scale"),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in ("x", "y")]
+    values = {"least": np.array(1e-10, np.float32), "ten": np.array(10, np.float32)}
+    graph = helper.make_graph(
+        nodes, "g", ends[:1], ends[1:], [numpy_helper.from_array(v, n) for n, v in values.items()]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    done = to_float16(model, [np.array([[1, 2, 3, 4]], np.float32)])
+    assert set(done.kept) == {"above", "log"}
+    assert "NaN or infinite" in done.kept["log"]
+    silence = np.zeros((1, 4), np.float32)
+    assert np.allclose(Runner(done.model).run(silence)["y"], Runner(model).run(silence)["y"], rtol=1e-3)
+
+
 def test_the_exact_engine_runs_what_is_written() -> None:
     model = models.qdq_of(models.residual_net(), models.residual_images(8, 1))
     with ExactEngine(model) as engine:
         image = models.nchw(models.residual_images(1, 2))[0]
         engine.input_arrays[0][...] = image
         assert np.array_equal(engine.run()[0], next(iter(Runner(model).run(image).values())))
+
+
+def test_an_output_that_becomes_nan_is_an_error_and_no_figure() -> None:
+    seen = _Output(TensorSpec("scores", (1, 2), "float32"))
+    with pytest.raises(ModelError, match=r"output 'scores' becomes NaN or infinite"):
+        seen.see(np.zeros((1, 2), np.float32), np.array([[0, np.nan]], np.float32))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic_ns
@@ -86,7 +88,12 @@ def _other(folder: Path) -> None:
     (folder / "cache.json").write_text(json.dumps(seal))
 
 
-@pytest.mark.parametrize("damage", [_cut, _flip, _lose, _unseal, _garble, _other])
+def _empty(folder: Path) -> None:
+    seal = json.loads((folder / "cache.json").read_text())
+    (folder / "cache.json").write_text(json.dumps({"facts": seal["facts"]}))
+
+
+@pytest.mark.parametrize("damage", [_cut, _flip, _lose, _unseal, _garble, _other, _empty])
 def test_a_damaged_or_half_written_engine_is_built_anew_and_that_is_said(
     jetson: Jetson, damage: Callable[[Path], None], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,6 +176,19 @@ def test_two_processes_build_one_engine(jetson: Jetson) -> None:
         first.run()
         second.run()
     assert jetson.builds == 1
+
+
+def test_one_that_waits_for_the_others_build_may_take_as_long(jetson: Jetson) -> None:
+    jetson.run()
+    (lock,) = jetson.cache.glob("engine-*.lock")
+    told = {"providers": "tensorrt,cuda,cpu", "cache": str(jetson.cache)}
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        letting_go = threading.Timer(2.5, lambda: fcntl.flock(held, fcntl.LOCK_UN))
+        letting_go.start()
+        with ProcessEngine("onnx", doubling(), told, hang_ms=2_000, start_ms=1_500) as engine:
+            engine.run()
+        letting_go.join()
 
 
 def test_a_folder_that_cannot_be_written_is_named(jetson: Jetson, tmp_path: Path) -> None:

@@ -275,3 +275,9 @@ def test_every_tensor_has_the_twin_that_is_named(name):
 def test_an_operator_of_positive_numbers(name):
     inputs = {"x0": RNG.uniform(0.1, 4, IMAGE).astype(np.float32)}
     assert all(twins(build(), inputs=inputs).worst <= 2e-6 for build in POSITIVE[name])
+
+
+@pytest.mark.parametrize("size", [1e-4, 1e-8])
+def test_tiny_numbers_are_brought_to_length_one_as_far_as_the_kernel_does(size):
+    content = one_operator("L2_NORMALIZATION", [(2, 5)], options("L2Norm"))
+    assert twins(content, inputs={"x0": numbers(2, 5) * np.float32(size)}).worst <= 2e-6

@@ -59,6 +59,7 @@ def test_the_process_uses_it_too(tmp_path: Path) -> None:
         (lambda content: content[:-9] + b"X" + content[-8:], "is damaged"),
         (lambda content: content + b"more", "is damaged"),
         (lambda content: content.replace(b'"bytes"', b'"BYTES"', 1), "is damaged"),
+        (lambda content: content.replace(b'{"key": {', b'{"key": "x", "other": {', 1), "is damaged"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_compiled_anew_and_said(spoil, said: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -13,7 +13,7 @@ from edge_sdk.bundle import Bundle
 from edge_sdk.cli import group
 from edge_sdk.engines.faulty import order_fault
 from edge_sdk.errors import EngineError, GateError
-from edge_sdk.tune.objective import Objective
+from edge_sdk.tune.objective import Judge, Objective
 from edge_sdk.tune.store import Row, Tuned
 from edge_sdk.tune.tuning import tune
 from tests.openvino_models import converted, needs_openvino
@@ -249,3 +249,26 @@ def test_engines_of_three_kinds_race_each_other(tmp_path: Path) -> None:
     found = tuned(chain_bundle(tmp_path / "a.edge", chains), options={}, budget_s=20.0)
     assert {each.engine for each in found.rows if each.p50_ms is not None} == {"litert", "onnx", "openvino"}
     assert all(each.golden is not None and each.golden < 1e-4 for each in found.rows if each.p50_ms is not None)
+
+
+def test_a_named_boards_options_are_measured_as_the_loop_takes_them(tmp_path: Path) -> None:
+    needs_openvino()
+    chains = {
+        "tflite-int8": Chain(4, kind="tflite-int8"),
+        "openvino": Chain(4, kind="openvino", content=converted(chain_model(4))),
+    }
+    path = chain_bundle(tmp_path / "a.edge", chains)
+    found = tuned(path, board="intel-npu", options={}, budget_s=4.0)
+    assert found.taken.variant == "tflite-int8"
+    on_npu = [each for each in found.rows if each.variant == "openvino"]
+    assert [each.options for each in on_npu] == [{"device": "NPU"}]
+    assert on_npu[0].verdict == "cannot run" and "NPU" in on_npu[0].reason
+
+
+def test_a_threshold_of_its_own_makes_no_other_model(tmp_path: Path) -> None:
+    """A target's variant may have a task of its own: what was measured on it."""
+    with Bundle(chain_bundle(tmp_path / "a.edge", {"a": Chain(2), "b": Chain(1)})) as bundle:
+        a, b = bundle.manifest.variants
+        b = b.model_copy(update={"task": bundle.manifest.task})
+        bundle.manifest = bundle.manifest.model_copy(update={"variants": (a, b)})
+        assert Judge(bundle, Objective(), a).admitted() == ([a, b], {})

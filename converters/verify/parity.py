@@ -16,6 +16,7 @@ from converters.verify.layers import sqnr_db
 from converters.verify.overlap import match_boxes
 from converters.verify.remembering import Remembering
 from converters.verify.sides import Side
+from edge_sdk.errors import ModelError
 from edge_sdk.tasks import (
     AnomalySettings,
     ClassifySettings,
@@ -55,7 +56,10 @@ class _Output:
         difference = before.astype(np.float64) - after
         self._signal += float(np.square(before, dtype=np.float64).sum())
         self._noise += float(np.square(difference).sum())
-        self._gap = max(self._gap, float(np.abs(difference).max(initial=0.0)))
+        gap = float(np.abs(difference).max(initial=0.0))
+        if not np.isfinite(gap):
+            raise ModelError(f"output {self._spec.name!r} becomes NaN or infinite on a sample that is compared")
+        self._gap = max(self._gap, gap)
         first = self._first = self._first or (before.copy(), after.copy())
         self._float_moved |= before.min() != before.max() or not np.array_equal(before, first[0])
         self._int8_moved |= after.min() != after.max() or not np.array_equal(after, first[1])
@@ -244,6 +248,7 @@ def compare_outputs(
 
     Raises:
         DataError: if a sample does not fit the contract.
+        ModelError: if an output becomes NaN or infinite.
     """
     outputs = [_Output(spec) for spec in after.outputs]
     judge = judge_for(task)

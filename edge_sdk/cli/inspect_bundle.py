@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,11 +18,13 @@ from edge_sdk.contract import Contract
 from edge_sdk.edgetpu.package import read_compiled
 from edge_sdk.errors import EngineError, MissingPackageError, ModelError
 from edge_sdk.onnx.model import model_in
+from edge_sdk.openvino.archive import read_archive
 from edge_sdk.tasks import TaskSettings
 from edge_sdk.tensors import TensorSpec
 from edge_sdk.tflite import describe
 
 _SHOWN = 40  # measured figures
+_LAYER = re.compile(rb'<layer [^>]*?\btype="(\w{1,64})"')  # of OpenVINO's graph
 
 
 def bundle_facts(bundle: Bundle) -> dict[str, Any]:
@@ -71,6 +76,8 @@ def variant_verdict(bundle: Bundle, variant: Variant) -> str:
     """What the variant's file itself tells, whatever the manifest says of it."""
     if variant.file.endswith(".onnx"):
         return onnx_verdict(bundle.read(variant.file))
+    if variant.kind.startswith("openvino"):
+        return openvino_verdict(bundle.read(variant.file))
     if not variant.file.endswith(".tflite"):
         return f"Not looked into: {variant.file} is no .tflite model."
     content = bundle.read(variant.file)
@@ -91,11 +98,29 @@ def onnx_verdict(content: bytes) -> str:
     except EngineError as exc:
         return f"Damaged: {exc}."
     pairs = ("QuantizeLinear", "DequantizeLinear")
-    listed = ", ".join(f"{n:,} {name}" for name, n in model.operators.most_common() if name not in pairs)
+    listed = _listed(model.operators, pairs)
     if model.quantized:
         counts = " and ".join(f"{model.operators[name]:,} {name}" for name in pairs)
         return f"ONNX, quantized (QDQ): {counts} among {listed}."
     return f"ONNX in {'float16' if model.halves else 'floating point'}: {listed}."
+
+
+def openvino_verdict(content: bytes) -> str:
+    """How a model of OpenVINO computes, and its layers."""
+    try:
+        graph = read_archive(io.BytesIO(content)).graph
+    except EngineError as exc:
+        return f"Damaged: {exc}."
+    layers = Counter(found.decode() for found in _LAYER.findall(graph))
+    listed = _listed(layers, ("FakeQuantize", "Const", "Parameter", "Result", "Convert"))
+    if layers["FakeQuantize"]:
+        return f"OpenVINO, quantized: {layers['FakeQuantize']:,} FakeQuantize among {listed}."
+    return f"OpenVINO in floating point: {listed}."
+
+
+def _listed(operators: Counter[str], without: tuple[str, ...]) -> str:
+    """The most frequent one first."""
+    return ", ".join(f"{n:,} {name}" for name, n in operators.most_common() if name not in without) or "nothing"
 
 
 def _verdict(bundle: Bundle) -> str:

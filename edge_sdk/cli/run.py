@@ -57,7 +57,7 @@ from edge_sdk.watchdog.plan import APP_VARIABLE, LIFE_VARIABLE, STATE_VARIABLE
 @click.option("--board", help="Board profile; see edge-sdk boards.")
 @click.option(
     "--engine",
-    help="litert, edgetpu, null, faulty, or one that a package of yours brings; default by the variant's kind.",
+    help="litert, edgetpu, onnx, openvino, or one that a package of yours brings; default by the variant's kind.",
 )
 @click.option("--engine-option", "engine_options", multiple=True, metavar="KEY=VALUE", help="Such as threads=2.")
 @click.option("--remote", metavar="URL", help="A server that helps, such as https://host:8443; see docs/hybrid.md.")

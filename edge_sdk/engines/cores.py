@@ -35,8 +35,10 @@ def cores_of(options: Options) -> tuple[tuple[int, ...], Options]:
     if not _LIST.fullmatch(text):
         raise ConfigError(f"cores is a list such as 4-7 or 0,2-3; found {text!r}")
     wanted = _numbers(text)
+    if not wanted:
+        raise ConfigError(f"cores is a list of spans that go up, such as 0,2-3; found {text!r}")
     usable = usable_cores()
-    if not wanted or wanted - set(usable):
+    if wanted - set(usable):
         raise ConfigError(f"cores = {text!r}, but this process may run on {as_text(usable)} only; take of these")
     return tuple(sorted(wanted)), rest
 
@@ -77,5 +79,8 @@ def _speed(folder: Path) -> int:
 
 
 def _numbers(text: str) -> set[int]:
+    """The cores of a list; none where one of its spans goes down."""
     ends = [[int(end) for end in span.split("-")] for span in text.split(",")]
+    if any(span[0] > span[-1] for span in ends):
+        return set()
     return {core for span in ends for core in range(span[0], span[-1] + 1)}

@@ -34,6 +34,7 @@ class Request:
         failure: why there is none.
         transferred: bytes that went both ways.
         connections: made for it.
+        ended: set at its end, for who waits for any of several.
     """
 
     questions: Sequence[Array]
@@ -46,6 +47,7 @@ class Request:
     failure: EngineError | None = None
     transferred: int = 0
     connections: int = 0
+    ended: threading.Event | None = None
     _over: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -78,6 +80,8 @@ class Request:
         self.transferred = client.sent_bytes + client.received_bytes - before
         self.connections = client.connections - connections
         self._over.set()
+        if self.ended is not None:
+            self.ended.set()
 
 
 class Asker:

@@ -8,8 +8,8 @@ from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.bundle.golden import difference
 from edge_sdk.encoder import Encoder
 from edge_sdk.errors import RemoteAnswerError
+from edge_sdk.noise import noise
 from edge_sdk.tensors import Array, TensorSpec
-from edge_sdk.watchdog.trial import noise
 
 _QUESTIONS = 3
 
@@ -37,7 +37,7 @@ class Proof:
         self._answers: dict[int, tuple[Array, ...]] = {}
         spec, inputs = variant.inputs[0], bundle.golden_inputs_of(variant)
         self.golden = inputs is not None and variant.golden is not None
-        questions = [noise(spec)]
+        questions = [noise(spec.shape, spec.dtype)]
         if inputs is not None and variant.golden is not None:
             raw, expected = bundle.arrays(inputs), bundle.arrays(variant.golden)
             questions = [_encoded(bundle, variant, raw[str(number)]) for number in range(min(len(raw), _QUESTIONS))]

@@ -34,7 +34,7 @@ class RemoteRunner:
         self.variant: Variant = remote.variant
         self.name, self.fastest_ms, self.stateful, self.standby_s = remote.name, 0.0, False, 0.0
         self.recoveries: tuple[Recovery, ...] = ()
-        remote.wait_free(monotonic_ns() + round(_START_S * 1e9))
+        remote.wait_proven(monotonic_ns() + round(_START_S * 1e9))
 
     @property
     def task(self) -> Task:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from edge_sdk.tensors import Array, TensorSpec
 
 MakeClient = Callable[[RemoteSettings, tuple[TensorSpec, ...], tuple[TensorSpec, ...]], Client]
 _OVERHEAD_BYTES = 1_024  # of headers, both ways
-_MS = 1e-6  # of nanoseconds
+_MS, _S = 1e-6, 1e-9  # of nanoseconds
 
 
 @dataclass(eq=False)
@@ -94,7 +95,7 @@ class RemoteSide:
         self._kept_back: Counter[str] = Counter()
         self._open: list[Question] = []
         self._askers: list[Asker] = []
-        self._is_closed = False
+        self._is_closed, self._ended = False, threading.Event()
         try:
             for _ in range(settings.in_flight):
                 self._askers.append(Asker(make_client(settings, variant.inputs, variant.outputs), spec))
@@ -149,12 +150,22 @@ class RemoteSide:
         self._kept_back[reason] += 1
 
     def wait_free(self, until_ns: int) -> bool:
-        """Until a connection is free, but no longer than to this moment; whether one is."""
+        """Until any connection is free, but no longer than to this moment; whether one is."""
+        while True:
+            self._ended.clear()
+            self.tend()
+            if self._free() is not None:
+                return True
+            if (left_ns := until_ns - monotonic_ns()) <= 0:
+                return False
+            self._ended.wait(left_ns * _S)
+
+    def wait_proven(self, until_ns: int) -> None:
+        """Until a proof that is under way has ended, but no longer than to this moment."""
         for asker in self._askers:
-            if asker.request is not None:
+            if asker.request is not None and asker.request.proof:
                 asker.request.wait(until_ns)
         self.tend()
-        return self._free() is not None
 
     def ask(self, sample: Sample) -> Question:
         """Ask about a sample; a connection must be free.
@@ -167,7 +178,7 @@ class RemoteSide:
         began_ns = monotonic_ns()
         placement = self._encoder.encode(sample.data, asker.buffer, colour=sample.colour)
         check = self._check_connection if self.trust.keeps_connections else None
-        request = Request((asker.buffer,), self._judge, proof=False, check=check)
+        request = Request((asker.buffer,), self._judge, proof=False, check=check, ended=self._ended)
         self.trust.bandwidth.spend(self._size)
         self._asked += 1
         asker.ask(request)
@@ -243,7 +254,7 @@ class RemoteSide:
             return
         self.trust.bandwidth.spend(self._size * len(questions))
         self.trust.proof_began()
-        asker.ask(Request(questions, self._proof.judge, proof=True))
+        asker.ask(Request(questions, self._proof.judge, proof=True, ended=self._ended))
 
     def _settle(self, question: Question) -> None:
         """Its request is over: count what became of it, and free the connection."""

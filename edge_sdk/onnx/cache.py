@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge_sdk.engines.starting import say
+from edge_sdk.engines.starting import long_start, say
 from edge_sdk.errors import EngineError
 from edge_sdk.refusal import refusal
 
@@ -48,8 +48,11 @@ class BuildCache:
             raise _unusable(root, exc) from exc
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, build_s: float) -> Iterator[None]:
         """One process at a time: the second one finds what the first has built.
+
+        Args:
+            build_s: the longest that a build may take, and so the other process.
 
         Raises:
             EngineError: if the folder cannot be written.
@@ -62,8 +65,8 @@ class BuildCache:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                say(f"another process works on {self.folder}; waiting for it")
-                fcntl.flock(fd, fcntl.LOCK_EX)
+                with long_start(f"waiting for another process, which works on {self.folder}", build_s):
+                    fcntl.flock(fd, fcntl.LOCK_EX)
             yield
         finally:
             os.close(fd)
@@ -134,9 +137,11 @@ class BuildCache:
             return f"it is half written, or damaged: {exc}"
         if not isinstance(seal, dict) or seal.get("facts") != self._facts:
             return "it was built from something else"
-        changed = [name for name, digest in found.items() if seal["files"].get(name) != digest]
-        if changed or set(found) != set(seal["files"]):
-            names = changed or sorted(set(seal["files"]) - set(found))
+        if not isinstance(files := seal.get("files"), dict):
+            return "it is damaged: it does not say what it holds"
+        changed = [name for name, digest in found.items() if files.get(name) != digest]
+        if changed or set(found) != set(files):
+            names = changed or sorted(set(files) - set(found))
             return f"{names[0]} is not as it was when it was built"
         return ""
 

@@ -121,7 +121,7 @@ def _with_builds(opening: _Opening, model: OnnxModel) -> Any:
     settings = opening.settings
     machine = machine_facts(opening.runtime, settings.gpu)
     engines = BuildCache(settings.cache, "engine", build_facts(machine, model, settings))
-    with engines.locked():
+    with engines.locked(settings.build_s):
         if engines.is_whole():
             try:
                 session = opening.open({"tensorrt": tensorrt_options(model, settings, engines.folder)})
@@ -135,8 +135,8 @@ def _with_builds(opening: _Opening, model: OnnxModel) -> Any:
 
 
 def _built(opening: _Opening, model: OnnxModel, engines: BuildCache, timings: BuildCache) -> Any:
-    doing = f"building the TensorRT engine of model {model.sha256[:8]}"
-    with long_start(doing, opening.settings.build_s), timings.locked(), timings.building(on=True) as timing:
+    doing, build_s = f"building the TensorRT engine of model {model.sha256[:8]}", opening.settings.build_s
+    with timings.locked(build_s), long_start(doing, build_s), timings.building(on=True) as timing:
         with engines.building() as folder:
             session = opening.open({"tensorrt": tensorrt_options(model, opening.settings, folder, timing)})
             if not any(Path(folder).iterdir()):

@@ -39,16 +39,16 @@ class Archive:
         return content.getvalue()
 
 
-def read_archive(path: Path) -> Archive:
-    """Read and check the file; nothing is written anywhere.
+def read_archive(file: Path | io.BytesIO) -> Archive:
+    """Read and check a file, or its content; nothing is written anywhere.
 
     Raises:
         EngineError: if it is no such file, or damaged.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            _check(entries, path.stat().st_size)
+        with zipfile.ZipFile(file) as archive:
+            size_bytes = file.stat().st_size if isinstance(file, Path) else file.getbuffer().nbytes
+            _check(archive.infolist(), size_bytes)
             return Archive(archive.read(GRAPH), archive.read(WEIGHTS))
     except (OSError, ValueError, NotImplementedError, RuntimeError, EOFError, zipfile.BadZipFile) as exc:
         raise EngineError(

@@ -46,8 +46,13 @@ class Key:
 
 
 def key_of(openvino: Any, core: Any, model: bytes, device: str, properties: dict[str, Any]) -> Key:
-    """The key of this model, on this device, here."""
-    hardware = "" if device == "AUTO" else str(core.get_property(device, "FULL_DEVICE_NAME"))
+    """The key of this model, on this device, here.
+
+    Raises:
+        EngineError: if OpenVINO does not tell what the device is.
+    """
+    with openvino_errors(f"OpenVINO does not tell what {device} is"):
+        hardware = "" if device == "AUTO" else str(core.get_property(device, "FULL_DEVICE_NAME"))
     texts = {name: str(value) for name, value in properties.items()}
     return Key(hashlib.sha256(model).hexdigest(), version_of(openvino), device, hardware, texts)
 
@@ -95,7 +100,7 @@ def _read(path: Path, key: Key) -> bytes:
         found, wanted, size, digest = stated["key"], key.__dict__, int(stated["bytes"]), stated["sha256"]
     except (ValueError, KeyError, TypeError):
         raise ValueError("is damaged") from None
-    if not content.startswith(_MAGIC):
+    if not content.startswith(_MAGIC) or not isinstance(found, dict):
         raise ValueError("is damaged")
     for part, said in (("openvino", "is of OpenVINO"), ("hardware", "is of the device")):
         if found.get(part) != wanted[part]:

@@ -32,16 +32,21 @@ class Address:
         Raises:
             ValueError: if it is none; the message does not repeat what may be a secret.
         """
-        parts = urlsplit(url)
+        if any(c <= " " or c == "\x7f" for c in url):
+            raise ValueError("a server's url names a host, such as https://host:8443, and has no blanks")
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:  # Python's words repeat parts of it
+            raise ValueError("a server's url names a host, and a port up to 65535, such as https://host:8443") from None
         if parts.scheme not in _PORTS:
             raise ValueError(f"a server's url begins with {', '.join(f'{s}://' for s in _PORTS)}")
         if "@" in parts.netloc or parts.query or parts.fragment:
             raise ValueError(
                 "a server's url has no user, password, query or fragment; a token stands in token_file or token_env"
             )
-        if not parts.hostname or any(c <= " " or c == "\x7f" for c in url):
-            raise ValueError("a server's url names a host, such as https://host:8443, and has no blanks")
-        port = parts.port  # itself a ValueError where it is out of range
+        if not parts.hostname:
+            raise ValueError("a server's url names a host, such as https://host:8443")
         path = quote(parts.path.rstrip("/"), safe="/%")
         return cls(parts.scheme, parts.hostname, _PORTS[parts.scheme] if port is None else port, path)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 _MS = 1_000_000
 _WORTH = 1.05  # a batch that saves less is not worth the waiting of its first
 _KEPT, _SPARE = 0.8, 1.25  # of the old average, for each new run; how much longer than the average a run may take
+_BACK = 0.02  # of the way back to what the start showed, for each run of the other kind: one slow run must not decide for ever
 
 
 @dataclass
@@ -17,12 +18,18 @@ class BatchPolicy:
         size: of the largest batch; smaller ones take as long.
         gather_ns: how long a request may wait for others while the engine is free.
         single_ms, batch_ms: what a run of one sample, and of a batch takes on average.
+        ratio: of the two, as it was at the start; 0 where nothing was measured.
     """
 
     size: int
     gather_ns: int = 0
     single_ms: float = 0.0
     batch_ms: float = 0.0
+    ratio: float = 0.0
+
+    def measured(self, single_ms: float, batch_ms: float) -> None:
+        """Begin with what was measured."""
+        self.single_ms, self.batch_ms, self.ratio = single_ms, batch_ms, batch_ms / single_ms
 
     def pays(self, count: int) -> bool:
         """Whether so many are faster together than one by one."""
@@ -57,5 +64,9 @@ class BatchPolicy:
         """Follow what is measured."""
         if count == 1:
             self.single_ms += (1 - _KEPT) * (took_ms - self.single_ms)
+            if self.ratio:
+                self.batch_ms += _BACK * (self.single_ms * self.ratio - self.batch_ms)
         else:
             self.batch_ms += (1 - _KEPT) * (took_ms - self.batch_ms)
+            if self.ratio:
+                self.single_ms += _BACK * (self.batch_ms / self.ratio - self.single_ms)

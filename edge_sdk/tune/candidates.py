@@ -111,7 +111,7 @@ def _ways(engine: str, kind: str, given: Options, clusters: Sequence[tuple[int, 
 
 
 def _on_processor(engine: str, kind: str, given: Options, clusters: Sequence[tuple[int, ...]]) -> list[Options]:
-    elsewhere = needs_accelerator(kind) or given.get("device", "CPU") != "CPU"
+    elsewhere = needs_accelerator(kind) or any(given.get(key, "cpu").lower() != "cpu" for key in _PLACE)
     if "threads" not in OPTIONS.get(engine, ()) or "threads" in given or elsewhere:
         return [given]
     pinned, _ = cores_of(given)

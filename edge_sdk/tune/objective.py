@@ -44,9 +44,7 @@ class Judge:
     def __init__(self, bundle: Bundle, objective: Objective, reference: Variant) -> None:
         self.objective = objective
         self._variants, self._reference, self._worth = bundle.manifest.variants, reference, worth_of(bundle)
-        self._model_of = {
-            each.id: (each.contract, each.task, each.golden_inputs, each.measured) for each in self._variants
-        }
+        self._model_of = {each.id: (each.contract, each.golden_inputs, each.measured) for each in self._variants}
 
     def admitted(self) -> tuple[list[Variant], dict[str, str]]:
         """The variants that take part, and by variant, why others do not."""

@@ -153,7 +153,7 @@ class Race:
             racing = [entry for entry in entries if not entry.out]
             if not racing or self._left_s() <= 0 or (number > _ALONE and self._is_decided(racing, entries)):
                 return
-            self._say(f"round {number} of {_ROUNDS}: {len(racing)} left")
+            self._say(f"round {number} of {_ROUNDS}: {len(racing)} candidate{'s' * (len(racing) != 1)} left")
             self._random.shuffle(racing)
             for entry in racing:
                 seconds = min(_BLOCK_S, max(self._left_s() / len(racing), 0.01))

@@ -9,7 +9,8 @@ from edge_sdk.bundle.golden import difference
 from edge_sdk.encoder import Encoder
 from edge_sdk.engines import Engine
 from edge_sdk.errors import EngineError
-from edge_sdk.tensors import Array, TensorSpec
+from edge_sdk.noise import noise
+from edge_sdk.tensors import Array
 
 
 class Trial:
@@ -30,7 +31,7 @@ class Trial:
         spec = variant.inputs[0]
         inputs = bundle.golden_inputs_of(variant)
         if inputs is None or variant.golden is None:
-            self._input = noise(spec)
+            self._input = noise(spec.shape, spec.dtype)
             return
         self._input = np.zeros(spec.shape, spec.dtype)
         Encoder(bundle.contract_of(variant), spec).encode(bundle.arrays(inputs)["0"], self._input)
@@ -59,12 +60,3 @@ class Trial:
                     f"it answers wrongly: output {spec.name!r} differs by {found:.3g} from what it should be, "
                     f"{self._variant.golden_tolerance:g} is allowed"
                 )
-
-
-def noise(spec: TensorSpec) -> Array:
-    """A tensor of random numbers, the same at every time."""
-    random, dtype = np.random.default_rng(0), np.dtype(spec.dtype)
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        return random.integers(limits.min, limits.max, spec.shape, dtype, endpoint=True)
-    return random.uniform(-1, 1, spec.shape).astype(dtype)

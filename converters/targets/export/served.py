@@ -22,7 +22,7 @@ _PACKAGES = {
     "litert": ("ai_edge_litert", "ai-edge-litert", "convert"),
     "onnxruntime": ("onnxruntime", "onnxruntime", "onnx"),
 }
-_REPLAY_S = 600
+_REPLAY_S = 600.0
 _MISSING = 3  # exit code of the replay: its runtime is not installed
 
 Outputs = tuple[tuple[Array, ...], ...]
@@ -63,16 +63,21 @@ def replay(subject: Subject, folder: Path, way: str) -> Outputs:
 
     Raises:
         MissingPackageError: if the runtime is not installed here.
-        ModelError: if they do not run.
+        ModelError: if they do not run, or never end.
     """
     with tempfile.TemporaryDirectory(prefix="edge-sdk-export-") as name:
         inputs, outputs = Path(name) / "inputs.npz", Path(name) / "outputs.npz"
         given = {f"{i}.{n}": array for i, tensors in enumerate(subject.golden) for n, array in enumerate(tensors)}
         np.savez(inputs, **given)  # type: ignore[arg-type]
         command = [sys.executable, str(_HERE / "replay.py"), way, str(folder.resolve()), str(inputs), str(outputs)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_REPLAY_S, stdin=subprocess.DEVNULL, check=False
-        )
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=_REPLAY_S, stdin=subprocess.DEVNULL, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise ModelError(
+                f"{subject.source}: the export had not computed the golden vectors after {_REPLAY_S:g} s; nothing was written"
+            ) from None
         if done.returncode == _MISSING:
             package, _, extra = _PACKAGES[subject.runtime]
             raise MissingPackageError(

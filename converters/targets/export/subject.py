@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from edge_sdk.contract import Contract
 from edge_sdk.encoder import Encoder
 from edge_sdk.errors import BundleError, ConfigError, ModelError
 from edge_sdk.tasks.settings import TaskSettings
-from edge_sdk.tensors import Array
+from edge_sdk.tensors import Array, TensorSpec
 from edge_sdk.tflite import describe
 
 RUNTIMES = {"tflite-": "litert", "onnx-": "onnxruntime"}  # by what the kind of a variant begins with
@@ -29,15 +30,21 @@ class Agreement:
 
     Attributes:
         inputs: how many were compared.
-        worst: the largest difference, in steps of a quantized output, or relative to the largest value of a float one.
+        worst: the largest difference, in steps of a quantized output, or relative to the largest value of a float one; of several
+            outputs that of the one which is nearest to what is allowed.
         tolerance: what is still right.
-        unit: ``"steps"``, ``"relative"``, or both where there are outputs of both.
+        unit: of both, ``"steps"`` or ``"relative"``.
     """
 
     inputs: int
     worst: float
     tolerance: float
     unit: str
+
+    @property
+    def share(self) -> float:
+        """Of what is allowed."""
+        return self.worst / self.tolerance if self.tolerance else math.inf if self.worst else 0.0
 
     def __str__(self) -> str:
         return (
@@ -104,24 +111,29 @@ class Subject:
         Raises:
             ModelError: if they differ by more than is allowed.
         """
-        quantized = {spec.quantized for spec in self.variant.outputs}
-        more = max([steps] * (True in quantized) + [relative] * (False in quantized))
-        tolerance = max(self.variant.golden_tolerance, more)
-        worst = 0.0
-        for outputs, expected in zip(found, self.expected, strict=True):
-            for spec, output, wanted in zip(self.variant.outputs, outputs, expected, strict=True):
-                if output.dtype.name != spec.dtype:
-                    raise ModelError(
-                        f"{self.source}: the export's output {spec} comes as {output.dtype.name}; nothing was written"
-                    )
-                worst = max(worst, difference(spec, output, wanted))
-        unit = " or ".join(("steps" if each else "relative") for each in sorted(quantized, reverse=True))
-        made = Agreement(len(self.golden), worst, tolerance, unit)
-        if worst > tolerance:
+        allowed = {"steps": steps, "relative": relative}
+        made = max(
+            (
+                self._of_output(spec, output, wanted, allowed)
+                for outputs, expected in zip(found, self.expected, strict=True)
+                for spec, output, wanted in zip(self.variant.outputs, outputs, expected, strict=True)
+            ),
+            key=lambda one: one.share,
+        )
+        if made.worst > made.tolerance:
             raise ModelError(
                 f"{self.source}: the export does not compute what variant {self.variant.id} does: {made}; nothing was written"
             )
         return made
+
+    def _of_output(self, spec: TensorSpec, output: Array, wanted: Array, allowed: Mapping[str, float]) -> Agreement:
+        if output.dtype.name != spec.dtype:
+            raise ModelError(
+                f"{self.source}: the export's output {spec} comes as {output.dtype.name}; nothing was written"
+            )
+        unit = "steps" if spec.quantized else "relative"
+        tolerance = max(self.variant.golden_tolerance, allowed[unit])
+        return Agreement(len(self.golden), difference(spec, output, wanted), tolerance, unit)
 
 
 def read_subject(bundle: Bundle, id_: str | None, *, name: str | None, version: int, kinds: Sequence[str]) -> Subject:

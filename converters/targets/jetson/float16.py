@@ -2,7 +2,8 @@
 
 A pass of our own: the ones that exist (onnxconverter-common, onnxruntime.transformers) go by lists of operators and clip weights that are
 too large; here it is measured. A node stays in float32 where one of its tensors goes beyond ``LIMIT`` on a calibration sample, where it has
-a graph of its own, and where its operator takes no halves.
+a graph of its own, and where its operator takes no halves. Then the halves are run, on silence too: where something becomes NaN or infinite
+that is not so in float32 (the logarithm of a number that a half cannot tell from 0), it stays in float32 with what makes it.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 
+from converters.targets.jetson.layers import Wiring
 from converters.targets.jetson.nodes import constants, drop_unused
-from converters.targets.jetson.run import extremes
+from converters.targets.jetson.run import Runner, extremes
 from edge_sdk.errors import ModelError
 from edge_sdk.tensors import Array
 
 LARGEST = 65504.0  # that float16 holds (IEEE 754 binary16)
 LIMIT = LARGEST / 2  # what was not seen in calibration needs room
 _FLOAT, _HALF = TensorProto.FLOAT, TensorProto.FLOAT16
+_ROUNDS = 8
+_BREAKS = "in float16 it becomes NaN or infinite, or makes what does"
 _FLOAT_ONLY = ("Resize", "Upsample", "NonMaxSuppression", "QuantizeLinear", "DequantizeLinear")
 
 
@@ -40,14 +44,26 @@ def to_float16(model: ModelProto, inputs: Iterable[Array]) -> Halved:
         inputs: its input tensor of some calibration samples.
 
     Raises:
-        ModelError: if a tensor of it has no known type.
+        ModelError: if a tensor of it has no known type, or what becomes NaN or infinite does so with any part in float32.
     """
-    made = ModelProto()
-    made.CopyFrom(model)
-    floats = _float_tensors(made)
-    kept = _too_large(made, floats, inputs)
-    _Halving(made, floats, kept).run()
-    return Halved(made, kept)
+    tensors = [tensor.copy() for tensor in inputs]
+    floats = _float_tensors(model)
+    kept = _too_large(model, floats, tensors)
+    wiring, probes = Wiring(model), [*tensors, *(np.zeros_like(tensor) for tensor in tensors[:1])]
+    for _ in range(_ROUNDS):
+        made = ModelProto()
+        made.CopyFrom(model)
+        _Halving(made, floats, kept).run()
+        broken = _first_broken(model, made, probes)
+        if broken is None:
+            return Halved(made, kept)
+        region = [name for name, why in kept.items() if why == _BREAKS]
+        for node in [node for node in model.graph.node if node.name in (broken, *region)]:
+            kept.setdefault(node.name, _BREAKS)
+            for name in node.input:
+                if (maker := wiring.makers.get(name)) is not None:
+                    kept.setdefault(maker.name, _BREAKS)
+    raise ModelError(f"node {broken!r} becomes NaN or infinite in float16, also with what makes it in float32")
 
 
 def _float_tensors(model: ModelProto) -> frozenset[str]:
@@ -80,6 +96,19 @@ def _too_large(model: ModelProto, floats: frozenset[str], inputs: Iterable[Array
                     kept[node.name] = f"{name!r} reaches {peaks[name]:.3g}, and float16 ends at {LARGEST:g}"
                     break
     return kept
+
+
+def _first_broken(model: ModelProto, made: ModelProto, probes: Iterable[Array]) -> str | None:
+    """Name of the first node that is finite in float32 and not as it is made, on any of the inputs."""
+    twins = {node.name: node for node in made.graph.node}
+    pairs = [(node.name, node.output[0], twins[node.name].output[0]) for node in model.graph.node if node.output[0]]
+    before, after = Runner(model, [pair[1] for pair in pairs]), Runner(made, [pair[2] for pair in pairs])
+    for tensor in probes:
+        wanted, found = before.run(tensor), after.run(tensor)
+        for name, real, half in pairs:
+            if not np.isfinite(found[half]).all() and np.isfinite(wanted[real]).all():
+                return str(name)
+    return None
 
 
 class _Halving:

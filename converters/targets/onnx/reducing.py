@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
-
 from converters.targets.onnx.call import Call, Translator
 from converters.targets.onnx.elementwise import cast
 from converters.targets.onnx.values import NCHW, Value, plain
 
 _AXES_ARE_AN_INPUT = {"ReduceSum": 13}  # since which opset; of the others since 18
+_LEAST_NORM = 1e-6
 
 
 def reduced(call: Call, operator: str, value: Value, axes: tuple[int, ...], keep: bool) -> Value:
@@ -74,10 +73,10 @@ def _cumsum(call: Call) -> Value:
 
 
 def _l2_normalization(call: Call) -> Value:
-    """x / sqrt(max(sum of x x, 1e-6)) along the last axis (tensorflow/lite/kernels/internal/reference/l2normalization.h)."""
+    """x / max(sqrt(sum of x x), 1e-6) along the last axis (tensorflow/lite/kernels/internal/reference/l2normalization.h)."""
     build, value = call.build, call.value(0)
     norm = reduced(call, "ReduceL2", value, (-1,), True)
-    norm = build.like("Max", norm, build.number(np.sqrt(1e-6)))
+    norm = build.like("Max", norm, build.number(_LEAST_NORM))
     return build.like("Div", value, norm)
 
 
