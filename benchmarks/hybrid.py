@@ -31,14 +31,16 @@ class Side:
 
     def __init__(self) -> None:
         self.ages_ms: list[float] = []
-        self.missed = 0
+        self.missed = self.needless = (
+            0  # results late, samples dropped or lost; late ones that only the wait for the server made late
+        )
         self.reports: list[LoopReport] = []
 
     @property
     def figures(self) -> str:
         """For people."""
         p50, p99 = np.percentile(self.ages_ms, (50, 99))
-        return f"age p50 {p50:.1f}, p99 {p99:.1f} ms, {self.missed} of {len(self.ages_ms)} missed"
+        return f"age p50 {p50:.1f}, p99 {p99:.1f} ms, {self.missed} of {len(self.ages_ms)} missed, {self.needless} by the wait"
 
     def p99(self) -> float:
         """Of the ages."""
@@ -87,6 +89,7 @@ def _round(side: Side, bundle: Path, remote: dict[str, object] | None, seconds: 
         for result in loop:
             side.ages_ms.append(result.age_ms)
             side.missed += result.late
+            side.needless += result.late and result.age_ms - result.stages.remote_ms <= DEADLINE_MS
             if time.monotonic() > until:
                 break
     counts = loop.report().counts
