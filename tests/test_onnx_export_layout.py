@@ -143,6 +143,14 @@ def test_outputs_that_are_the_input_or_each_other():
     assert checked(net.done(net.last - 2)).worst == 0
 
 
+def test_outputs_of_the_same_numbers_keep_their_names():
+    """Axes of size 1 move without a Transpose: the second output is a copy of the first."""
+    net = Net(1, 4).then("RELU", (1, 4)).reshape(1, 1, 1, 4).transpose(0, 2, 1, 3)
+    first = net.last
+    net.last, net.shape = first - 2, (1, 1, 1, 4)  # the reshaped tensor; a constant lies between
+    assert checked(net.transpose(2, 1, 0, 3).done(first)).worst == 0
+
+
 def test_names_that_stand_twice():
     net = Net(1, 4, 6, 3).conv(called="same").conv(called="same").then("RELU", (1, 4, 6, 4), called="scores")
     found = twins(net.done())

@@ -17,9 +17,12 @@ from edge_sdk.encoder import Encoder
 from edge_sdk.engines import engine_for
 from edge_sdk.engines.isolation import Isolation, open_engine
 from edge_sdk.errors import MissingPackageError, ModelError
+from edge_sdk.tflite import describe
 from tests.openvino_models import needs_openvino
 from tests.streaming_model import sum_model
 from tests.target_nets import converted, depthwise_net
+from tests.tiny_models import TinyModel, options
+from tests.tiny_quant_models import quantized
 
 BOARDS = ("intel-npu", "movidius-ncs2")
 
@@ -228,3 +231,28 @@ def test_a_model_with_variables_is_refused_with_openvinos_reason() -> None:
 def test_garbage_is_refused() -> None:
     with pytest.raises(ModelError, match=r"OpenVINO cannot read the .tflite model"):
         to_ir(b"garbage" * 99, (), ())
+
+
+def length_net() -> bytes:
+    """Pairs (1, 8, 2) -> their lengths (1, 8): a root of a sum, which becomes a table that is looked up by 16 bits."""
+    net = TinyModel()
+    pairs, squares = net.tensor("pairs", (1, 8, 2)), net.tensor("squares", (1, 8, 2))
+    sums, lengths = net.tensor("sums", (1, 8)), net.tensor("lengths", (1, 8))
+    net.operator("MUL", [pairs, pairs], [squares], options("Mul"))
+    axis = net.constant("axis", np.array([2], np.int32))
+    net.operator("SUM", [squares, axis], [sums], options("Reducer", keepDims=False))
+    net.operator("SQRT", [sums], [lengths])
+    return net.build([pairs], [lengths])
+
+
+def test_a_table_is_not_read_behind_its_end() -> None:
+    """In calibration no sum is above 1, so that LiteRT's int16 ends there."""
+    one_of_two = [np.eye(2, dtype=np.float32)[np.arange(8) % 2][None] * scale for scale in np.linspace(0.1, 1, 16)]
+    made = quantized(length_net(), one_of_two)[1].content
+    with open_engine("litert", made, isolation="none") as litert:
+        packed = to_ir(made, litert.inputs, litert.outputs).archive.packed()
+        assert {"GATHER"} <= {operator.name for operator in describe(made).operators}
+        with open_engine("openvino", packed, isolation="none") as openvino:
+            for engine in (litert, openvino):
+                engine.input_arrays[0][...] = litert.inputs[0].quantize(np.full((1, 8, 2), 0.9, np.float32))
+            assert np.abs(litert.run()[0].astype(int) - openvino.run()[0]).max() <= 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from converters.targets.openvino.lookups import bound_places
 from converters.targets.openvino.weights import settle_weights
 from edge_sdk.errors import EngineError, ModelError
 from edge_sdk.openvino.archive import GRAPH, NOTES, WEIGHTS, Archive
@@ -54,6 +55,7 @@ def to_ir(
                     model.reshape({spec.name: list(spec.shape) for spec in inputs})
                 model = openvino.Model(_in_order(model.outputs, outputs), _parameters(model, inputs), "model")
                 settled = settle_weights(model)
+                bound_places(model)
                 _note(model, inputs, outputs)
                 _rename(model)
                 openvino.save_model(model, Path(folder) / GRAPH, compress_to_fp16=half)
