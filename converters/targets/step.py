@@ -9,6 +9,7 @@ from importlib import import_module
 from converters.gather import board_runs, boards_run, unserved
 from converters.progress import Progress
 from converters.report.figures import Figures
+from converters.targets.doubts import doubts
 from converters.targets.made import IntegerModel, Material, Targets, TargetVariant
 from edge_sdk.errors import MissingPackageError, ModelError
 
@@ -79,6 +80,7 @@ def with_targets(figures: Figures, targets: Targets, boards: Sequence[str]) -> F
     known = unserved(figures.boards)
     kinds = [figures.kind, *(v.kind for v in figures.variants), *(made.variant.kind for made in targets.variants)]
     runs = board_runs(boards, kinds)
-    warnings = (*(w for w in figures.warnings if w not in known), *targets.warnings, *unserved(runs))
+    said = (*targets.warnings, *doubts(figures, targets.variants))
+    warnings = (*(w for w in figures.warnings if w not in known), *said, *unserved(runs))
     told = tuple(made.figures for made in targets.variants)
     return figures.model_copy(update={"boards": runs, "targets": told, "warnings": warnings})
