@@ -256,3 +256,37 @@ def test_a_table_is_not_read_behind_its_end() -> None:
             for engine in (litert, openvino):
                 engine.input_arrays[0][...] = litert.inputs[0].quantize(np.full((1, 8, 2), 0.9, np.float32))
             assert np.abs(litert.run()[0].astype(int) - openvino.run()[0]).max() <= 1
+
+
+def autoencoder() -> bytes:
+    """Windows (1, 64, 2) -> flat -> dense 16, ReLU -> dense 128 -> windows."""
+    rng, net = np.random.default_rng(0), TinyModel()
+    window, flat, small, wide = (
+        net.tensor(n, s)
+        for n, s in (("window", (1, 64, 2)), ("flat", (1, 128)), ("small", (1, 16)), ("wide", (1, 128)))
+    )
+    again = net.tensor("again", (1, 64, 2))
+    shapes = [net.constant(f"shape{n}", np.array(shape, np.int32)) for n, shape in enumerate(([1, 128], [1, 64, 2]))]
+    net.operator("RESHAPE", [window, shapes[0]], [flat], options("Reshape", newShape=[1, 128]))
+    for source, made, sizes, fused in ((flat, small, (16, 128), 1), (small, wide, (128, 16), 0)):
+        weights = net.constant(f"weights{made}", rng.normal(0, 0.1, sizes).astype(np.float32))
+        bias = net.constant(f"bias{made}", np.zeros(sizes[0], np.float32))
+        net.operator(
+            "FULLY_CONNECTED", [source, weights, bias], [made], options("FullyConnected", fusedActivationFunction=fused)
+        )
+    net.operator("RESHAPE", [wide, shapes[1]], [again], options("Reshape", newShape=[1, 64, 2]))
+    return net.build([window], [again])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_dense_layers_that_follow_each_other_compute_what_litert_does(threads: int) -> None:
+    rng = np.random.default_rng(1)
+    samples = [rng.standard_normal((1, 64, 2)).astype(np.float32) for _ in range(40)]
+    made = quantized(autoencoder(), samples)[1].content
+    with open_engine("litert", made, isolation="none") as litert:
+        packed = to_ir(made, litert.inputs, litert.outputs).archive.packed()
+        with open_engine("openvino", packed, {"threads": threads}, isolation="none") as openvino:
+            for sample in samples[:8]:
+                for engine in (litert, openvino):
+                    engine.input_arrays[0][...] = litert.inputs[0].quantize(sample)
+                assert np.abs(litert.run()[0].astype(int) - openvino.run()[0]).max() <= 1

@@ -24,6 +24,9 @@ from edge_sdk.openvino.library import (
 )
 from edge_sdk.tensors import Array, TensorSpec
 
+_WITHOUT_FUSION = {"SNIPPETS_MODE": "DISABLE"}
+"""On one thread OpenVINO 2026.4 makes one layer of matrix products that follow each other (its pass TokenizeMLPSeqSnippets), and of int8
+ones this layer can compute nonsense. The property is not among those that a device states, and taken all the same."""
 PRECISIONS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}  # by how OpenVINO prints its types
 
 
@@ -71,7 +74,7 @@ class OpenVinoEngine(Engine):
     def _load(self, core: Any, model: Any, archive: Archive, device: str, cache: str) -> None:
         self.inputs = tuple(_spec(model, "input", number, port) for number, port in enumerate(model.inputs))
         self.outputs = tuple(_spec(model, "output", number, port) for number, port in enumerate(model.outputs))
-        properties = self._properties(core, device)
+        properties = self._properties(core, device, archive.graph)
         if cache:
             key = key_of(self._openvino, core, archive.graph + archive.weights, device, properties)
             made, done = compiled(core, model, key, properties, Path(cache))
@@ -124,7 +127,7 @@ class OpenVinoEngine(Engine):
                 self._request.set_input_tensor(number, self._openvino.Tensor(array, shared_memory=True))
         self._bound = self.input_arrays
 
-    def _properties(self, core: Any, device: str) -> dict[str, Any]:
+    def _properties(self, core: Any, device: str, graph: bytes) -> dict[str, Any]:
         """What the model is compiled with: of these, what the device knows."""
         wanted: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if device == "AUTO":
@@ -142,7 +145,8 @@ class OpenVinoEngine(Engine):
             raise EngineError(
                 f"precision {self._precision} was asked for, and {device} has no such choice; leave it out"
             )
-        return {name: value for name, value in wanted.items() if name in known}
+        told = {name: value for name, value in wanted.items() if name in known}
+        return told | (_WITHOUT_FUSION if device == "CPU" and _has_int8_products(graph) else {})
 
     def _described(self, made: Any, device: str, done: str) -> str:
         """What runs the model; raises EngineError if that is not what was asked for."""
@@ -156,6 +160,11 @@ class OpenVinoEngine(Engine):
         threads = f"{self._threads} thread{'s' if self._threads > 1 else ''}" if device == "CPU" else ""
         version = version_of(self._openvino).partition("-")[0]
         return ", ".join(filter(None, (f"openvino {version} on {runs_on}", precision, threads, done)))
+
+
+def _has_int8_products(graph: bytes) -> bool:
+    """Whether there are quantized matrix products that OpenVINO may fuse."""
+    return b'"FakeQuantize"' in graph and graph.count(b'type="MatMul"') > 1
 
 
 def _precision(options: Options) -> str:
