@@ -147,7 +147,7 @@ class Loop:
             if not isinstance(bundle, Bundle):
                 bundle = stack.enter_context(Bundle(bundle))
             self._join()
-            self._prepare(bundle, stack)
+            configured = self._prepare(bundle, stack)
             give_back_memory()
             self._pulse.allow(_OPEN_S)
             self._reader = Reader(
@@ -166,7 +166,7 @@ class Loop:
             self._pulse.beat()
             self._started_ns = monotonic_ns()
             stack.callback(self._tuning.close)
-            self._tuning.begin(bundle, self.runner.variant, self._engine_options or {})
+            self._tuning.begin(bundle, configured, self._engine_options or {})
             self._exit = stack.pop_all()
         return self
 
@@ -248,7 +248,8 @@ class Loop:
         if not self._started_ns:
             raise ConfigError("the loop is not running yet; enter it first: with Loop(...) as loop")
 
-    def _prepare(self, bundle: Bundle, stack: contextlib.ExitStack) -> None:
+    def _prepare(self, bundle: Bundle, stack: contextlib.ExitStack) -> Variant:
+        """Open what runs; the variant at the foot of the ladder, for which another may stand by yet."""
         board = load_board(self._board) if self._board is not None else None
         kinds = board.variants if board else ()
         tuned = self._tuning.taken(bundle, kinds)
@@ -290,6 +291,7 @@ class Loop:
         )
         stack.callback(self._climber.close)
         self._say_if_hopeless(self.runner)
+        return variant
 
     def _help_for(self, bundle: Bundle, variant: Variant, stack: contextlib.ExitStack) -> Help | None:
         if self._remote is not None:

@@ -31,6 +31,9 @@ class Background:
         bundle: its path.
         board: that the user named.
         options: of the engines, that the user states.
+
+    Raises:
+        OSError: if no process can be started.
     """
 
     def __init__(self, bundle: Path, board: str | None, options: Options) -> None:
@@ -42,14 +45,18 @@ class Background:
                 "duty": DUTY,
             }
         )
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _CODE.format(path=module_path(), fd=self._page.fd, order=order)],
-            pass_fds=[self._page.fd],
-            stdin=subprocess.PIPE,  # closes with this process, however that ends
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _CODE.format(path=module_path(), fd=self._page.fd, order=order)],
+                pass_fds=[self._page.fd],
+                stdin=subprocess.PIPE,  # closes with this process, however that ends
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except BaseException:
+            self._page.close()
+            raise
         self.pid, self._next_ns = self._process.pid, 0
 
     def missed(self) -> None:

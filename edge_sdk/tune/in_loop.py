@@ -9,6 +9,7 @@ from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.engines import Options, engine_for
 from edge_sdk.engines.variants import ON_ANY_PROCESSOR, known_kind, needs_accelerator
 from edge_sdk.errors import ConfigError, OutputError
+from edge_sdk.refusal import refusal
 from edge_sdk.result import Result
 from edge_sdk.tune.background import Background
 from edge_sdk.tune.taken import Taken
@@ -63,18 +64,27 @@ class Tuning:
         engine = None if row.engine == engine_for(kind) else row.engine
         return Taken(row.variant, engine, row.options)
 
-    def begin(self, bundle: Bundle, running: Variant, options: Options) -> None:
-        """The loop runs: measure beside it, if that is wanted and nothing is kept."""
+    def begin(self, bundle: Bundle, configured: Variant, options: Options) -> None:
+        """The loop runs: measure beside it, if that is wanted and nothing is kept.
+
+        Args:
+            bundle: the loop's.
+            configured: the variant that the loop is to run; it may have its device yet to come, and another stand by.
+            options: of the engines, that the user states.
+        """
         if not self._wanted:
             return
-        if needs_accelerator(running.kind):
-            known = known_kind(running.kind)
+        if needs_accelerator(configured.kind):
+            known = known_kind(configured.kind)
             device = known.accelerator if known else "device"
             self._tell(
                 f"nothing is measured beside the loop, as it holds the {device}; stop it, and run: edge-sdk tune {bundle.path}"
             )
             return
-        self._background = Background(bundle.path, self._board, options)
+        try:
+            self._background = Background(bundle.path, self._board, options)
+        except OSError as exc:
+            self._tell(f"nothing is measured beside the loop: a process cannot be started: {refusal(exc)}")
 
     def took(self, result: Result) -> None:
         """After each result."""
