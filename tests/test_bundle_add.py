@@ -165,3 +165,14 @@ def test_a_second_addition_with_the_same_suffix_leaves_the_first_one_its_golden_
         for variant, size in zip(three.manifest.variants, (4, 3, 2), strict=True):
             assert three.arrays(three.golden_inputs_of(variant) or "")["0"].shape == (size,), variant.id
             assert three.read(variant.file) == str(size).encode()
+
+
+def test_what_was_added_before_keeps_its_golden_inputs(tmp_path: Path) -> None:
+    once = model(tmp_path / "large.edge", 4, LARGE), model(tmp_path / "small.edge", 3, SMALL)
+    with added(tmp_path, *once) as both, Bundle(model(tmp_path / "larger.edge", 5, LARGE)) as base:
+        ids = add_variants(base, both, tmp_path / "all.edge", suffix="more")
+    with Bundle(tmp_path / "all.edge") as bundle:
+        shapes = {
+            id_: bundle.arrays(bundle.golden_inputs_of(bundle.variant(id_)) or "")["0"].shape for id_ in ("float", *ids)
+        }
+    assert shapes == {"float": (5,), "float-more": (4,), "float-small-more": (3,)}

@@ -33,12 +33,12 @@ def add_variants(base: Bundle, other: Bundle, output: Path, *, suffix: str, over
         raise ConfigError(f"a suffix is of letters, digits and . _ -, such as small; found {suffix!r}")
     _check_alike(base, other)
     files = {name: base.read(name) for name in base.manifest.files}
-    golden_inputs = _golden_inputs(base, other, suffix, files)
     added = []
     for variant in other.manifest.variants:
         id_ = f"{variant.id}-{suffix}"
         if id_ in {v.id for v in base.manifest.variants}:
             raise BundleError(f"{base.path} has a variant {id_!r} already; give another suffix than {suffix!r}")
+        golden_inputs = _golden_inputs(base, other, variant, suffix, files)
         moved = _moved(variant, id_, other, files)
         added.append(moved.model_copy(update=_own(base, other, variant, golden_inputs)))
     variants = (*base.manifest.variants, *added)
@@ -71,9 +71,9 @@ def _check_alike(base: Bundle, other: Bundle) -> None:
         )
 
 
-def _golden_inputs(base: Bundle, other: Bundle, suffix: str, files: dict[str, bytes]) -> str | None:
-    """The entry with the golden inputs of ``other``, added where the base has not the same."""
-    name = other.manifest.golden_inputs
+def _golden_inputs(base: Bundle, other: Bundle, variant: Variant, suffix: str, files: dict[str, bytes]) -> str | None:
+    """The entry with the golden inputs of a variant of ``other``, added where the base has not the same."""
+    name = other.golden_inputs_of(variant)
     if name is None:
         return None
     content = other.read(name)
