@@ -114,6 +114,9 @@ def test_what_is_allowed_of_steps_is_not_allowed_of_float_outputs(face_bundle: P
 
     assert agreement(1, 1) == "1 golden inputs, worst difference 1 steps, 2 allowed"
     assert agreement(0, 1.0005) == "1 golden inputs, worst difference 0.0005 relative, 0.001 allowed"
+    wide = replace(subject, variant=variant.model_copy(update={"outputs": (replace(stored, dtype="int16"), real)}))
+    far = outputs[0].astype(np.int16) + np.int16(60)
+    assert "60 steps, 65.5 allowed" in str(wide.agreement([(far, outputs[1])], steps=2, relative=1e-3))
     for step, factor in ((3, 1), (0, 1.1)):
         with pytest.raises(ModelError, match="does not compute"):
             agreement(step, np.float32(factor))

@@ -102,11 +102,15 @@ WIDE = (
     "FULLY_CONNECTED",
     "BATCH_MATMUL",
 )
+HALVED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 FORMS = [
     (case, form)
     for case in (*CASES, *MORE)
-    for form in ("float", "int8", "int16x8")
-    if form == "float" or (case.name not in NEVER_INTEGER if form == "int8" else case.name in WIDE)
+    for form in ("float", "int8", "int16x8", "float16")
+    if form == "float"
+    or (form == "int8" and case.name not in NEVER_INTEGER)
+    or (form == "int16x8" and case.name in WIDE)
+    or (form == "float16" and case.name in HALVED)
 ]
 
 
@@ -147,7 +151,7 @@ def test_an_operator(case: Case, form: str, twins: tuple[Path, dict[str, Wanted]
             pairs = [(made[str(number)][n], outputs[number]) for n, outputs in enumerate(wanted.outputs)]
             worst = max(difference(spec, found, right) for found, right in pairs)
             differing = float(np.mean([found != right for found, right in pairs]))
-            if form == "float":
+            if form in ("float", "float16"):
                 assert worst <= FLOAT
             elif stepped:  # what is compared or looked for: a tie may go either way
                 assert differing <= 0.01

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -106,15 +106,15 @@ class Subject:
 
         Args:
             found: by input, then by output.
-            steps, relative: what is allowed beyond the variant's own tolerance, of quantized and of float outputs.
+            steps, relative: what is allowed beyond the variant's own tolerance: of a quantized output so many steps, or ``relative`` of
+                its range if that is more; of a float one ``relative`` of the largest value.
 
         Raises:
             ModelError: if they differ by more than is allowed.
         """
-        allowed = {"steps": steps, "relative": relative}
         made = max(
             (
-                self._of_output(spec, output, wanted, allowed)
+                self._of_output(spec, output, wanted, _allowed(spec, steps, relative))
                 for outputs, expected in zip(found, self.expected, strict=True)
                 for spec, output, wanted in zip(self.variant.outputs, outputs, expected, strict=True)
             ),
@@ -126,14 +126,19 @@ class Subject:
             )
         return made
 
-    def _of_output(self, spec: TensorSpec, output: Array, wanted: Array, allowed: Mapping[str, float]) -> Agreement:
+    def _of_output(self, spec: TensorSpec, output: Array, wanted: Array, allowed: float) -> Agreement:
         if output.dtype.name != spec.dtype:
             raise ModelError(
                 f"{self.source}: the export's output {spec} comes as {output.dtype.name}; nothing was written"
             )
         unit = "steps" if spec.quantized else "relative"
-        tolerance = max(self.variant.golden_tolerance, allowed[unit])
+        tolerance = max(self.variant.golden_tolerance, allowed)
         return Agreement(len(self.golden), difference(spec, output, wanted), tolerance, unit)
+
+
+def _allowed(spec: TensorSpec, steps: float, relative: float) -> float:
+    """Of one output: a step of 16 bits is a 256th of one of 8."""
+    return max(steps, relative * 256 ** np.dtype(spec.dtype).itemsize) if spec.quantized else relative
 
 
 def read_subject(bundle: Bundle, id_: str | None, *, name: str | None, version: int, kinds: Sequence[str]) -> Subject:

@@ -90,8 +90,9 @@ def _cast(call: Call) -> Any:
 
 
 def _dequantize(call: Call) -> Any:
-    """What is quantized is held as real numbers already; float16 becomes float32."""
-    return call.tf.cast(call.x(), "float32")
+    """What is quantized is held as real numbers already; float16 becomes float32, and weights stay known."""
+    x = call.x()
+    return x.astype(np.float32) if isinstance(x, np.ndarray) else call.tf.cast(x, "float32")
 
 
 def _select(call: Call) -> Any:
