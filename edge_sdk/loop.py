@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic_ns
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from edge_sdk.accounting import Accounting
 from edge_sdk.audience import Audience
@@ -23,7 +24,6 @@ from edge_sdk.climber import Climber
 from edge_sdk.engines import DeviceReset, Engine, Options
 from edge_sdk.engines.isolation import Isolation
 from edge_sdk.errors import ConfigError
-from edge_sdk.hybrid.open import Help
 from edge_sdk.hybrid.settings import RemoteSettings, remote_settings_from
 from edge_sdk.loop_report import LoopReport
 from edge_sdk.pipeline import Pipeline
@@ -42,6 +42,9 @@ from edge_sdk.watchdog.ladder import GovernorSettings, Rung, settings_from
 from edge_sdk.watchdog.pulse import BUDGET_S, alone, join
 from edge_sdk.watchdog.recovery import EngineRecovery
 from edge_sdk.windows import OnGap, Windows
+
+if TYPE_CHECKING:
+    from edge_sdk.hybrid.open import Help
 
 _OPEN_S = 75.0  # an engine that starts for the first time, or a source that opens, may take so long
 _MS = 1e-6  # of nanoseconds
@@ -295,6 +298,8 @@ class Loop:
 
     def _help_for(self, bundle: Bundle, variant: Variant, stack: contextlib.ExitStack) -> Help | None:
         if self._remote is not None:
+            from edge_sdk.hybrid.open import Help  # brings http and ssl, which only a loop with a server needs
+
             self._help = Help(
                 bundle,
                 variant,

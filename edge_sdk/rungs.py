@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from time import monotonic_ns
+from typing import TYPE_CHECKING
 
 from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.engines import OPTIONS, DeviceReset, Engine, Options, device_reset, engine_for, hint, own_options
 from edge_sdk.engines.isolation import Isolation
 from edge_sdk.errors import ConfigError
-from edge_sdk.hybrid.open import Help
 from edge_sdk.result import Event
 from edge_sdk.result_cache import CacheSettings, ResultCache
 from edge_sdk.runner import Runner, Runs
@@ -22,6 +22,9 @@ from edge_sdk.watchdog.price import price
 from edge_sdk.watchdog.recovery import EngineRecovery
 from edge_sdk.watchdog.trial import Trial
 from edge_sdk.window_settings import WindowSettings
+
+if TYPE_CHECKING:
+    from edge_sdk.hybrid.open import Help
 
 
 @dataclass(frozen=True)
