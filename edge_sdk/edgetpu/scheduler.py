@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import monotonic_ns, perf_counter
-from types import TracebackType
 
 from edge_sdk.audience import Audience
 from edge_sdk.edgetpu.costs import Cost, Costs, expected
@@ -26,7 +25,8 @@ from edge_sdk.engines.scheduled import Late, LoopOptions, loop_options, register
 from edge_sdk.errors import ConfigError, EngineError, RequestRejectedError
 from edge_sdk.result import Event
 from edge_sdk.sharing.device import Device, DeviceReport, end_threads
-from edge_sdk.sharing.requests import Request, RequestCounts, Requests, check_inputs
+from edge_sdk.sharing.requests import Request, RequestCounts, check_inputs
+from edge_sdk.sharing.service import Service
 from edge_sdk.tensors import Array, TensorSpec
 
 _ROUNDS, _RUNS = 3, 3  # at the start, where no plan says what runs take
@@ -67,7 +67,7 @@ class SchedulerReport:
     event_counts: dict[str, int]
 
 
-class Scheduler:
+class Scheduler(Service):
     """Shares a device among models. A context manager; safe for any number of threads.
 
     A device that fails is had back with growing waits; the request that ran on it fails, those that wait go on afterwards, or are rejected
@@ -127,28 +127,7 @@ class Scheduler:
         self._waiting: dict[int, Request] = {}
         self._swaps, self._late = Counter[str](), Counter[str]()
         self._thread = threading.Thread(target=self._serve, name="edge-sdk-scheduler", daemon=True)
-        self._requests: Requests | None = None
         self._key = registered(self)
-
-    def __enter__(self) -> Scheduler:
-        if self._requests is not None:
-            raise ConfigError("a Scheduler runs once; make a new one")
-        self._requests = Requests(self._left)
-        try:
-            for device in self._devices.values():
-                device.open()
-            self._measure()
-            self._policy.loaded = list(self._engines)[-1]
-            self._thread.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def submit(
         self, model: str, inputs: Sequence[Array], *, deadline_ms: float | None = None, late: Late = "reject"
@@ -238,6 +217,13 @@ class Scheduler:
         if self._requests is not None:
             self._requests.end(EngineError("the scheduler was closed before the request had an answer"))
 
+    def _start(self) -> None:
+        for device in self._devices.values():
+            device.open()
+        self._measure()
+        self._policy.loaded = list(self._engines)[-1]
+        self._thread.start()
+
     def _serve(self) -> None:
         while not self._stop.is_set():
             request, before, hopeless = self._next()
@@ -324,11 +310,6 @@ class Scheduler:
 
     def _device(self, name: str, engine: Engine, patience_s: float) -> Device:
         return Device(name, lambda: engine, self._audience.tell, stop=self._stop, patience_s=patience_s)
-
-    def _entered(self) -> Requests:
-        if self._requests is None:
-            raise ConfigError("the scheduler is not running yet; enter it first: with Scheduler(...) as tpu")
-        return self._requests
 
 
 def _too_late(request: Request) -> RequestRejectedError:

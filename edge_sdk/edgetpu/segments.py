@@ -14,7 +14,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
-from types import TracebackType
 
 from edge_sdk.audience import Audience
 from edge_sdk.edgetpu.wiring import wire
@@ -22,7 +21,8 @@ from edge_sdk.engines import Engine
 from edge_sdk.errors import ConfigError, ContractError, EngineError, RequestRejectedError
 from edge_sdk.result import Event
 from edge_sdk.sharing.device import Device, DeviceReport, end_threads
-from edge_sdk.sharing.requests import Request, RequestCounts, RequestQueue, Requests, check_inputs
+from edge_sdk.sharing.requests import Request, RequestCounts, RequestQueue, check_inputs
+from edge_sdk.sharing.service import Service
 from edge_sdk.tensors import Array
 
 
@@ -41,7 +41,7 @@ class SegmentsReport:
     event_counts: dict[str, int]
 
 
-class Segments:
+class Segments(Service):
     """Passes samples from segment to segment. A context manager; any thread may push, and any pop.
 
     A segment that hangs or dies is started again; the sample in it is lost, which ``pop`` says in its place, and those that wait go on
@@ -90,28 +90,6 @@ class Segments:
         self._pushing = threading.Lock()
         self._ended = False
         self._threads: list[threading.Thread] = []
-        self._requests: Requests | None = None
-
-    def __enter__(self) -> Segments:
-        if self._requests is not None:
-            raise ConfigError("Segments run once; make new ones")
-        self._requests = Requests(self._queues[0].remove)
-        try:
-            for index, device in enumerate(self._devices):
-                device.open()
-                name = f"edge-sdk-segment-{index}"
-                self._threads.append(threading.Thread(target=self._serve, args=[index], name=name, daemon=True))
-            for thread in self._threads:
-                thread.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def push(
         self, inputs: Mapping[str, Array], *, wait_ms: float | None = None, timeout_ms: float | None = None
@@ -213,6 +191,17 @@ class Segments:
         if self._requests is not None:
             self._requests.end(EngineError("the pipeline was closed before the sample had a result"))
 
+    def _start(self) -> None:
+        for index, device in enumerate(self._devices):
+            device.open()
+            name = f"edge-sdk-segment-{index}"
+            self._threads.append(threading.Thread(target=self._serve, args=[index], name=name, daemon=True))
+        for thread in self._threads:
+            thread.start()
+
+    def _left(self, request: Request) -> None:
+        self._queues[0].remove(request)
+
     def _serve(self, index: int) -> None:
         device, queue = self._devices[index], self._queues[index]
         following = self._queues[index + 1] if index + 1 < len(self._queues) else None
@@ -293,11 +282,6 @@ class Segments:
             raise EngineError("the pipeline is closed")
         if self._ended:
             raise EngineError("the pipeline was told that nothing more is pushed")
-
-    def _entered(self) -> Requests:
-        if self._requests is None:
-            raise ConfigError("the pipeline is not running yet; enter it first: with Segments(...) as segments")
-        return self._requests
 
 
 def _left_s(until: float) -> float | None:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic_ns
-from types import TracebackType
 
 from edge_sdk.audience import Audience
 from edge_sdk.engines import Engine, Options
@@ -25,7 +24,8 @@ from edge_sdk.result import Event
 from edge_sdk.sharing.batch_policy import BatchPolicy
 from edge_sdk.sharing.batch_proof import prove_rows
 from edge_sdk.sharing.device import Device, DeviceReport, end_threads
-from edge_sdk.sharing.requests import MS_NS, Request, RequestCounts, Requests, check_inputs
+from edge_sdk.sharing.requests import MS_NS, Request, RequestCounts, check_inputs
+from edge_sdk.sharing.service import Service
 from edge_sdk.tensors import Array, TensorSpec
 
 _TRIED = 15  # runs of each size at the start
@@ -70,7 +70,7 @@ def in_processes(engine: str, model: bytes, *, hang_ms: float, options: Options 
     return opened
 
 
-class Batcher:
+class Batcher(Service):
     """Runs requests one by one while they come slowly, and in batches as soon as they queue up.
 
     A context manager; safe for any number of threads.
@@ -123,28 +123,7 @@ class Batcher:
         self._changed = threading.Condition()
         self._waiting: list[tuple[int, int, Request]] = []  # by deadline, then by number
         self._thread = threading.Thread(target=self._serve, name="edge-sdk-batcher", daemon=True)
-        self._requests: Requests | None = None
         self._key = registered(self)
-
-    def __enter__(self) -> Batcher:
-        if self._requests is not None:
-            raise ConfigError("a Batcher runs once; make a new one")
-        self._requests = Requests(self._left)
-        try:
-            self._single.open()
-            self._know(self._single)
-            self._batch.open()
-            self._measure()
-            self._thread.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def submit(self, inputs: Sequence[Array], *, deadline_ms: float | None = None) -> Request:
         """Ask for an inference.
@@ -211,6 +190,13 @@ class Batcher:
             device.close()
         if self._requests is not None:
             self._requests.end(EngineError("the batcher was closed before the request had an answer"))
+
+    def _start(self) -> None:
+        self._single.open()
+        self._know(self._single)
+        self._batch.open()
+        self._measure()
+        self._thread.start()
 
     def _serve(self) -> None:
         while (requests := self._next()) is not None:
@@ -293,8 +279,3 @@ class Batcher:
         """It was cancelled, or its time is over."""
         with self._changed:
             self._waiting = [each for each in self._waiting if each[2] is not request]
-
-    def _entered(self) -> Requests:
-        if self._requests is None:
-            raise ConfigError("the batcher is not running yet; enter it first: with Batcher(...) as batcher")
-        return self._requests

@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
 
 from edge_sdk.audience import Audience
 from edge_sdk.engines import Engine, Options
@@ -23,7 +22,8 @@ from edge_sdk.engines.process import ProcessEngine
 from edge_sdk.errors import ConfigError, EdgeSdkError, EngineError, RequestRejectedError
 from edge_sdk.result import Event
 from edge_sdk.sharing.device import Device, DeviceReport, end_threads
-from edge_sdk.sharing.requests import Request, RequestCounts, RequestQueue, Requests, check_inputs
+from edge_sdk.sharing.requests import Request, RequestCounts, RequestQueue, check_inputs
+from edge_sdk.sharing.service import Service
 from edge_sdk.tensors import Array, TensorSpec
 
 
@@ -66,7 +66,7 @@ def on_devices(
     }
 
 
-class Pool:
+class Pool(Service):
     """Runs requests on whichever device is free. A context manager; safe for any number of threads.
 
     A device that fails is taken out, had back in the background, and put in again once it has run; the others go on. Entering takes
@@ -118,32 +118,7 @@ class Pool:
         self._retried = 0
         self._known = False
         self._threads: list[threading.Thread] = []
-        self._requests: Requests | None = None
         self.events = self._audience.events
-
-    def __enter__(self) -> Pool:
-        if self._threads:
-            raise ConfigError("a Pool runs once; make a new one")
-        self._requests = Requests(self._queue.remove)
-        self._threads = [
-            threading.Thread(target=self._serve, args=[device], name=f"edge-sdk-{device.name}", daemon=True)
-            for device in self._devices
-        ]
-        try:
-            for thread in self._threads:
-                thread.start()
-            for _ in self._threads:
-                self._opened.acquire()
-            self._check_opened()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def submit(self, inputs: Sequence[Array], *, timeout_ms: float | None = None, wait_ms: float = 0) -> Request:
         """Ask for an inference.
@@ -208,6 +183,20 @@ class Pool:
         end_threads(self._threads, self._devices, self._audience.say)
         if self._requests is not None:
             self._requests.end(EngineError("the pool was closed before the request had an answer"))
+
+    def _start(self) -> None:
+        self._threads = [
+            threading.Thread(target=self._serve, args=[device], name=f"edge-sdk-{device.name}", daemon=True)
+            for device in self._devices
+        ]
+        for thread in self._threads:
+            thread.start()
+        for _ in self._threads:
+            self._opened.acquire()
+        self._check_opened()
+
+    def _left(self, request: Request) -> None:
+        self._queue.remove(request)
 
     def _serve(self, device: Device) -> None:
         try:
@@ -289,11 +278,6 @@ class Pool:
             return
         self._queue.end()
         self._requests.end(error)
-
-    def _entered(self) -> Requests:
-        if self._requests is None:
-            raise ConfigError("the pool is not running yet; enter it first: with Pool(...) as pool")
-        return self._requests
 
 
 def _ended(request: Request) -> Request:
