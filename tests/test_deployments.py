@@ -135,7 +135,7 @@ def test_hybrid_with_a_server_that_is_killed_and_comes_back(run: Run) -> None:
     (copied,) = [block for block in BLOCKS if block.startswith("remote_up:")]
     for begins in ("  captured    on time", "remote (hybrid, prefer remote): v2-grpc", "results: "):
         (line,) = [each for each in copied.splitlines() if each.startswith(begins)]
-        assert form(line).removesuffix(", closed") in form(said)
+        assert form(line).removesuffix(", in use") in form(said)
 
 
 def row_of(said: str) -> list[str]:

@@ -14,6 +14,7 @@ from edge_sdk.hybrid.bandwidth import Bandwidth
 from edge_sdk.hybrid.breaker import Breaker
 from edge_sdk.hybrid.certainty import certainty_of
 from edge_sdk.hybrid.clock import WaitClock
+from edge_sdk.hybrid.figures import RemoteFigures
 from edge_sdk.hybrid.proof import check_finite
 from edge_sdk.hybrid.recent import Recent
 from edge_sdk.hybrid.settings import RemoteSettings, help_from, remote_settings_from
@@ -206,6 +207,31 @@ def test_events_of_a_kind_are_told_once_in_ten_seconds_with_their_number() -> No
     ]
 
 
+def test_how_the_server_is_at_last_is_told_once_the_ten_seconds_are_over() -> None:
+    told: list[Event] = []
+    now = [0]
+    teller = Teller(told.append, lambda: now[0])
+    for second, kind in enumerate(("remote_down", "remote_up", "remote_down", "remote_up")):
+        now[0] = second * S
+        teller.say(kind, kind)
+        teller.tend()
+    assert [e.kind for e in told] == ["remote_down", "remote_up"]
+    now[0] = 11 * S - 1
+    teller.tend()
+    teller.say("remote_down", "remote_down")  # it is out again, and that is news once more
+    now[0] = 60 * S
+    teller.tend()
+    assert [e.kind for e in told] == ["remote_down", "remote_up", "remote_down"]
+    for second, kind in enumerate(("remote_up", "remote_down", "remote_up"), 61):
+        now[0] = second * S
+        teller.say(kind, kind)
+    now[0] = 71 * S
+    teller.tend()
+    assert [e.kind for e in told][-1] == "remote_up"
+    teller.tend()
+    assert len(told) == 6
+
+
 CLASS, BOX = ClassScore(0, "cat", 0.7), Detection((0, 0, 1, 1), "cat", 0, 0.7)
 CERTAIN = [
     (ClassifySettings(kind="classify"), (CLASS,), 0.7, True),
@@ -285,3 +311,29 @@ def test_flags_change_the_table_and_are_enough_by_themselves() -> None:
 def test_the_margin_is_a_tenth_of_the_deadline_within_limits() -> None:
     assert [ACTIVE.margin_of(ms) for ms in (10, 30, 1_000)] == [2, 3, 5]
     assert ACTIVE.model_copy(update={"margin_ms": 7.0}).margin_of(10) == 7
+
+
+def test_a_dead_server_without_a_device_behind_it_is_told_as_such() -> None:
+    figures = RemoteFigures(
+        server="v2-rest http://host, model m",
+        variant="v",
+        policy="remote",
+        state="open",
+        asked=5,
+        used=0,
+        late=0,
+        failed={"error": 5},
+        in_flight=0,
+        rescued=0,
+        kept_back={},
+        proofs={"passed": 0, "failed": 2},
+        p50_ms=0.0,
+        p95_ms=0.0,
+        transferred_bytes=0,
+        turns={},
+    )
+    assert figures.lines() == [
+        "remote (remote): v2-rest http://host, model m, out",
+        "  5 asked: 0 used, 0 late, 5 failed (5 error), 0 in flight",
+        "  no answer of late, 0.0 MB; proofs: 0 passed, 2 failed",
+    ]

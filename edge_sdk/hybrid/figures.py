@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from edge_sdk.hybrid.trust import WHY_NOT
 
 
+_STATES = {"closed": "in use", "open": "out", "half_open": "being proven"}  # of the breaker, for people
+
+
 @dataclass(frozen=True)
 class RemoteFigures:
     """Counts and times of one loop; asked = used + late + failed + in_flight, exact at any moment.
@@ -49,12 +52,14 @@ class RemoteFigures:
     def lines(self) -> list[str]:
         """For people."""
         failed = ", ".join(f"{count} {reason}" for reason, count in self.failed.items())
+        times = f"p50 {self.p50_ms:.1f} ms, p95 {self.p95_ms:.1f} ms" if self.p50_ms else "no answer of late"
         lines = [
-            f"remote ({self.policy}): {self.server}, {self.state.replace('_', '-')}",
+            f"remote ({self.policy}): {self.server}, {_STATES[self.state]}",
             f"  {self.asked} asked: {self.used} used, {self.late} late, {sum(self.failed.values())} failed"
             + (f" ({failed})" if failed else "")
-            + f", {self.in_flight} in flight; local served {self.rescued} of them",
-            f"  p50 {self.p50_ms:.1f} ms, p95 {self.p95_ms:.1f} ms, {self.transferred_bytes / 1e6:.1f} MB; proofs: "
+            + f", {self.in_flight} in flight"
+            + (f"; local served {self.rescued} of them" if self.rescued else ""),
+            f"  {times}, {self.transferred_bytes / 1e6:.1f} MB; proofs: "
             f"{self.proofs['passed']} passed, {self.proofs['failed']} failed",
         ]
         if self.kept_back:

@@ -117,6 +117,7 @@ class RemoteSide:
 
     def tend(self) -> None:
         """Look at what has ended since, and prove the server where that is due. To be called once a sample."""
+        self._teller.tend()
         now_ns = monotonic_ns()
         for question in [each for each in self._open if each.forsaken and each.request.over]:
             self._settle(question)
@@ -191,7 +192,6 @@ class RemoteSide:
         if not question.request.wait(until_ns):
             return False
         if question.request.failure is not None and question in self._open:
-            self.rescued += 1
             self._settle(question)
         return question.request.failure is None
 
@@ -206,7 +206,6 @@ class RemoteSide:
     def forsake(self, question: Question) -> None:
         """Nobody waits for its answer any more."""
         if question in self._open:
-            self.rescued += 1
             question.forsaken, question.waited_ms = True, (monotonic_ns() - question.request.began_ns) * _MS
 
     def reset(self) -> None:

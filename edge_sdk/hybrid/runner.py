@@ -151,7 +151,7 @@ class HybridRunner:
         except BaseException:
             self._remote.forsake(question)
             raise
-        self._remote.forsake(question)
+        self._rescued(question)
         return value
 
     def _local_first(self, sample: Sample, queue_ms: float) -> tuple[Any, Stages]:
@@ -175,9 +175,14 @@ class HybridRunner:
             value, of_remote = self._take(question, queue_ms)
             encode_ms, decode_ms = stages.encode_ms + of_remote.encode_ms, stages.decode_ms + of_remote.decode_ms
             return value, replace(of_remote, encode_ms=encode_ms, engine_ms=stages.engine_ms, decode_ms=decode_ms)
-        self._remote.forsake(question)
+        self._rescued(question)
         waited_ms = (monotonic_ns() - question.request.began_ns) * _MS
         return value, replace(stages, encode_ms=stages.encode_ms + question.encode_ms, remote_ms=waited_ms)
+
+    def _rescued(self, question: Question) -> None:
+        """The local value counts, and nobody waits for the answer any more."""
+        self._remote.rescued += 1
+        self._remote.forsake(question)
 
     def _run_local(self, sample: Sample, queue_ms: float, waited_ms: float = 0.0) -> tuple[Any, Stages]:
         if self._by_remote:
