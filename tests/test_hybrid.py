@@ -103,7 +103,7 @@ def test_the_policy_remote_runs_nothing_here_and_counts_what_is_late_and_lost(
         bench.until(lambda: bench.remote.failed == {"timeout": 1} and bench.remote.state == "closed")
         server.faults.append("error")
         bench.until(lambda: bench.remote.failed == {"timeout": 1, "error": 1} and bench.remote.state == "closed")
-        assert bench.loop.report().counts.lost == 2
+        assert bench.loop.report().counts.lost == 2 and bench.remote.rescued == 0
         server.down()
         bench.until(lambda: bench.loop.report().counts.lost >= 10)
         server.up()
