@@ -16,7 +16,7 @@ from edge_sdk.bundle.golden import check_golden
 from edge_sdk.encoder import Encoder
 from edge_sdk.engines import engine_for
 from edge_sdk.engines.isolation import Isolation, open_engine
-from edge_sdk.errors import MissingPackageError, ModelError
+from edge_sdk.errors import GateError, MissingPackageError, ModelError
 from edge_sdk.tflite import describe
 from tests.openvino_models import needs_openvino
 from tests.streaming_model import sum_model
@@ -186,7 +186,9 @@ def _only_warning(made: ConvertResult) -> str:
     return warning
 
 
-def test_a_variant_that_fails_the_gate_stays_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variant_that_fails_the_gate_is_refused_as_the_first_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def other(content: bytes, *given: object, **told: object) -> Converted:
         upside_down = converted(tmp_path / "other", model=depthwise_net(seed=5))
         with Bundle(upside_down.bundle) as bundle:
@@ -196,8 +198,11 @@ def test_a_variant_that_fails_the_gate_stays_out(tmp_path: Path, monkeypatch: py
     (tmp_path / "other").mkdir()
     monkeypatch.setattr("converters.targets.openvino.make.to_ir", other)
     monkeypatch.setattr("edge_sdk.engines.Engine.expect", lambda *given: None)
-    made = converted(tmp_path, BOARDS[0], max_drop="30%", repair=False)
-    assert "it failed the gate: Gate failed: top-1 agreement drops by" in _only_warning(made)
+    with pytest.raises(GateError, match=r"top-1 agreement drops by"):
+        converted(tmp_path, BOARDS[0], max_drop="30%", repair=False)
+    assert not list(tmp_path.glob("*.edge"))
+    (page,) = tmp_path.glob("*.report.html")
+    assert "Refused: variant openvino loses more accuracy than allowed" in page.read_text()
 
 
 def test_without_the_package_the_bundle_goes_without_and_says_how_to_get_it(

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from edge_sdk.hybrid.trust import WHY_NOT
 
-
 _STATES = {"closed": "in use", "open": "out", "half_open": "being proven"}  # of the breaker, for people
 
 
