@@ -66,6 +66,12 @@ def wrong_golden(bundle: Path, path: Path) -> Path:
     return rewritten(bundle, path, files={variant.golden: golden_outputs(wrong)})
 
 
+def test_the_line_that_starts_a_server_can_be_copied_however_long_it_is(face_bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30)
+    done = export(face_bundle, "--to", "kserve", "-o", folder, "--name", "face")
+    assert f"mlserver start {folder / 'face'}   # its Python needs" in done.output
+
+
 def test_an_archive_for_torchserve_is_whole_and_the_same_each_time(face_bundle: Path, tmp_path: Path) -> None:
     for folder in ("one", "two"):
         done = export(

@@ -123,7 +123,7 @@ def test_a_server_that_is_not_there_or_has_another_model_is_said_at_the_start(
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"protocol": "v2-rest", "model": "m"}, "engine remote: url: is missing"),
+        ({"protocol": "v2-rest", "model": "m"}, "(?s)engine remote: url: is missing.*--engine-option url="),
         ({"url": "http://h", "protocol": "v3", "model": "m"}, "engine remote: protocol: "),
         ({"url": "http://h", "protocol": "v2-rest", "model": "m", "timeout_ms": "1 s"}, "timeout_ms"),
         ({"url": "http://u:s3cr3t@h", "protocol": "v2-rest", "model": "m"}, "no user, password"),

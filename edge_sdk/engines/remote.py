@@ -71,4 +71,5 @@ def settings_from(options: Options) -> ServerSettings:
     try:
         return ServerSettings.model_validate(options)
     except ValidationError as exc:
-        raise ConfigError(describe_validation(exc, "engine remote")) from exc
+        way = "its options are given as --engine-option url=http://host:8080, or as [model.options] of an app.toml"
+        raise ConfigError(f"{describe_validation(exc, 'engine remote')}\n{way}") from exc

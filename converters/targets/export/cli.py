@@ -80,4 +80,6 @@ def export(
         click.echo(json.dumps(told, indent=2))
         return
     click.echo(f"{made.path}: {subject.variant.id} for {made.server}")
-    click.echo("\n".join(facts((("agreement", str(made.agreement)), *(("start", line) for line in made.start)))))
+    click.echo("\n".join(facts([("agreement", str(made.agreement))])))
+    for line in made.start:  # to be copied: never folded
+        click.echo(f"  {'start':<9}  {line}")
