@@ -12,7 +12,8 @@ from edge_sdk.edgetpu.library import LIBRARY, OPERATOR, is_compiled, library_ver
 from edge_sdk.edgetpu.probe import explanation, probe, trio_of
 from edge_sdk.edgetpu.usb import usb_reset
 from edge_sdk.engines import OPTIONS, DeviceReset, Options
-from edge_sdk.engines.litert import INTERPRETERS, LitertEngine, check_options, find_interpreter, threads_of
+from edge_sdk.engines.litert import INTERPRETERS, LitertEngine, find_interpreter
+from edge_sdk.engines.options import check_options, threads_of
 from edge_sdk.errors import ConfigError, DeviceError, EngineError
 from edge_sdk.tensors import Array
 

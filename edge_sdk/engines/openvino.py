@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge_sdk.engines import OPTIONS, Engine, Options
-from edge_sdk.engines.litert import check_options, threads_of
+from edge_sdk.engines.options import check_options, threads_of
 from edge_sdk.errors import ConfigError, EngineError
 from edge_sdk.openvino.archive import NOTES, Archive, read_archive
 from edge_sdk.openvino.cache import compiled, key_of

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from edge_sdk.contract import describe_validation
 from edge_sdk.engines import OPTIONS, Engine, Options
-from edge_sdk.engines.litert import check_options
+from edge_sdk.engines.options import check_options
 from edge_sdk.errors import ConfigError, EngineError
 from edge_sdk.remote.clients import open_client
 from edge_sdk.remote.content import read_tensors

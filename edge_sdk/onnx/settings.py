@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_sdk.engines import OPTIONS, Options
-from edge_sdk.engines.litert import check_options, threads_of
+from edge_sdk.engines.options import check_options, threads_of
 from edge_sdk.errors import ConfigError
 
 PROVIDERS = {"tensorrt": "TensorrtExecutionProvider", "cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
