@@ -9,7 +9,7 @@ import pytest
 
 from edge_sdk.app import App, read_app
 from edge_sdk.errors import ConfigError, RemoteAnswerError, RemoteError, RemoteTimeoutError
-from edge_sdk.hybrid.asking import Request
+from edge_sdk.hybrid.asking import RemoteRequest
 from edge_sdk.hybrid.bandwidth import Bandwidth
 from edge_sdk.hybrid.breaker import Breaker
 from edge_sdk.hybrid.certainty import certainty_of
@@ -141,8 +141,8 @@ def test_the_local_engines_times_are_known_for_a_while() -> None:
     assert not WaitClock(100, 5, keep_up=True, fastest_ms=0, live=lambda: True).knows_local(0)
 
 
-def request(*took_ms: float, failure: RemoteError | None = None) -> Request:
-    return Request((), lambda number, outputs: None, proof=True, took_ms=list(took_ms), failure=failure)
+def request(*took_ms: float, failure: RemoteError | None = None) -> RemoteRequest:
+    return RemoteRequest((), lambda number, outputs: None, proof=True, took_ms=list(took_ms), failure=failure)
 
 
 def trusted(said: list[str], *took_ms: float, **settings: float) -> Trust:

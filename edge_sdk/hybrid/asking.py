@@ -20,7 +20,7 @@ Judge = Callable[[int, tuple[Array, ...]], None]
 
 
 @dataclass(eq=False)
-class Request:
+class RemoteRequest:
     """Questions that a server is asked one after the other.
 
     Attributes:
@@ -99,13 +99,13 @@ class Asker:
     def __init__(self, client: Client, spec: TensorSpec) -> None:
         self.client = client
         self.buffer: Array = np.zeros(spec.shape, spec.dtype)
-        self.request: Request | None = None
-        self._requests: SimpleQueue[Request | None] = SimpleQueue()
+        self.request: RemoteRequest | None = None
+        self._requests: SimpleQueue[RemoteRequest | None] = SimpleQueue()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="remote", daemon=True)
         self._thread.start()
 
-    def ask(self, request: Request) -> Request:
+    def ask(self, request: RemoteRequest) -> RemoteRequest:
         """Begin a request; there must be none."""
         self.request = request
         self._requests.put(request)

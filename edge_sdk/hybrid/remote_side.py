@@ -13,7 +13,7 @@ from edge_sdk.bundle import Bundle, Variant
 from edge_sdk.contract import Placement
 from edge_sdk.encoder import Encoder
 from edge_sdk.errors import ConfigError
-from edge_sdk.hybrid.asking import Asker, Request
+from edge_sdk.hybrid.asking import Asker, RemoteRequest
 from edge_sdk.hybrid.figures import RemoteFigures
 from edge_sdk.hybrid.proof import Proof, check_finite
 from edge_sdk.hybrid.settings import RemoteSettings
@@ -35,7 +35,7 @@ _MS, _S = 1e-6, 1e-9  # of nanoseconds
 class Question:
     """One sample that the server is asked about; ``forsaken`` once nobody waits for the answer, after ``waited_ms``."""
 
-    request: Request
+    request: RemoteRequest
     placement: Placement | None
     sample: Sample
     encode_ms: float
@@ -179,7 +179,7 @@ class RemoteSide:
         began_ns = monotonic_ns()
         placement = self._encoder.encode(sample.data, asker.buffer, colour=sample.colour)
         check = self._check_connection if self.trust.keeps_connections else None
-        request = Request((asker.buffer,), self._judge, proof=False, check=check, ended=self._ended)
+        request = RemoteRequest((asker.buffer,), self._judge, proof=False, check=check, ended=self._ended)
         self.trust.bandwidth.spend(self._size)
         self._asked += 1
         asker.ask(request)
@@ -253,7 +253,7 @@ class RemoteSide:
             return
         self.trust.bandwidth.spend(self._size * len(questions))
         self.trust.proof_began()
-        asker.ask(Request(questions, self._proof.judge, proof=True, ended=self._ended))
+        asker.ask(RemoteRequest(questions, self._proof.judge, proof=True, ended=self._ended))
 
     def _settle(self, question: Question) -> None:
         """Its request is over: count what became of it, and free the connection."""
@@ -275,7 +275,7 @@ class RemoteSide:
         else:
             self._used += 1
 
-    def _correct(self, request: Request) -> None:
+    def _correct(self, request: RemoteRequest) -> None:
         """What was taken for the bytes of a request becomes what they were, where the client counts them."""
         if request.transferred or request.failure is not None:
             self.trust.bandwidth.spend(request.transferred - self._size * len(request.questions))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from edge_sdk.errors import EngineError, RemoteAnswerError, RemoteTimeoutError
-from edge_sdk.hybrid.asking import Request
+from edge_sdk.hybrid.asking import RemoteRequest
 from edge_sdk.hybrid.bandwidth import Bandwidth
 from edge_sdk.hybrid.breaker import Breaker
 from edge_sdk.hybrid.recent import Recent
@@ -113,7 +113,7 @@ class Trust:
             self.took_ms.clear()  # of another time
             self.breaker.prove()
 
-    def proof_ended(self, request: Request, now_ns: int) -> None:
+    def proof_ended(self, request: RemoteRequest, now_ns: int) -> None:
         """The answers to the golden vectors are there, or why there are none."""
         self._is_proving, self._proven_ns = False, now_ns
         self.proofs["passed" if request.failure is None else "failed"] += 1
