@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from converters.axes import plain
 from converters.graph import write_graph
 from converters.load.loaded import Loaded, LoadOptions
 from converters.load.onnx.read import read_source
 from converters.load.onnx.reference import reference
-from converters.load.onnx.values import Value, channels_last, plain
+from converters.load.onnx.values import Value, channels_last
 from converters.load.onnx.walk import Walk
 from converters.load.worker import translate
 

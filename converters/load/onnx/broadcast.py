@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from converters.axes import plain
 from converters.load.onnx.call import Graph
 from converters.load.onnx.layout import needs_transpose
-from converters.load.onnx.values import Value, plain
+from converters.load.onnx.values import Value
 from edge_sdk.errors import ModelError
 from edge_sdk.tensors import Array
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from converters.axes import plain
 from converters.load.onnx.build import Builder
 from converters.load.onnx.layout import Layout
 from converters.load.onnx.linear import Kernel, Linear
 from converters.load.onnx.node import Node
-from converters.load.onnx.values import Constant, Operand, Value, plain
+from converters.load.onnx.values import Constant, Operand, Value
 from edge_sdk.errors import ModelError
 from edge_sdk.tensors import Array
 

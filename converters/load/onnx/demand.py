@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from converters.axes import plain
 from converters.load.onnx.node import Node
-from converters.load.onnx.values import channels_last, plain
+from converters.load.onnx.values import channels_last
 
 Readers = Mapping[str, Sequence[Node | None]]
 """The nodes that take each ONNX tensor; a graph output is read by None."""

@@ -8,11 +8,12 @@ from functools import partial
 
 import numpy as np
 
+from converters.axes import plain
 from converters.load.onnx.broadcast import add, in_order, last, multiply
 from converters.load.onnx.build import Inputs
 from converters.load.onnx.call import Call, Translator
 from converters.load.onnx.linear import Kernel
-from converters.load.onnx.values import Constant, Value, plain
+from converters.load.onnx.values import Constant, Value
 from edge_sdk.errors import ModelError
 from edge_sdk.tensors import Array
 

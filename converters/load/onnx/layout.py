@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 
+from converters.axes import Laid, plain
 from converters.load.onnx.build import Builder, Inputs
-from converters.load.onnx.values import Value, channels_last, plain
+from converters.load.onnx.values import Value, channels_last
 from edge_sdk.errors import ModelError
 from edge_sdk.tensors import Array
 
@@ -17,20 +17,6 @@ _MOST_AXES = 6  # of TensorFlow Lite's TRANSPOSE
 
 Block = tuple[tuple[int, ...], tuple[int, ...]]
 """Axes of one shape and axes of another that hold the same numbers; neither can be split further."""
-
-
-class Laid(Protocol):
-    """What has a shape, and axes that lie in an order of their own."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """In the order of the axes' numbers."""
-        ...
-
-    @property
-    def axes(self) -> tuple[int, ...]:
-        """The axis at each place."""
-        ...
 
 
 class Layout:

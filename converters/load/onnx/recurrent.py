@@ -8,11 +8,12 @@ from functools import partial
 
 import numpy as np
 
+from converters.axes import plain
 from converters.load.onnx.broadcast import Term, add, multiply, subtract, unary
 from converters.load.onnx.call import Call, Translator
 from converters.load.onnx.dense import weighted
 from converters.load.onnx.selecting import cut, split, unpacked
-from converters.load.onnx.values import Constant, Operand, Value, plain
+from converters.load.onnx.values import Constant, Operand, Value
 from edge_sdk.errors import ModelError
 from edge_sdk.tensors import Array
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from converters.load.onnx.values import channels_last, plain
+from converters.axes import plain
+from converters.load.onnx.values import channels_last
 from edge_sdk.errors import ModelError, needs
 from edge_sdk.onnx.runtime import refuse_telemetry
 from edge_sdk.tensors import Array

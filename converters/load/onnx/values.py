@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from converters.axes import Laid, plain
 from edge_sdk.errors import ModelError
 from edge_sdk.tensors import Array
 
@@ -73,7 +74,7 @@ class Constant:
 
 
 @dataclass(frozen=True, eq=False)
-class Value:
+class Value(Laid):
     """A tensor of the .tflite graph, seen as the ONNX tensor that it stands for.
 
     Attributes:
@@ -90,32 +91,8 @@ class Value:
     dtype: str
     columns: Array | None = None
 
-    @property
-    def stored(self) -> tuple[int, ...]:
-        """The shape in the .tflite graph."""
-        return tuple(self.shape[axis] for axis in self.axes)
-
-    @property
-    def size(self) -> int:
-        """How many numbers."""
-        return math.prod(self.shape)
-
-    def place(self, axis: int) -> int:
-        """Where ONNX's ``axis`` lies in the .tflite tensor."""
-        return self.axes.index(axis % len(self.shape))
-
-    def transposed(self, order: tuple[int, ...]) -> Value:
-        """The same numbers with ONNX's axes renamed: axis i of the result is axis ``order[i]`` of this one."""
-        shape = tuple(self.shape[axis] for axis in order)
-        return replace(self, shape=shape, axes=tuple(order.index(axis) for axis in self.axes))
-
 
 Operand = Value | Constant
-
-
-def plain(rank: int) -> tuple[int, ...]:
-    """ONNX's own order of axes."""
-    return tuple(range(rank))
 
 
 def channels_last(rank: int) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.axes import plain
 from converters.load.onnx.build import Builder
 from converters.load.onnx.call import Call, Graph
 from converters.load.onnx.demand import input_axes
@@ -16,7 +17,7 @@ from converters.load.onnx.layout import Layout
 from converters.load.onnx.node import Node
 from converters.load.onnx.operators import translators
 from converters.load.onnx.read import BRANCH, CONTROL_FLOW, LOOP, OUTSIDE, Source, nodes_of, told
-from converters.load.onnx.values import WIDENED, Constant, Operand, Value, channels_last, plain
+from converters.load.onnx.values import WIDENED, Constant, Operand, Value, channels_last
 from edge_sdk.errors import ModelError
 
 _QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger")

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from converters.axes import plain
 from converters.targets.onnx.call import Call
-from converters.targets.onnx.values import NCHW, Constant, Operand, Value, plain
+from converters.targets.onnx.values import NCHW, Constant, Operand, Value
 
 
 def aligned(call: Call, operands: Sequence[Operand]) -> tuple[list[str], tuple[int, ...], tuple[int, ...]]:

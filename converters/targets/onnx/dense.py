@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from converters.axes import plain
 from converters.targets.onnx.call import Call, Translator
-from converters.targets.onnx.values import NCHW, Constant, Value, plain
+from converters.targets.onnx.values import NCHW, Constant, Value
 
 
 def _fully_connected(call: Call) -> Value:

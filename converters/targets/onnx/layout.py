@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from converters.axes import plain
 from converters.load.onnx.layout import axes_after, matching_blocks, needs_transpose, together
 from converters.targets.onnx.build import Builder
-from converters.targets.onnx.values import Constant, Operand, Value, channels_first, plain
+from converters.targets.onnx.values import Constant, Operand, Value, channels_first
 from edge_sdk.tensors import Array
 
 

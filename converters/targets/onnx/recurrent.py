@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from converters.axes import plain
 from converters.graph import schema
 from converters.targets.onnx.call import Call, Translator
-from converters.targets.onnx.values import Value, plain
+from converters.targets.onnx.values import Value
 from edge_sdk.errors import ModelError
 from edge_sdk.tensors import Array
 

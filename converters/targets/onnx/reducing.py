@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
+from converters.axes import plain
 from converters.targets.onnx.call import Call, Translator
 from converters.targets.onnx.elementwise import cast
-from converters.targets.onnx.values import NCHW, Value, plain
+from converters.targets.onnx.values import NCHW, Value
 
 _AXES_ARE_AN_INPUT = {"ReduceSum": 13}  # since which opset; of the others since 18
 _LEAST_NORM = 1e-6

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from converters.axes import plain
 from converters.targets.onnx.broadcast import aligned
 from converters.targets.onnx.call import Call, Translator
 from converters.targets.onnx.elementwise import cast
-from converters.targets.onnx.values import Value, plain
+from converters.targets.onnx.values import Value
 from edge_sdk.errors import ModelError
 from edge_sdk.tensors import Array
 

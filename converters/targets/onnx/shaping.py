@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
+from converters.axes import plain
 from converters.targets.onnx.broadcast import in_one_order
 from converters.targets.onnx.call import Call, Translator
-from converters.targets.onnx.values import NCHW, Constant, Operand, Value, plain
+from converters.targets.onnx.values import NCHW, Constant, Operand, Value
 
 
 def _reshape(call: Call) -> Operand:

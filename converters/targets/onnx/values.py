@@ -6,9 +6,9 @@ renames axes then; a Transpose is written where an operator needs another order,
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from converters.axes import Laid, plain
 from edge_sdk.tensors import Array
 
 NCHW = (0, 3, 1, 2)
@@ -46,7 +46,7 @@ class Constant:
 
 
 @dataclass(frozen=True, eq=False)
-class Value:
+class Value(Laid):
     """A tensor of the ONNX graph, seen as the .tflite tensor that it stands for.
 
     Attributes:
@@ -64,36 +64,12 @@ class Value:
     columns: Array | None = None
 
     @property
-    def stored(self) -> tuple[int, ...]:
-        """The shape in the ONNX graph."""
-        return tuple(self.shape[axis] for axis in self.axes)
-
-    @property
     def stored_otherwise(self) -> bool:
         """Whether the axes lie in another order than in the .tflite."""
         return self.axes != plain(len(self.shape))
 
-    @property
-    def size(self) -> int:
-        """How many numbers."""
-        return math.prod(self.shape)
-
-    def place(self, axis: int) -> int:
-        """Where the .tflite's ``axis`` lies in the ONNX tensor."""
-        return self.axes.index(axis % len(self.shape))
-
-    def transposed(self, order: tuple[int, ...]) -> Value:
-        """The same numbers with the axes renamed: axis i of the result is axis ``order[i]`` of this one."""
-        shape = tuple(self.shape[axis] for axis in order)
-        return replace(self, shape=shape, axes=tuple(order.index(axis) for axis in self.axes))
-
 
 Operand = Value | Constant
-
-
-def plain(rank: int) -> tuple[int, ...]:
-    """The .tflite's own order of axes."""
-    return tuple(range(rank))
 
 
 def channels_first(rank: int) -> tuple[int, ...]:

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from converters.axes import plain
 from converters.graph import constant_of, is_constant, main_graph, operator_name, shape_of, text, type_name
 from converters.targets.onnx.activations import activated
 from converters.targets.onnx.build import Builder
 from converters.targets.onnx.call import Call, Graph
 from converters.targets.onnx.layout import Layout
 from converters.targets.onnx.operators import translators
-from converters.targets.onnx.values import Constant, Operand, Value, Weight, channels_first, plain
+from converters.targets.onnx.values import Constant, Operand, Value, Weight, channels_first
 from edge_sdk.errors import ModelError
 from edge_sdk.tensors import Array
 
