@@ -11,15 +11,14 @@ import numpy as np
 
 from converters.calibrate.ranges import Statistics, encoded, measure
 from converters.calibrate.samples import RawSample
-from converters.progress import Progress, counted
+from converters.progress import Progress
 from converters.repair.candidate import Quantized
 from converters.repair.judge import sqnr_judge
 from converters.report.accuracy import Gate
 from converters.report.repair_figures import Repair
 from converters.report.target_figures import TargetFigures
+from converters.targets.compare import compared
 from converters.targets.made import Material, TargetVariant
-from converters.verify.judges import measured_task
-from converters.verify.parity import compare_outputs
 from converters.verify.sides import Side
 from edge_sdk.bundle import Variant
 from edge_sdk.bundle.golden import difference, golden_outputs
@@ -29,8 +28,7 @@ from edge_sdk.engines.isolation import open_engine
 from edge_sdk.errors import EngineError, ModelError, needs
 from edge_sdk.onnx.runtime import refuse_telemetry
 from edge_sdk.profiles import our_boards
-from edge_sdk.tasks import AnomalySettings, TaskSettings
-from edge_sdk.tasks.settings import ThresholdRule
+from edge_sdk.tasks import TaskSettings
 from edge_sdk.tensors import Array, TensorSpec
 
 if TYPE_CHECKING:
@@ -176,23 +174,11 @@ class _Work:
         bench, content = self._bench, model.SerializeToString()
         engine = _opened(content)
         side = bench.side(engine)
-        outputs = bench.outputs(side, counted(self._progress, f"compare {kind}", len(bench.compared)))
-        with_int8 = compare_outputs(self._material.int8.side, side, bench.told.task, bench.compared)
-        evaluation = bench.evaluate(engine, (), self._progress)
         figures = TargetFigures(
-            target="jetson",
-            variant=kind,
-            kind=kind,
-            size_bytes=len(content),
-            engine=engine.description,
-            outputs=outputs.outputs,
-            with_float=outputs.agreement,
-            with_int8=with_int8.agreement,
-            evaluation=evaluation,
-            gate=bench.gate(evaluation, outputs),
+            target="jetson", variant=kind, kind=kind, size_bytes=len(content), engine=engine.description
         )
-        own = isinstance(bench.told.task, AnomalySettings) and isinstance(bench.told.task.threshold, ThresholdRule)
-        return _Assessed(figures, side, measured_task(bench.told.task, outputs.threshold) if own else None)
+        figures, task = compared(figures, bench, self._material.int8.side, side, engine, (), self._progress)
+        return _Assessed(figures, side, task)
 
     def _said(self, search: Search, repair: Repair | None) -> Iterator[str]:
         best = search.best

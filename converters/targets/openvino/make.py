@@ -7,17 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from converters.calibrate.samples import RawSample
-from converters.progress import Progress, counted
+from converters.progress import Progress
 from converters.report.accuracy import Evaluation
 from converters.report.numbers import count
 from converters.report.target_figures import TargetFigures
+from converters.targets.compare import compared
 from converters.targets.made import IntegerModel, TargetVariant
 from converters.targets.openvino.executed import executed
 from converters.targets.openvino.ir import Converted, to_ir
-from converters.variant import Bench
 from converters.verify.evaluate import alone, measure
-from converters.verify.judges import measured_task
-from converters.verify.parity import compare_outputs
 from converters.verify.sides import Side, task_for_comparison
 from edge_sdk.bundle import Variant
 from edge_sdk.bundle.golden import difference, golden_outputs
@@ -25,8 +23,6 @@ from edge_sdk.bundle.manifest import Head
 from edge_sdk.engines import Engine, Options
 from edge_sdk.engines.isolation import open_engine
 from edge_sdk.errors import EngineError, ModelError
-from edge_sdk.tasks import AnomalySettings
-from edge_sdk.tasks.settings import ThresholdRule
 from edge_sdk.tensors import Array
 
 INT8, FLOAT16 = "openvino", "openvino-float16"
@@ -80,9 +76,7 @@ def _variant(source: _Source, integer: IntegerModel, progress: Progress) -> Targ
         )
         task = None
         if bench is not None:
-            figures, threshold = _compared(figures, bench, integer.side, side, source.heads, engine, progress)
-            own = isinstance(told.task, AnomalySettings) and isinstance(told.task.threshold, ThresholdRule)
-            task = measured_task(told.task, threshold) if own else None
+            figures, task = compared(figures, bench, integer.side, side, engine, source.heads, progress)
         elif integer.truth is not None:
             truth = integer.truth
             (scores,) = measure(truth, [truth.side(engine, told.contract, told.task, told.labels)], progress)
@@ -104,30 +98,6 @@ def _variant(source: _Source, integer: IntegerModel, progress: Progress) -> Targ
     entries = {variant.file: packed, f"golden/{source.kind}.npz": golden_outputs(outputs)}
     notes = _notes(source, converted, tolerance)
     return TargetVariant(variant, entries, figures.model_copy(update={"notes": notes}))
-
-
-def _compared(
-    figures: TargetFigures,
-    bench: Bench,
-    int8: Side,
-    side: Side,
-    heads: tuple[Head, ...],
-    engine: Engine,
-    progress: Progress,
-) -> tuple[TargetFigures, float | None]:
-    """The figures with parity, evaluation and gate, and the threshold of an anomaly's score."""
-    named = f"compare {figures.kind}"
-    with_float = bench.outputs(side, counted(progress, named, len(bench.compared)))
-    with_int8 = compare_outputs(int8, side, bench.told.task, bench.compared)
-    evaluation = bench.evaluate(engine, heads, progress)
-    found = {
-        "outputs": with_float.outputs,
-        "with_float": with_float.agreement,
-        "with_int8": with_int8.agreement,
-        "evaluation": evaluation,
-        "gate": bench.gate(evaluation, with_float),
-    }
-    return figures.model_copy(update=found), with_float.threshold
 
 
 def _golden(inputs: Sequence[Array], packed: bytes, side: Side, source: Side) -> tuple[list[tuple[Array, ...]], float]:
