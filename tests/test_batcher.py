@@ -280,10 +280,11 @@ def test_a_wrong_batch_is_refused(given_: str, tmp_path: Path) -> None:
 
 
 def test_a_model_that_mixes_the_rows_is_found_at_the_start() -> None:
+    others = descendants()  # of tests before
     opened: Callable[[int], Engine] = in_processes("litert", summing(), hang_ms=10_000)
     with pytest.raises(ConfigError, match="mixes the samples of a batch"), Batcher(opened, size=4):
         pass
-    assert not descendants()
+    assert descendants() <= others
 
 
 def test_what_gains_nothing_says_so() -> None:
